@@ -1,0 +1,1 @@
+//! This host's hands: performs actions, idempotently.

@@ -1,0 +1,1 @@
+//! ECS on the wire: checks, converts, writes intent, reads facts.

@@ -1,0 +1,1 @@
+//! What a single-threaded loop waits on: epoll, signalfd, timerfd, eventfd, inotify.

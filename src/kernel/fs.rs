@@ -1,0 +1,1 @@
+//! Paths that cannot escape: openat2, extended attributes, device nodes, syncfs.

@@ -1,0 +1,11 @@
+//! Linux: the only room with `unsafe`. One system call per wrapper, descriptors owned or borrowed, never integers.
+
+pub mod cgroup;
+pub mod event;
+pub mod fs;
+pub mod mount;
+pub mod namespace;
+pub mod netlink;
+pub mod nftables;
+pub mod process;
+pub mod security;

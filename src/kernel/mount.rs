@@ -1,0 +1,1 @@
+//! Mounts, the new mount API, pivot_root.

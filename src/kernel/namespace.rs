@@ -1,0 +1,1 @@
+//! Namespaces: unshare, setns, and handles to them.

@@ -1,0 +1,1 @@
+//! Route netlink: links, addresses, routes, in batches.

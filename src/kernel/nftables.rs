@@ -1,0 +1,1 @@
+//! nftables over netlink: one table of ours, changed by one transaction.

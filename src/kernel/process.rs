@@ -1,0 +1,1 @@
+//! clone3, pidfds, wait, signals, spawning with inherited descriptors.

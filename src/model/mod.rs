@@ -1,0 +1,1 @@
+//! Nouns: what hythe talks about. No I/O, no clock, no async.

@@ -1,0 +1,1 @@
+//! Packets: installs tables, decides nothing.

@@ -1,0 +1,1 @@
+//! One OCI container. Knows nothing of tasks or of the daemon.

@@ -1,0 +1,1 @@
+//! One task's parent: one thread, outlives the daemon.

@@ -1,0 +1,1 @@
+//! Memory: intent and fact, revisions, watch.
