@@ -1,0 +1,103 @@
+//! Amazon resource names, long form: `arn:aws:ecs:REGION:ACCOUNT:TYPE/REST`.
+//!
+//! Clients may name a thing by its short name or by its ARN wherever ECS allows it; [`Owner::rest`] takes either
+//! and gives the part after the type.
+
+use super::ids::{ClusterName, ContainerName, InstanceId, ServiceName, TaskDefinitionId, TaskId};
+
+/// The region and the account in whose names this instance speaks, from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Such as `us-east-1`.
+    pub region: String,
+    /// Twelve digits.
+    pub account: String,
+}
+
+/// A text that should name something of one type and names something else.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadArn {
+    /// Not of the form `arn:aws:ecs:REGION:ACCOUNT:TYPE/REST`.
+    #[error("{0:?} is not an ECS resource name")]
+    Malformed(String),
+    /// Another type of resource than the call takes.
+    #[error("Unsupported resource type: {0}")]
+    WrongType(String),
+}
+
+impl Owner {
+    fn arn(&self, kind: &str, rest: &str) -> String {
+        format!("arn:aws:ecs:{}:{}:{kind}/{rest}", self.region, self.account)
+    }
+
+    /// `cluster/NAME`.
+    #[must_use]
+    pub fn cluster(&self, name: &ClusterName) -> String {
+        self.arn("cluster", name.as_str())
+    }
+
+    /// `service/CLUSTER/NAME`.
+    #[must_use]
+    pub fn service(&self, cluster: &ClusterName, name: &ServiceName) -> String {
+        self.arn("service", &format!("{cluster}/{name}"))
+    }
+
+    /// `task/CLUSTER/ID`.
+    #[must_use]
+    pub fn task(&self, cluster: &ClusterName, id: &TaskId) -> String {
+        self.arn("task", &format!("{cluster}/{id}"))
+    }
+
+    /// `container/CLUSTER/TASK/NAME`. ECS writes a UUID of its own for the last part.
+    #[must_use]
+    pub fn container(&self, cluster: &ClusterName, task: &TaskId, name: &ContainerName) -> String {
+        self.arn("container", &format!("{cluster}/{task}/{name}"))
+    }
+
+    /// `container-instance/CLUSTER/ID`.
+    #[must_use]
+    pub fn container_instance(&self, cluster: &ClusterName, id: &InstanceId) -> String {
+        self.arn("container-instance", &format!("{cluster}/{id}"))
+    }
+
+    /// `task-definition/FAMILY:REVISION`.
+    #[must_use]
+    pub fn task_definition(&self, id: &TaskDefinitionId) -> String {
+        self.arn("task-definition", &id.to_string())
+    }
+
+    /// The part after the type of an ARN of type `kind`, or `text` itself when it is no ARN.
+    pub fn rest<'a>(&self, kind: &str, text: &'a str) -> Result<&'a str, BadArn> {
+        if !text.starts_with("arn:") {
+            return Ok(text);
+        }
+        let malformed = || BadArn::Malformed(text.to_owned());
+        let resource = text.splitn(6, ':').nth(5).ok_or_else(malformed)?;
+        let (found, rest) = resource.split_once('/').ok_or_else(malformed)?;
+        if found == kind { Ok(rest) } else { Err(BadArn::WrongType(found.to_owned())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner { region: "us-east-1".into(), account: "000000000000".into() }
+    }
+
+    #[test]
+    fn names_and_arns_lead_to_the_same_thing() {
+        let cluster = ClusterName::parse("edge").unwrap();
+        let arn = owner().cluster(&cluster);
+        assert_eq!(arn, "arn:aws:ecs:us-east-1:000000000000:cluster/edge");
+        assert_eq!(owner().rest("cluster", &arn), Ok("edge"));
+        assert_eq!(owner().rest("cluster", "edge"), Ok("edge"));
+    }
+
+    #[test]
+    fn an_arn_of_another_type_is_refused_by_its_type() {
+        let task = "arn:aws:ecs:us-east-1:000000000000:task/edge/0";
+        assert_eq!(owner().rest("cluster", task), Err(BadArn::WrongType("task".into())));
+    }
+}

@@ -1,0 +1,1 @@
+//! Rules of a task definition that need more than one member.
