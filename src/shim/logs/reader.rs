@@ -16,7 +16,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     Record,
@@ -201,7 +201,7 @@ impl Follow {
         let watcher = Watcher::new()?;
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         watcher.add(folder, Watch::ENTRIES.and(Watch::CONTENT))?;
-        let readable = AsyncFd::new(watcher.as_fd().try_clone_to_owned()?)?;
+        let readable = AsyncFd::register_with_interest(watcher.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         Ok(Self { watcher, readable })
     }
 
