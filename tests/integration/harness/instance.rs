@@ -148,10 +148,10 @@ impl Instance {
 
     fn configuration(&self) -> String {
         format!(
-            "state_dir = {state:?}\nruntime_dir = {run:?}\ncgroup_parent = \"hythe-test-{number}\"\n{more}\n\
+            "state_dir = \"{state}\"\nruntime_dir = \"{run}\"\ncgroup_parent = \"hythe-test-{number}\"\n{more}\n\
              [network]\nbridge = \"{bridge}\"\nsubnet = \"{subnet}\"\ntable = \"hythe-test-{number}\"\n",
-            state = self.path("state"),
-            run = self.path("run"),
+            state = self.path("state").display(),
+            run = self.path("run").display(),
             number = self.number,
             bridge = self.bridge(),
             subnet = self.subnet(),
@@ -312,22 +312,12 @@ impl Instance {
                 .filter(|path| !base.iter().any(|name| path.ends_with(name)))
                 .map(|path| format!("cgroup {}", path.display())),
         );
-        let bridges: Vec<String> = leaks::links();
-        left.extend(
-            bridges
-                .into_iter()
-                .filter(|name| name.starts_with(&self.link_prefix()))
-                .map(|name| format!("link {name}")),
-        );
+        let links = leaks::links().into_iter().filter(|name| !name.starts_with(&self.bridge()));
+        left.extend(links.map(|name| format!("link {name}")));
         left.extend(
             entries(&self.path("state/tasks")).into_iter().map(|name| format!("directory tasks/{name}")),
         );
         left
-    }
-
-    /// How the host ends of the tasks' links begin.
-    fn link_prefix(&self) -> String {
-        "hy-".to_owned()
     }
 
     /// Stops every task and service and waits until nothing of them is left.

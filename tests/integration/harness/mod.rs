@@ -7,7 +7,12 @@
 //!
 //! Nothing here sleeps: [`wait_for`] asks again until a limit, and fails with what it was waiting for.
 
-#![allow(dead_code, reason = "each folder of tests uses its own part of the harness")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each folder of tests uses its own part of the harness"
+)]
 
 use std::{
     fs::OpenOptions,
