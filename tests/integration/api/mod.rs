@@ -1,1 +1,1 @@
-//! ECS on the wire, as its clients see it.
+//!

@@ -1,1 +1,1 @@
-//! Images: registries, layers, archives, and a door for each.
+//!

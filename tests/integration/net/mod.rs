@@ -1,1 +1,1 @@
-//! Packets: what a published port and a task's address promise.
+//!

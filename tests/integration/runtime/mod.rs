@@ -1,1 +1,1 @@
-//! One OCI container, driven without a daemon.
+//!
