@@ -20,6 +20,7 @@ mod flows;
 mod host;
 mod interface;
 pub mod ipam;
+mod sockets;
 mod watch;
 
 use std::os::fd::BorrowedFd;
@@ -31,8 +32,10 @@ use crate::model::network::{LinkName, Subnet, Tables, TaskInterface};
 pub use conflict::Conflict;
 pub use error::NetError;
 pub use firewall::Installed;
+use firewall::Shape;
 pub use host::Change;
 pub use interface::TASK_LINK;
+use sockets::Sockets;
 pub use watch::NetworkWatch;
 
 /// What an instance's network is called and made of.
@@ -75,8 +78,10 @@ impl NetConfig {
 pub struct Network {
     config: NetConfig,
     mtu: u32,
+    shape: Shape,
     changes: Vec<Change>,
-    route: Mutex<Socket>,
+    route: Sockets,
+    flows: Sockets,
     filter: Mutex<Socket>,
 }
 
@@ -86,17 +91,24 @@ impl Network {
     /// A firewall that is there keeps its published ports: a daemon that starts again disturbs no connection.
     pub fn open(config: &NetConfig) -> Result<Self, NetError> {
         config.check()?;
-        let mut route = Socket::open(Family::Route)?;
+        let route = Sockets::open(Family::Route)?;
         let mut filter = Socket::open(Family::Netfilter)?;
-        let mtu = bridge::mtu(&mut route, config)?;
-        bridge::ensure(&mut route, config, mtu)?;
+        let mut talk = route.borrow()?;
+        // Looked at before anything is made, so that a refusal leaves nothing behind.
+        bridge::check(&mut talk, config)?;
+        let shape = Shape::of(config);
+        firewall::ensure(&mut filter, &shape)?;
+        let mtu = bridge::mtu(&mut talk, config)?;
+        bridge::ensure(&mut talk, config, mtu)?;
+        drop(talk);
         let changes = host::enable_forwarding()?.into_iter().collect();
-        firewall::ensure(&mut filter, config)?;
         Ok(Self {
             config: config.clone(),
             mtu,
+            shape,
             changes,
-            route: Mutex::new(route),
+            route,
+            flows: Sockets::open(Family::Netfilter)?,
             filter: Mutex::new(filter),
         })
     }
@@ -121,7 +133,7 @@ impl Network {
 
     /// Gives the namespace `netns` its loopback and an interface on the bridge. Attaching twice changes nothing.
     pub fn attach(&self, netns: BorrowedFd<'_>, interface: &TaskInterface) -> Result<(), NetError> {
-        interface::attach(&mut self.route(), &self.config, self.mtu, netns, interface)?;
+        interface::attach(&mut *self.route.borrow()?, &self.config, self.mtu, netns, interface)?;
         interface::configure(netns, interface)
     }
 
@@ -132,7 +144,7 @@ impl Network {
 
     /// Deletes a task's interface by the name of its end on the host. Detaching twice is fine.
     pub fn detach(&self, host: &LinkName) -> Result<(), NetError> {
-        interface::detach(&mut self.route(), host)
+        interface::detach(&mut *self.route.borrow()?, host)
     }
 
     /// Makes the firewall hold exactly these tables, in one transaction.
@@ -140,9 +152,10 @@ impl Network {
     /// Where only published ports differ only their elements change; where the table is missing or was tampered with
     /// it is made anew. Of two publishes of one port the first counts.
     pub fn install(&self, tables: &Tables) -> Result<Installed, NetError> {
-        let (installed, changed) = firewall::install(&mut self.filter(), &self.config, tables)?;
+        let (installed, changed) = firewall::install(&mut self.filter(), &self.shape, tables)?;
         if !changed.is_empty() {
-            flows::forget_stale(&mut self.filter(), &mut self.route(), &self.config, tables, &changed)?;
+            let (mut flows, mut route) = (self.flows.borrow()?, self.route.borrow()?);
+            flows::forget_stale(&mut flows, &mut route, &self.config, tables, &changed)?;
         }
         Ok(installed)
     }
@@ -150,7 +163,7 @@ impl Network {
     /// Puts back what is missing: the bridge, the links' places on it, the firewall.
     pub fn repair(&self, tables: &Tables) -> Result<Installed, NetError> {
         {
-            let mut route = self.route();
+            let mut route = self.route.borrow()?;
             bridge::ensure(&mut route, &self.config, self.mtu)?;
             bridge::gather(&mut route, &self.config)?;
         }
@@ -165,14 +178,14 @@ impl Network {
 
     /// The host ends of this instance's task interfaces.
     pub fn links(&self) -> Result<Vec<LinkName>, NetError> {
-        let mut names = bridge::task_links(&mut self.route(), &self.config)?;
+        let mut names = bridge::task_links(&mut *self.route.borrow()?, &self.config)?;
         names.sort();
         Ok(names)
     }
 
     /// What on this host may keep packets from the tasks, for a person to look at.
     pub fn conflicts(&self) -> Result<Vec<Conflict>, NetError> {
-        conflict::find(&mut self.filter(), &mut self.route(), &self.config)
+        conflict::find(&mut self.filter(), &mut *self.route.borrow()?, &self.config)
     }
 
     /// Removes the task interfaces, the bridge and the table of an instance. Removing twice is fine.
@@ -185,11 +198,7 @@ impl Network {
         if bridge::find(&mut route, config)?.is_some() {
             bridge::unless_absent(route.transact(&[link::delete(config.bridge.as_str())]))?;
         }
-        firewall::remove(&mut Socket::open(Family::Netfilter)?, config)
-    }
-
-    fn route(&self) -> MutexGuard<'_, Socket> {
-        self.route.lock().unwrap_or_else(PoisonError::into_inner)
+        firewall::remove(&mut Socket::open(Family::Netfilter)?, &Shape::of(config))
     }
 
     fn filter(&self) -> MutexGuard<'_, Socket> {
