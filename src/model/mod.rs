@@ -1,1 +1,3 @@
 //! Nouns: what hythe talks about. No I/O, no clock, no async.
+
+pub mod progress;
