@@ -190,7 +190,7 @@ fn byte(at: u64, hold: Hold) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: (at & (i64::MAX as u64 >> 1)).cast_signed(),
+        l_start: (at & (i64::MAX as u64)).cast_signed(),
         l_len: 1,
         l_pid: 0,
     }
