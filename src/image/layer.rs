@@ -71,7 +71,7 @@ impl LayerError {
     pub fn is_content(&self) -> bool {
         match self {
             Self::BlobDigest { .. } | Self::BlobSize { .. } | Self::DiffId { .. } => true,
-            Self::Unpack(_, UnpackError::Archive(_)) => true,
+            Self::Unpack(_, UnpackError::Archive(err)) => !is_full(err),
             Self::Unpack(_, _) | Self::Store(_, _) => false,
         }
     }

@@ -62,8 +62,9 @@ impl UnpackError {
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         match self {
-            Self::Entry(_, err) | Self::Inventory(err) => is_full(err),
-            Self::Archive(_) | Self::Escapes(_) => false,
+            // What arrives is kept on the same disk, so reading can fail for lack of space, too.
+            Self::Entry(_, err) | Self::Inventory(err) | Self::Archive(err) => is_full(err),
+            Self::Escapes(_) => false,
         }
     }
 }
