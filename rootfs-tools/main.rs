@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod pack;
+mod progress;
 mod recipe;
+mod store;
 
 /// Make, pull, unpack, pack, verify, push and mount root filesystems without a daemon.
 #[derive(Debug, Parser)]
@@ -25,6 +27,20 @@ enum Command {
     Pack(pack::PackArguments),
     /// Make a ready image: busybox, nginx.
     Recipe(recipe::RecipeArguments),
+    /// Fetch an image into a store.
+    Pull(store::PullArguments),
+    /// List stored images.
+    Ls(store::ListArguments),
+    /// Check the layers of stored images against what was unpacked.
+    Verify(store::VerifyArguments),
+    /// Unpack an image into a directory as one flat tree.
+    Unpack(store::UnpackArguments),
+    /// Send an image from an OCI layout to a registry.
+    Push(store::PushArguments),
+    /// Mount an image.
+    Mount(store::MountArguments),
+    /// Unmount an image.
+    Umount(store::UmountArguments),
 }
 
 /// Any failure, already told in full by its chain.
@@ -34,6 +50,13 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Pack(arguments) => pack::run(arguments),
         Command::Recipe(arguments) => recipe::run(&arguments),
+        Command::Pull(arguments) => store::pull(&arguments),
+        Command::Ls(arguments) => store::list(&arguments),
+        Command::Verify(arguments) => store::verify(&arguments),
+        Command::Unpack(arguments) => store::unpack(&arguments),
+        Command::Push(arguments) => store::send(&arguments),
+        Command::Mount(arguments) => store::attach(&arguments),
+        Command::Umount(arguments) => store::detach(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

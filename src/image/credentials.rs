@@ -114,9 +114,10 @@ pub fn lookup(config: &Path, host: &str) -> Result<Login, CredentialsError> {
             return Ok(login);
         }
     }
-    let entry = config.auths.get(key).or_else(|| {
-        config.auths.iter().find(|(name, _)| is_host(name, host)).map(|(_, entry)| entry)
-    });
+    let entry = config
+        .auths
+        .get(key)
+        .or_else(|| config.auths.iter().find(|(name, _)| is_host(name, host)).map(|(_, entry)| entry));
     entry.map_or(Ok(Login::Anonymous), |entry| of_entry(entry, host))
 }
 
@@ -200,7 +201,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_named() {
-        let json = r#"{"auths":{"a.b":{"identitytoken":"x"},"c.d":{"auth":"!!"}},"credHelpers":{"e.f":"../sh"}}"#;
+        let json =
+            r#"{"auths":{"a.b":{"identitytoken":"x"},"c.d":{"auth":"!!"}},"credHelpers":{"e.f":"../sh"}}"#;
         assert!(matches!(of(json, "a.b"), Err(CredentialsError::IdentityToken(_))));
         assert!(matches!(of(json, "c.d"), Err(CredentialsError::Entry(_))));
         assert!(matches!(of(json, "e.f"), Err(CredentialsError::HelperName(_))));

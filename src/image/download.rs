@@ -221,7 +221,9 @@ impl Read for Arriving {
                     self.current = bytes;
                 }
                 Some(Piece::End) => self.is_over = true,
-                None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "download was given up")),
+                None => {
+                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "download was given up"));
+                }
             }
         }
         let length = buffer.len().min(self.current.len());

@@ -103,7 +103,11 @@ impl<R: Read> Entries<R> {
             self.skip()?;
             let Some(header) = self.header()? else {
                 let is_cut = long_path.is_some() || long_link.is_some() || records.is_some();
-                return if is_cut { Err(corrupt("archive ends after an extension header")) } else { Ok(None) };
+                return if is_cut {
+                    Err(corrupt("archive ends after an extension header"))
+                } else {
+                    Ok(None)
+                };
             };
             match header.entry_type() {
                 EntryType::GNULongName => long_path = Some(until_zero(self.extension(&header)?)),

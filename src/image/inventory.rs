@@ -94,7 +94,8 @@ pub(crate) fn read(path: &Path) -> io::Result<BTreeMap<PathBuf, Known>> {
         let line = line?;
         is_whole = line == ".";
         if !is_whole {
-            apply(&mut known, &line).ok_or_else(|| crate::image::entries::corrupt("malformed inventory line"))?;
+            apply(&mut known, &line)
+                .ok_or_else(|| crate::image::entries::corrupt("malformed inventory line"))?;
         }
     }
     if is_whole { Ok(known) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
@@ -102,7 +103,15 @@ pub(crate) fn read(path: &Path) -> io::Result<BTreeMap<PathBuf, Known>> {
 
 fn apply(known: &mut BTreeMap<PathBuf, Known>, line: &str) -> Option<()> {
     let fields: Vec<&str> = line.split(' ').collect();
-    let bare = |kind| Known { kind, mode: 0, owner: (0, 0), length: 0, mtime: 0, detail: Vec::new(), is_opaque: false };
+    let bare = |kind| Known {
+        kind,
+        mode: 0,
+        owner: (0, 0),
+        length: 0,
+        mtime: 0,
+        detail: Vec::new(),
+        is_opaque: false,
+    };
     match fields[..] {
         ["e", kind, mode, uid, gid, length, mtime, detail, path] => {
             let path = unescape(path)?;
@@ -195,7 +204,8 @@ mod tests {
         for line in ["e d 755 0 0 0 0 - a", "e f 644 0 0 1 0 00 a/b", "e f 644 0 0 1 0 00 ab", "x a", "w a"] {
             apply(&mut known, line).unwrap();
         }
-        let kinds: Vec<(&Path, char)> = known.iter().map(|(path, known)| (path.as_path(), known.kind)).collect();
+        let kinds: Vec<(&Path, char)> =
+            known.iter().map(|(path, known)| (path.as_path(), known.kind)).collect();
         assert_eq!(kinds, [(Path::new("a"), 'w'), (Path::new("ab"), 'f')]);
     }
 }

@@ -104,7 +104,11 @@ fn unpack_aside(layer: &Layer, packed: impl Read, aside: &Path) -> Result<(), La
 }
 
 /// Unpacks and checks both digests; returns the length of the tar.
-pub(crate) fn unpack_checked(layer: &Layer, packed: impl Read, unpacker: Unpacker) -> Result<u64, LayerError> {
+pub(crate) fn unpack_checked(
+    layer: &Layer,
+    packed: impl Read,
+    unpacker: Unpacker,
+) -> Result<u64, LayerError> {
     // One byte more than promised is enough to know that it is too much.
     let mut blob = HashingReader::new(packed.take(layer.size + 1), &layer.blob);
     match unpack_stream(layer, &mut blob, unpacker) {
@@ -128,7 +132,11 @@ pub(crate) fn unpack_checked(layer: &Layer, packed: impl Read, unpacker: Unpacke
     }
 }
 
-fn unpack_stream(layer: &Layer, blob: &mut impl Read, unpacker: Unpacker) -> Result<(u64, Digest), UnpackError> {
+fn unpack_stream(
+    layer: &Layer,
+    blob: &mut impl Read,
+    unpacker: Unpacker,
+) -> Result<(u64, Digest), UnpackError> {
     let plain = decoder(layer.compression, blob).map_err(UnpackError::Archive)?;
     let tar = HashingReader::new(plain, &layer.diff_id);
     let mut tar = unpacker.unpack(BufReader::with_capacity(1 << 17, tar))?;

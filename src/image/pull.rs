@@ -213,7 +213,7 @@ impl ImageStore {
             move || store.locks().keep().map_err(|err| StoreError::Io(store.path("lock"), err))
         });
         let _keep = keep.await.map_err(stored)?;
-        let source = Source::open(reference, options, self).await?;
+        let source = Source::open(reference, options, &self.path("tmp")).await?;
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         let resolved = source.resolve(&image, &platform).await?;
         self.fetch(&image, source, &resolved.layers, options.parallel, progress).await?;
@@ -275,7 +275,11 @@ impl ImageStore {
             | PullError::Platform { .. }
             | PullError::DiskFull { .. } => false,
         };
-        if is_full { PullError::DiskFull { image: image.to_owned(), store: self.root().to_owned() } } else { error }
+        if is_full {
+            PullError::DiskFull { image: image.to_owned(), store: self.root().to_owned() }
+        } else {
+            error
+        }
     }
 }
 
@@ -293,7 +297,8 @@ impl Pull {
         }
         let result = match &self.source {
             Source::Local(local) => {
-                let packed = local.open_layer(&layer.blob).map_err(|err| PullError::Local(self.image.clone(), err))?;
+                let packed =
+                    local.open_layer(&layer.blob).map_err(|err| PullError::Local(self.image.clone(), err))?;
                 let (store, layer, working) = (self.store.clone(), layer.clone(), self.working.clone());
                 self.tell(&layer, LayerPhase::Unpacking, 0);
                 let landed = blocking(move || {
@@ -314,8 +319,7 @@ impl Pull {
 
     async fn lease(&self, subject: Subject, layer: &Layer, hex: &str) -> Result<Lease, PullError> {
         let locks = self.store.locks().clone();
-        let failed =
-            |err| PullError::Store(self.image.clone(), StoreError::Io(self.store.path("lock"), err));
+        let failed = |err| PullError::Store(self.image.clone(), StoreError::Io(self.store.path("lock"), err));
         if let Some(lease) = locks.attempt(subject, hex).map_err(failed)? {
             return Ok(lease);
         }

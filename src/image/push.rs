@@ -45,7 +45,12 @@ pub enum PushError {
 }
 
 /// Pushes the image tagged `tag` in `layout` as `name`; returns its manifest's digest.
-pub async fn push(layout: &Layout, tag: &str, name: &Name, options: &PullOptions) -> Result<Digest, PushError> {
+pub async fn push(
+    layout: &Layout,
+    tag: &str,
+    name: &Name,
+    options: &PullOptions,
+) -> Result<Digest, PushError> {
     let index = layout.index()?;
     let entry = index.manifests().iter().find(|entry| tag_of(entry) == Some(tag));
     let entry = entry.ok_or_else(|| PushError::NoTag(tag.to_owned()))?;
@@ -64,7 +69,12 @@ pub async fn push(layout: &Layout, tag: &str, name: &Name, options: &PullOptions
 }
 
 /// Pushes one image: its blobs, then its manifest, under its digest or the name's tag.
-async fn image(layout: &Layout, registry: &Registry, digest: &Digest, under: Option<&Digest>) -> Result<(), PushError> {
+async fn image(
+    layout: &Layout,
+    registry: &Registry,
+    digest: &Digest,
+    under: Option<&Digest>,
+) -> Result<(), PushError> {
     let Document::Image(parsed) = Document::parse(&read(layout, digest)?)? else {
         return Err(ManifestError::Kind("image index within an image index".to_owned()).into());
     };
@@ -94,7 +104,8 @@ async fn manifest(
     under: Option<&Digest>,
 ) -> Result<(), PushError> {
     let bytes = read(layout, digest)?;
-    let kind: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| ManifestError::Parse("manifest", e))?;
+    let kind: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| ManifestError::Parse("manifest", e))?;
     let media_type = kind["mediaType"].as_str().unwrap_or("application/vnd.oci.image.manifest.v1+json");
     let refused = |err: OciDistributionError| registry.explain(err, &digest.to_string());
     let media_type = media_type.parse().map_err(|_| ManifestError::Kind(media_type.to_owned()))?;

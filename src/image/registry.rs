@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
-use oci_client::client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol, LayerDescriptor};
+use oci_client::client::{
+    BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol, LayerDescriptor,
+};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, RegistryOperation};
@@ -120,7 +122,9 @@ impl Registry {
         let secure = Self::client(name, access, ClientProtocol::Https)?;
         match secure.introduce(operation).await {
             Ok(()) => Ok(secure),
-            Err(RegistryError::Unreachable(_, err)) if access.may_be_plain && !is_certificate_trouble(&err) => {
+            Err(RegistryError::Unreachable(_, err))
+                if access.may_be_plain && !is_certificate_trouble(&err) =>
+            {
                 let plain = Self::client(name, access, ClientProtocol::Http)?;
                 plain.introduce(operation).await?;
                 Ok(plain)
@@ -215,11 +219,15 @@ impl Registry {
                     | OciErrorCode::NameUnknown
                     | OciErrorCode::NotFound,
                 ) => RegistryError::NotFound(wanted.to_owned()),
-                Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => RegistryError::Unauthorised(host, err),
+                Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => {
+                    RegistryError::Unauthorised(host, err)
+                }
                 Some(OciErrorCode::Toomanyrequests) => RegistryError::Throttled(host),
                 Some(_) | None => RegistryError::Answer(host, err),
             },
-            E::UnauthorizedError { .. } | E::AuthenticationFailure(_) => RegistryError::Unauthorised(host, err),
+            E::UnauthorizedError { .. } | E::AuthenticationFailure(_) => {
+                RegistryError::Unauthorised(host, err)
+            }
             E::ServerError { code: 401 | 403, .. } => RegistryError::Unauthorised(host, err),
             E::ServerError { code: 404, .. } => RegistryError::NotFound(wanted.to_owned()),
             E::ServerError { code: 429, .. } => RegistryError::Throttled(host),

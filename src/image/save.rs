@@ -121,7 +121,11 @@ impl ImageStore {
 fn named(name: &str, path: &Path) -> String {
     let is_tag = !name.contains(['/', ':', '@']);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    if is_tag && Reference::parse(&format!("{stem}:{name}")).is_ok() { format!("{stem}:{name}") } else { name.to_owned() }
+    if is_tag && Reference::parse(&format!("{stem}:{name}")).is_ok() {
+        format!("{stem}:{name}")
+    } else {
+        name.to_owned()
+    }
 }
 
 fn pack_stored(layer: &StoredLayer, out: &mut dyn Write) -> io::Result<Digest> {

@@ -2,7 +2,7 @@
 //!
 //! An archive is never unpacked as a whole: its members are found once, and layers are read where they lie.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::image::credentials::{self, Login};
 use crate::image::digest::Digest;
@@ -13,12 +13,11 @@ use crate::image::platform::Platform;
 use crate::image::pull::{PullError, PullOptions, blocking};
 use crate::image::reference::{Name, Reference};
 use crate::image::registry::{Access, Registry};
-use crate::image::store::ImageStore;
 
 mod local;
 
-pub use local::{LocalError, LocalImage};
 pub(crate) use local::names_in;
+pub use local::{LocalError, LocalImage};
 
 /// Where an image comes from.
 pub enum Source {
@@ -44,18 +43,18 @@ pub struct Resolved {
 }
 
 impl Source {
-    /// Opens what `reference` names.
+    /// Opens what `reference` names. A compressed archive is laid out in `scratch`, in a file without a name.
     pub async fn open(
         reference: &Reference,
         options: &PullOptions,
-        store: &ImageStore,
+        scratch: &Path,
     ) -> Result<Self, PullError> {
         if let Some(name) = reference.name() {
             let registry = connect(name, options, false).await?;
             return Ok(Self::Registry(registry));
         }
         let image = reference.familiar();
-        let (reference, scratch): (_, PathBuf) = (reference.clone(), store.path("tmp"));
+        let (reference, scratch) = (reference.clone(), scratch.to_owned());
         let local = blocking(move || LocalImage::open(&reference, &scratch)).await;
         local.map(Self::Local).map_err(|err| PullError::Local(image, err))
     }

@@ -76,7 +76,11 @@ impl StoreError {
     pub fn is_disk_full(&self) -> bool {
         match self {
             Self::Io(_, err) => crate::image::unpack::is_full(err),
-            Self::Record(_, _) | Self::Config(_, _) | Self::Damaged(_) | Self::NoSuchImage(_) | Self::InUse(_) => false,
+            Self::Record(_, _)
+            | Self::Config(_, _)
+            | Self::Damaged(_)
+            | Self::NoSuchImage(_)
+            | Self::InUse(_) => false,
         }
     }
 }
@@ -266,7 +270,8 @@ impl ImageStore {
     pub(crate) fn image(&self, record: Record) -> Result<Image, StoreError> {
         let config = parse_config(&self.read_blob(&record.config)?);
         let config = config.map_err(|err| StoreError::Config(record.config.clone(), err))?;
-        let layers: Vec<StoredLayer> = record.layers.into_iter().map(|diff_id| self.stored(diff_id)).collect();
+        let layers: Vec<StoredLayer> =
+            record.layers.into_iter().map(|diff_id| self.stored(diff_id)).collect();
         Ok(Image {
             reference: record.reference,
             resolved_digest: record.resolved,
@@ -281,7 +286,8 @@ impl ImageStore {
 
     fn stored(&self, diff_id: Digest) -> StoredLayer {
         let place = self.layer_path(&diff_id);
-        let size = fs::read_to_string(place.join("size")).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let size =
+            fs::read_to_string(place.join("size")).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
         StoredLayer { diff_id, path: place.join("fs"), size }
     }
 

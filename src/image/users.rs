@@ -50,7 +50,8 @@ pub fn resolve(text: &str, passwd: &[u8], group: &[u8]) -> Result<User, UserErro
     let (passwd, group) = (String::from_utf8_lossy(passwd), String::from_utf8_lossy(group));
     let accounts: Vec<Account<'_>> = passwd.lines().filter_map(account).collect();
     let groups: Vec<Group<'_>> = group.lines().filter_map(parse_group).collect();
-    let (wanted, wanted_group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let (wanted, wanted_group) =
+        text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let wanted = if wanted.is_empty() { "0" } else { wanted };
     let number = id(wanted);
     let found = accounts.iter().find(|account| account.name == wanted);
@@ -67,7 +68,8 @@ pub fn resolve(text: &str, passwd: &[u8], group: &[u8]) -> Result<User, UserErro
         return Ok(User { uid, gid, additional_gids: Vec::new(), home });
     }
     let name = found.map(|account| account.name);
-    let lists = |group: &&Group<'_>| name.is_some_and(|name| group.members.split(',').any(|member| member == name));
+    let lists =
+        |group: &&Group<'_>| name.is_some_and(|name| group.members.split(',').any(|member| member == name));
     let mut additional_gids: Vec<u32> =
         groups.iter().filter(lists).map(|group| group.gid).filter(|gid| *gid != own_gid).collect();
     additional_gids.sort_unstable();
@@ -97,7 +99,8 @@ fn parse_group(line: &str) -> Option<Group<'_>> {
 mod tests {
     use super::*;
 
-    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nweb:x:33:33::/var/www:/bin/false\n1000:x:5:6::/odd:\nbroken\n";
+    const PASSWD: &[u8] =
+        b"root:x:0:0:root:/root:/bin/sh\nweb:x:33:33::/var/www:/bin/false\n1000:x:5:6::/odd:\nbroken\n";
     const GROUP: &[u8] = b"root:x:0:\nweb:x:33:\nadm:x:4:root,web\nlog:x:50:web\n";
 
     fn of(text: &str) -> (u32, u32, Vec<u32>, String) {

@@ -42,7 +42,9 @@ impl Records {
 
     pub(super) fn number(&self, key: &str) -> io::Result<Option<u64>> {
         let parse = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-        self.get(key).map(|value| parse(value).ok_or_else(|| corrupt("PAX record is not a number"))).transpose()
+        self.get(key)
+            .map(|value| parse(value).ok_or_else(|| corrupt("PAX record is not a number")))
+            .transpose()
     }
 
     /// The entry's path: sparse formats keep the true one apart.
@@ -66,7 +68,8 @@ impl Records {
     pub(super) fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut attributes: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         for (key, value) in &self.0 {
-            if let Some(name) = key.strip_prefix(XATTR).filter(|name| !name.is_empty() && !name.contains(&0)) {
+            if let Some(name) = key.strip_prefix(XATTR).filter(|name| !name.is_empty() && !name.contains(&0))
+            {
                 attributes.retain(|(known, _)| known != name);
                 attributes.push((name.to_vec(), value.clone()));
             }

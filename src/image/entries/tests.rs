@@ -21,7 +21,8 @@ fn member(kind: EntryType, name: &str, data: &[u8]) -> Vec<u8> {
 
 fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let body = [b" ", key.as_bytes(), b"=", value, b"\n"].concat();
-    let length = (1..).map(|digits| body.len() + digits).find(|n| n.to_string().len() + body.len() == *n).unwrap();
+    let length =
+        (1..).map(|digits| body.len() + digits).find(|n| n.to_string().len() + body.len() == *n).unwrap();
     [length.to_string().into_bytes(), body].concat()
 }
 
@@ -37,7 +38,8 @@ fn first(bytes: &[u8]) -> io::Result<(Entry, Vec<u8>)> {
 fn a_pax_value_may_hold_a_line_feed() {
     let value = b"\x01\0\0\x02\n\x04\0\0=\n";
     let records = record("SCHILY.xattr.security.capability", value);
-    let bytes = [member(EntryType::XHeader, "x", &records), member(EntryType::Regular, "ping", b"data")].concat();
+    let bytes =
+        [member(EntryType::XHeader, "x", &records), member(EntryType::Regular, "ping", b"data")].concat();
     let (entry, data) = first(&bytes).unwrap();
     assert_eq!(entry.xattrs, [(b"security.capability".to_vec(), value.to_vec())]);
     assert_eq!(data, b"data");
@@ -55,8 +57,11 @@ fn a_pax_one_zero_map_precedes_the_data() {
         record("GNU.sparse.realsize", b"5000"),
     ]
     .concat();
-    let bytes =
-        [member(EntryType::XHeader, "x", &records), member(EntryType::Regular, "GNUSparseFile.0/real", &data)].concat();
+    let bytes = [
+        member(EntryType::XHeader, "x", &records),
+        member(EntryType::Regular, "GNUSparseFile.0/real", &data),
+    ]
+    .concat();
     let (entry, data) = first(&bytes).unwrap();
     assert_eq!((entry.path.to_str().unwrap(), entry.length), ("real", 5000));
     assert_eq!(entry.segments, [Segment { offset: 0, length: 3 }, Segment { offset: 1000, length: 4 }]);
@@ -75,7 +80,8 @@ fn the_maps_of_pax_zero_are_read_in_both_forms() {
     .concat();
     for map in [one, pairs] {
         let records = [record("GNU.sparse.size", b"20"), map].concat();
-        let bytes = [member(EntryType::XHeader, "x", &records), member(EntryType::Regular, "f", b"abcd")].concat();
+        let bytes =
+            [member(EntryType::XHeader, "x", &records), member(EntryType::Regular, "f", b"abcd")].concat();
         let (entry, _) = first(&bytes).unwrap();
         assert_eq!(entry.length, 20);
         assert_eq!(entry.segments, [Segment { offset: 0, length: 2 }, Segment { offset: 10, length: 2 }]);
@@ -86,7 +92,8 @@ fn the_maps_of_pax_zero_are_read_in_both_forms() {
 fn a_map_that_leaves_the_file_or_the_data_is_refused() {
     for map in [&b"0,30"[..], b"5,2,0,2", b"0,18446744073709551615", b"0", b"0,4,10,4", b"x,y"] {
         let records = [record("GNU.sparse.size", b"20"), record("GNU.sparse.map", map)].concat();
-        let bytes = [member(EntryType::XHeader, "x", &records), member(EntryType::Regular, "f", b"abcd")].concat();
+        let bytes =
+            [member(EntryType::XHeader, "x", &records), member(EntryType::Regular, "f", b"abcd")].concat();
         assert!(first(&bytes).is_err(), "{}", String::from_utf8_lossy(map));
     }
 }

@@ -131,19 +131,25 @@ impl LocalImage {
         let list: Vec<Saved> = place.parse("manifest.json")?;
         let tags = |saved: &Saved| saved.repo_tags.clone().unwrap_or_default();
         let available = || list.iter().flat_map(tags).collect::<Vec<_>>();
-        let same = |a: &str, b: &str| a == b || Reference::parse(a).ok().is_some_and(|a| Reference::parse(b) == Ok(a));
+        let same = |a: &str, b: &str| {
+            a == b || Reference::parse(a).ok().is_some_and(|a| Reference::parse(b) == Ok(a))
+        };
         let chosen = match (tag, list.as_slice()) {
-            (Some(tag), _) => {
-                list.iter().find(|saved| tags(saved).iter().any(|known| same(known, tag))).ok_or_else(|| {
-                    LocalError::Tag { path: place.path().to_owned(), tag: tag.to_owned(), available: available() }
-                })?
-            }
+            (Some(tag), _) => list
+                .iter()
+                .find(|saved| tags(saved).iter().any(|known| same(known, tag)))
+                .ok_or_else(|| LocalError::Tag {
+                    path: place.path().to_owned(),
+                    tag: tag.to_owned(),
+                    available: available(),
+                })?,
             (None, [only]) => only,
             (None, _) => return Err(LocalError::Ambiguous(place.path().to_owned(), available())),
         };
         let config = place.read(&chosen.config, LARGEST_DOCUMENT)?;
         let mut members = HashMap::new();
-        let parsed = parse_config(&config).map_err(|err| LocalError::Manifest(place.path().to_owned(), err))?;
+        let parsed =
+            parse_config(&config).map_err(|err| LocalError::Manifest(place.path().to_owned(), err))?;
         let diff_ids = parsed.rootfs().diff_ids();
         let mut layers = Vec::new();
         for (at, name) in chosen.layers.iter().enumerate() {
@@ -260,7 +266,11 @@ impl Place {
     }
 
     /// Digest, length and media type of a layer in docker's archive. A bare tar has its diffID for a digest.
-    fn describe(&self, name: &str, diff_id: Option<Digest>) -> Result<(Digest, u64, &'static str), LocalError> {
+    fn describe(
+        &self,
+        name: &str,
+        diff_id: Option<Digest>,
+    ) -> Result<(Digest, u64, &'static str), LocalError> {
         let section = self.open(name)?;
         let failed = |err| LocalError::Io(self.path().join(name), err);
         let mut magic = [0; 4];
@@ -328,7 +338,9 @@ fn members(file: &File) -> io::Result<HashMap<String, Member>> {
         let kind = entry.header().entry_type();
         if kind.is_file() {
             members.insert(name, Member::File { offset: entry.raw_file_position(), length: entry.size() });
-        } else if let Some(target) = entry.link_name_bytes().filter(|_| kind.is_symlink() || kind.is_hard_link()) {
+        } else if let Some(target) =
+            entry.link_name_bytes().filter(|_| kind.is_symlink() || kind.is_hard_link())
+        {
             let target = String::from_utf8_lossy(&target).into_owned();
             let target = if kind.is_symlink() { beside(&name, &target) } else { target };
             members.insert(name, Member::Link(target));
@@ -356,7 +368,8 @@ pub(super) fn platform_text(entry: &Descriptor) -> String {
     entry.platform().as_ref().map_or_else(
         || "no platform".to_owned(),
         |platform| {
-            let variant = platform.variant().as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
+            let variant =
+                platform.variant().as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
             format!("{}/{}{variant}", platform.os(), platform.architecture())
         },
     )
@@ -384,5 +397,7 @@ pub(crate) fn names_in(path: &Path, scratch: &Path) -> Result<Vec<(Reference, Op
         entry.annotations().as_ref().and_then(|all| all.get("io.containerd.image.name")).cloned()
     };
     let entries = index.manifests().iter();
-    Ok(entries.map(|entry| (wrap(tag_of(entry)), full_name(entry).or_else(|| tag_of(entry).map(str::to_owned)))).collect())
+    Ok(entries
+        .map(|entry| (wrap(tag_of(entry)), full_name(entry).or_else(|| tag_of(entry).map(str::to_owned))))
+        .collect())
 }

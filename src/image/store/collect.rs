@@ -133,7 +133,9 @@ impl ImageStore {
 
     /// The config and layers of a manifest that has lost its name.
     fn parts(&self, manifest: &Digest) -> Option<(Digest, Vec<Digest>)> {
-        let Ok(Document::Image(image)) = Document::parse(&self.read_blob(manifest).ok()?) else { return None };
+        let Ok(Document::Image(image)) = Document::parse(&self.read_blob(manifest).ok()?) else {
+            return None;
+        };
         let config = digest_of(image.config()).ok()?;
         let parsed = parse_config(&self.read_blob(&config).ok()?).ok()?;
         let diff_ids = parsed.rootfs().diff_ids().iter().filter_map(|text| Digest::parse(text).ok());

@@ -46,8 +46,11 @@ impl ImageStore {
     }
 
     fn verify_layer(&self, layer: &StoredLayer) -> Vec<Problem> {
-        let problem =
-            |path: &Path, what: String| Problem { layer: layer.diff_id.to_string(), path: path.to_owned(), what };
+        let problem = |path: &Path, what: String| Problem {
+            layer: layer.diff_id.to_string(),
+            path: path.to_owned(),
+            what,
+        };
         let inventory = self.layer_path(&layer.diff_id).join("inventory");
         let known = match inventory::read(&inventory) {
             Ok(known) => known,
@@ -62,7 +65,9 @@ impl ImageStore {
             match differs(&root, path, expected) {
                 Ok(None) => {}
                 Ok(Some(what)) => problems.push(problem(path, what.to_owned())),
-                Err(err) if err.kind() == io::ErrorKind::NotFound => problems.push(problem(path, "missing".into())),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                    problems.push(problem(path, "missing".into()))
+                }
                 Err(err) => problems.push(problem(path, err.to_string())),
             }
         }
@@ -89,14 +94,17 @@ fn differs(root: &OwnedFd, path: &Path, expected: &Known) -> io::Result<Option<&
     if expected.kind == 'w' {
         return Ok((stat.st_rdev != 0).then_some("is no longer a deletion"));
     }
-    let is_opaque = || get_xattr(&fd, c"trusted.overlay.opaque").map(|value| value.is_some_and(|v| v == b"y"));
+    let is_opaque =
+        || get_xattr(&fd, c"trusted.overlay.opaque").map(|value| value.is_some_and(|v| v == b"y"));
     if expected.is_opaque && !is_opaque()? {
         return Ok(Some("no longer hides the layers below"));
     }
     if expected.kind == 'i' {
         return Ok(None);
     }
-    if (stat.st_mode & 0o7777, (stat.st_uid, stat.st_gid)) != (expected.mode, expected.owner) && expected.kind != 'l' {
+    if (stat.st_mode & 0o7777, (stat.st_uid, stat.st_gid)) != (expected.mode, expected.owner)
+        && expected.kind != 'l'
+    {
         return Ok(Some("has another mode or owner"));
     }
     if stat.st_mtime != expected.mtime {
@@ -139,7 +147,12 @@ fn is_same_file(root: &OwnedFd, stat: &FileStat, expected: &Known) -> io::Result
     }
 }
 
-fn file_differs(root: &OwnedFd, path: &Path, stat: &FileStat, expected: &Known) -> io::Result<Option<&'static str>> {
+fn file_differs(
+    root: &OwnedFd,
+    path: &Path,
+    stat: &FileStat,
+    expected: &Known,
+) -> io::Result<Option<&'static str>> {
     if u64::try_from(stat.st_size).ok() != Some(expected.length) {
         return Ok(Some("has another length"));
     }

@@ -14,7 +14,8 @@ use std::rc::Rc;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev, mkdirat, mknodat, utimensat,
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev, mkdirat, mknodat,
+    utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, linkat, symlinkat, unlinkat};
@@ -140,7 +141,12 @@ impl Unpacker {
     }
 
     /// Writes the data of a file where its map says, and leaves the rest as holes.
-    fn fill<R: Read>(&mut self, file: &File, entry: &Entry, data: &mut Entries<R>) -> Result<Content, UnpackError> {
+    fn fill<R: Read>(
+        &mut self,
+        file: &File,
+        entry: &Entry,
+        data: &mut Entries<R>,
+    ) -> Result<Content, UnpackError> {
         let wrong = |err: io::Error| UnpackError::Entry(entry.path.clone(), err);
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut written_to = 0;
@@ -223,7 +229,8 @@ fn special_attributes(parent: &Parent, name: &OsStr, entry: &Entry) -> io::Resul
 
 /// The attributes to set: not those by which overlayfs would be told to look elsewhere.
 fn wanted(entry: &Entry) -> impl Iterator<Item = (CString, &[u8])> {
-    let is_steering = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+    let is_steering =
+        |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
     let kept = entry.xattrs.iter().filter(move |(name, _)| !is_steering(name));
     kept.filter_map(|(name, value)| Some((CString::new(name.as_slice()).ok()?, value.as_slice())))
 }
