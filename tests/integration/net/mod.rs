@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Tasks reach what they should and are reached where they are published, and nothing of it stays behind.
 
 #![allow(clippy::unwrap_used)]
@@ -8,3 +9,6 @@ mod lab;
 mod lifecycle;
 mod ports;
 mod reach;
+=======
+//!
+>>>>>>> image

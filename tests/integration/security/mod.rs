@@ -1,1 +1,5 @@
+<<<<<<< HEAD
 //! What a container cannot do.
+=======
+//!
+>>>>>>> image

@@ -1,1 +1,5 @@
+<<<<<<< HEAD
 //! What a service promises: its count is held.
+=======
+//!
+>>>>>>> image
