@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! What every test stands on: an instance of its own, and proof that it left nothing behind.
 //!
 //! [`Instance`] is a daemon with its own state, runtime directory, cgroup parent, bridge, subnet and nftables
@@ -70,6 +69,3 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<
         thread::park_timeout(Duration::from_millis(20));
     }
 }
-=======
-//!
->>>>>>> image

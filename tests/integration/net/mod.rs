@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Tasks reach what they should and are reached where they are published, and nothing of it stays behind.
 
 #![allow(clippy::unwrap_used)]
@@ -9,6 +8,3 @@ mod lab;
 mod lifecycle;
 mod ports;
 mod reach;
-=======
-//!
->>>>>>> image

@@ -1,5 +1,1 @@
-<<<<<<< HEAD
 //! What a container cannot do.
-=======
-//!
->>>>>>> image

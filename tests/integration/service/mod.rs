@@ -1,5 +1,1 @@
-<<<<<<< HEAD
 //! What a service promises: its count is held.
-=======
-//!
->>>>>>> image

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The rules that the compiler does not hold: who may know whom, where `unsafe` lives, how long a file may be.
 //!
 //! Each rule says why it is there when it fails. [`source`] reads the tree; [`rooms`] holds the layering table,
@@ -7,6 +6,3 @@
 mod files;
 mod rooms;
 mod source;
-=======
-//!
->>>>>>> image
