@@ -11,11 +11,11 @@
 
 pub mod action;
 pub mod arn;
-pub mod capacity;
 pub mod cluster;
 pub mod fact;
 pub mod ids;
 pub mod network;
+pub mod resources;
 pub mod service;
 pub mod task;
 pub mod task_definition;

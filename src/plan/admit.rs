@@ -12,14 +12,16 @@
 //!   any       any        sweep, once its containers have all ended
 //! ```
 
+use std::collections::BTreeSet;
+
 use crate::model::{
     action::TaskAction,
-    capacity::{Capacity, Needs, Shortage},
     ids::TaskId,
+    resources::{Capacity, HostPort, Reservation, Resources, Shortage},
     task::{DesiredStatus, StopCode, StopRequest, TaskStatus},
 };
 
-use super::Plan;
+use super::{Plan, service::Room};
 
 /// What this host's hands do with a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub struct HostTask {
     /// Why it should stop.
     pub stop: Option<StopRequest>,
     /// What it takes.
-    pub needs: Needs,
+    pub needs: Reservation,
     /// What the host does with it.
     pub hands: Hands,
 }
@@ -69,50 +71,97 @@ pub struct Waiting {
     pub shortage: Shortage,
 }
 
+/// What tasks take together.
+#[derive(Clone, Debug, Default)]
+struct Taken {
+    resources: Resources,
+    ports: BTreeSet<HostPort>,
+}
+
 /// The next step of each task of this host.
 #[must_use]
 pub fn admit(view: &HostView) -> Plan<TaskAction, Waiting> {
     let mut plan = Plan::default();
-    let mut taken = Needs::default();
+    let mut taken = Taken::default();
     for task in &view.tasks {
-        taken.add(&task.takes());
+        task.add_to(&mut taken);
     }
     for task in &view.tasks {
         if let Some(step) = task.step_down() {
             plan.actions.push(step);
         } else if task.is_queued() {
-            queue(view.capacity, &mut taken, task, &mut plan);
+            queue(&view.capacity, &mut taken, task, &mut plan);
         }
     }
     plan
 }
 
+/// How many more tasks that each take `needs` this host can hold beside those that stay, up to `most`.
+///
+/// Tasks on their way down are not counted: what they hold is free soon, and admission waits for it.
+#[must_use]
+pub fn room(view: &HostView, needs: &Reservation, most: u32) -> Room {
+    let mut taken = Taken::default();
+    for task in view.tasks.iter().filter(|task| task.desired == DesiredStatus::Running) {
+        taken.add(&task.needs);
+    }
+    for tasks in 0..most {
+        if let Some(shortage) = taken.shortage(&view.capacity, needs) {
+            return Room { tasks, shortage: Some(shortage) };
+        }
+        taken.add(needs);
+    }
+    Room { tasks: most, shortage: None }
+}
+
 /// Starts `task` if it fits, and takes its needs off what is left either way.
-fn queue(capacity: Capacity, taken: &mut Needs, task: &HostTask, plan: &mut Plan<TaskAction, Waiting>) {
-    if let Err(shortage) = capacity.fits(&Needs::default(), &task.needs) {
+fn queue(capacity: &Capacity, taken: &mut Taken, task: &HostTask, plan: &mut Plan<TaskAction, Waiting>) {
+    if let Some(shortage) = Taken::default().shortage(capacity, &task.needs) {
         plan.actions.push(TaskAction::Refuse(task.id.clone(), too_large(capacity, &task.needs, shortage)));
         return;
     }
-    match capacity.fits(taken, &task.needs) {
-        Ok(()) => plan.actions.push(TaskAction::Start(task.id.clone())),
-        Err(shortage) => plan.notes.push(Waiting { task: task.id.clone(), shortage }),
+    match taken.shortage(capacity, &task.needs) {
+        None => plan.actions.push(TaskAction::Start(task.id.clone())),
+        Some(shortage) => plan.notes.push(Waiting { task: task.id.clone(), shortage }),
     }
     taken.add(&task.needs);
 }
 
-fn too_large(capacity: Capacity, needs: &Needs, shortage: Shortage) -> StopRequest {
-    let reason = match shortage {
-        Shortage::Memory => format!(
-            "ResourceInitializationError: the task needs {} MiB of memory and this host has {}",
-            needs.memory, capacity.memory
-        ),
-        Shortage::Cpu => format!(
-            "ResourceInitializationError: the task needs {} CPU units and this host has {}",
-            needs.cpu, capacity.cpu
-        ),
-        Shortage::Port(port) => format!("ResourceInitializationError: port {port} of the host cannot be had"),
+fn too_large(capacity: &Capacity, needs: &Reservation, shortage: Shortage) -> StopRequest {
+    let (wanted, all) = (needs.resources, capacity.registered);
+    let what = match shortage {
+        Shortage::Memory => format!("{} MiB of memory and this host has {}", wanted.memory, all.memory),
+        Shortage::Cpu => format!("{} CPU units and this host has {}", wanted.cpu, all.cpu),
+        Shortage::Port((protocol, port)) => {
+            format!("{protocol} port {port} of the host and the host keeps it for itself")
+        }
     };
+    let reason = format!("ResourceInitializationError: the task needs {what}");
     StopRequest { code: StopCode::TaskFailedToStart, reason }
+}
+
+impl Taken {
+    fn add(&mut self, needs: &Reservation) {
+        self.resources.cpu = self.resources.cpu.saturating_add(needs.resources.cpu);
+        self.resources.memory = self.resources.memory.saturating_add(needs.resources.memory);
+        self.ports.extend(&needs.ports);
+    }
+
+    /// What is missing for `needs`. A task that needs none of a resource is never short of it.
+    fn shortage(&self, capacity: &Capacity, needs: &Reservation) -> Option<Shortage> {
+        let short = |wanted: u64, taken: u64, all: u64| wanted > 0 && taken.saturating_add(wanted) > all;
+        let held = |port: &&HostPort| self.ports.contains(*port) || capacity.reserved_ports.contains(*port);
+        let (wanted, taken, all) = (needs.resources, self.resources, capacity.registered);
+        if let Some(&port) = needs.ports.iter().find(held) {
+            Some(Shortage::Port(port))
+        } else if short(wanted.cpu, taken.cpu, all.cpu) {
+            Some(Shortage::Cpu)
+        } else if short(wanted.memory, taken.memory, all.memory) {
+            Some(Shortage::Memory)
+        } else {
+            None
+        }
+    }
 }
 
 impl HostTask {
@@ -120,14 +169,15 @@ impl HostTask {
         self.desired == DesiredStatus::Running && self.hands == Hands::Empty
     }
 
-    /// What it keeps others from having: all until its containers have ended, its ports until it is gone.
-    fn takes(&self) -> Needs {
+    /// Adds what it keeps others from having: all until its containers have ended, its ports until it is gone.
+    fn add_to(&self, taken: &mut Taken) {
         if self.is_queued() || self.known == TaskStatus::Stopped {
-            Needs::default()
-        } else if self.known >= TaskStatus::Deprovisioning {
-            Needs { ports: self.needs.ports.clone(), ..Needs::default() }
+            return;
+        }
+        if self.known >= TaskStatus::Deprovisioning {
+            taken.ports.extend(&self.needs.ports);
         } else {
-            self.needs.clone()
+            taken.add(&self.needs);
         }
     }
 
@@ -153,21 +203,24 @@ impl HostTask {
 mod tests {
     use super::*;
 
-    const HOST: Capacity = Capacity { cpu: 2048, memory: 1000 };
-
-    fn task(number: u8, memory: u32) -> HostTask {
+    fn task(number: u8, memory: u64) -> HostTask {
         HostTask {
             id: TaskId::from_random([number; 16]),
             desired: DesiredStatus::Running,
             known: TaskStatus::Pending,
             stop: None,
-            needs: Needs { memory, ..Needs::default() },
+            needs: Reservation { resources: Resources { cpu: 0, memory }, ports: BTreeSet::new() },
             hands: Hands::Empty,
         }
     }
 
+    fn host(tasks: &[HostTask]) -> HostView {
+        let registered = Resources { cpu: 2048, memory: 1000 };
+        HostView { capacity: Capacity { registered, ..Capacity::default() }, tasks: tasks.to_vec() }
+    }
+
     fn steps(tasks: &[HostTask]) -> Vec<(char, u8)> {
-        let plan = admit(&HostView { capacity: HOST, tasks: tasks.to_vec() });
+        let plan = admit(&host(tasks));
         let letter = |action: &TaskAction| match action {
             TaskAction::Start(_) => 's',
             TaskAction::Stop(..) => 't',
@@ -221,5 +274,30 @@ mod tests {
         assert_eq!(steps(&[held.clone()]), [('w', 1)]);
         held.known = TaskStatus::Stopped;
         assert_eq!(steps(&[held]), []);
+    }
+
+    #[test]
+    fn two_tasks_cannot_hold_one_port_until_the_first_is_gone() {
+        let port = (crate::model::network::Protocol::Tcp, 80);
+        let mut first = task(1, 0);
+        first.needs.ports.insert(port);
+        first.hands = Hands::Sweeping;
+        first.desired = DesiredStatus::Stopped;
+        first.known = TaskStatus::Deprovisioning;
+        let mut second = task(2, 0);
+        second.needs.ports.insert(port);
+        assert_eq!(steps(&[first.clone(), second.clone()]), []);
+        let view = host(&[first, second.clone()]);
+        assert_eq!(room(&view, &second.needs, 3), Room { tasks: 0, shortage: Some(Shortage::Port(port)) });
+    }
+
+    #[test]
+    fn room_is_counted_beside_tasks_that_stay() {
+        let mut leaving = task(1, 900);
+        leaving.desired = DesiredStatus::Stopped;
+        let view = host(&[leaving, task(2, 300)]);
+        let needs = task(3, 300).needs;
+        assert_eq!(room(&view, &needs, 2), Room { tasks: 2, shortage: None });
+        assert_eq!(room(&view, &needs, 9), Room { tasks: 2, shortage: Some(Shortage::Memory) });
     }
 }

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use crate::model::{
-    capacity::Shortage,
     ids::{InstanceId, ServiceName, TaskId},
     service::ServiceEvent,
     time::Timestamp,
@@ -52,9 +51,8 @@ impl News {
             Self::Note(ServiceNote::SteadyState) => format!("{name} {STEADY}"),
             Self::Note(ServiceNote::CannotPlace(shortage)) => format!(
                 "{name} was unable to place a task because no container instance met all of its requirements. \
-                 The closest matching (container-instance {instance}) {}. For more information, see the \
-                 Troubleshooting section of the Amazon ECS Developer Guide.",
-                lacking(*shortage)
+                 The closest matching (container-instance {instance}) {shortage}. For more information, see the \
+                 Troubleshooting section of the Amazon ECS Developer Guide."
             ),
             Self::Note(ServiceNote::CannotStart) => {
                 format!("{name} is unable to consistently start tasks successfully.")
@@ -102,17 +100,10 @@ pub fn push(events: &mut Vec<ServiceEvent>, event: ServiceEvent) {
     events.truncate(KEPT);
 }
 
-fn lacking(shortage: Shortage) -> &'static str {
-    match shortage {
-        Shortage::Cpu => "has insufficient CPU units available",
-        Shortage::Memory => "has insufficient memory available",
-        Shortage::Port(_) => "is already using a port required by your task",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::resources::Shortage;
 
     fn event(message: &str, at: u64) -> ServiceEvent {
         ServiceEvent { id: String::new(), created_at: Timestamp(at), message: message.into() }
@@ -131,7 +122,10 @@ mod tests {
              (task b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2)."
         );
         assert_eq!(
-            text(&News::Note(ServiceNote::CannotPlace(Shortage::Port(80)))),
+            text(&News::Note(ServiceNote::CannotPlace(Shortage::Port((
+                crate::model::network::Protocol::Tcp,
+                80
+            ))))),
             "(service web) was unable to place a task because no container instance met all of its requirements. \
              The closest matching (container-instance c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1) is already using a port \
              required by your task. For more information, see the Troubleshooting section of the Amazon ECS \

@@ -15,8 +15,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    capacity::Shortage,
     ids::{DeploymentId, TaskId},
+    resources::Shortage,
     service::{DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy, ServiceStatus},
     task::{HealthStatus, StopCode, StopRequest},
     time::Moment,
