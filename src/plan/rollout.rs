@@ -66,7 +66,7 @@ fn grow(
     gap: usize,
     plan: &mut ServicePlan,
 ) -> bool {
-    let good = view.of(&primary.id).filter(|task| task.is_live() && !task.is_unhealthy()).count();
+    let good = view.owned_by(&primary.id).filter(|task| task.is_live() && !task.is_unhealthy()).count();
     let lack = to_usize(view.wanted()).saturating_sub(good);
     if lack == 0 || primary.rollout == RolloutState::Failed {
         return false;
@@ -97,7 +97,7 @@ fn start(deployment: &ServiceDeployment, count: usize, plan: &mut ServicePlan) {
 /// Stops what the PRIMARY deployment has too many of, and an unhealthy task whose place is taken or needed.
 fn shrink_primary(view: &ServiceView, primary: &ServiceDeployment, starved: bool, plan: &mut ServicePlan) {
     let wanted = to_usize(view.wanted());
-    let live: Vec<_> = view.of(&primary.id).filter(|task| task.is_live()).collect();
+    let live: Vec<_> = view.owned_by(&primary.id).filter(|task| task.is_live()).collect();
     let serving = live.iter().filter(|task| task.is_serving()).count();
     let (unhealthy, rest): (Vec<_>, Vec<_>) = live.into_iter().partition(|task| task.is_unhealthy());
     let replaced = unhealthy.len().min((rest.len() + unhealthy.len()).saturating_sub(wanted));
@@ -133,7 +133,7 @@ fn is_proven(deployment: &ServiceDeployment) -> bool {
 }
 
 fn healthy(view: &ServiceView, primary: &ServiceDeployment, now: Moment) -> usize {
-    let healthy = view.of(&primary.id).filter(|task| view.is_healthy(task, now)).count();
+    let healthy = view.owned_by(&primary.id).filter(|task| view.is_healthy(task, now)).count();
     healthy.min(to_usize(view.wanted()))
 }
 
@@ -149,7 +149,7 @@ fn in_order(mut tasks: Vec<&ServiceTask>) -> impl Iterator<Item = &ServiceTask> 
 /// Nothing is on its way and no time will help, yet an older deployment still runs tasks.
 fn is_deadlocked(view: &ServiceView, primary: &ServiceDeployment, now: Moment) -> bool {
     let older = view.tasks.iter().any(|task| task.deployment != primary.id);
-    let lack = view.of(&primary.id).count() < to_usize(view.wanted());
+    let lack = view.owned_by(&primary.id).count() < to_usize(view.wanted());
     let full = view.tasks.len() >= to_usize(view.ceiling());
     let at_rest = view.tasks.iter().all(|task| match task.standing {
         Standing::Running(_) => task.deployment != primary.id || view.is_healthy(task, now),

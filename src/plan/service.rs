@@ -24,6 +24,8 @@ use crate::model::{
 
 use super::{Plan, rollout};
 
+pub mod view;
+
 /// How far a task of a service has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -169,7 +171,7 @@ fn hold(view: &ServiceView, now: Moment, plan: &mut ServicePlan) {
     let settled = plan.actions.is_empty();
     drop_emptied(view, plan);
     for deployment in view.deployments.iter().filter(|deployment| deployment.failed_tasks > 0) {
-        if view.of(&deployment.id).any(|task| view.is_healthy(task, now)) {
+        if view.owned_by(&deployment.id).any(|task| view.is_healthy(task, now)) {
             plan.actions.push(ServiceAction::ForgetFailures(deployment.id.clone()));
         }
     }
@@ -188,7 +190,7 @@ fn hold(view: &ServiceView, now: Moment, plan: &mut ServicePlan) {
 
 fn drop_emptied(view: &ServiceView, plan: &mut ServicePlan) {
     let old = view.deployments.iter().filter(|deployment| deployment.status == DeploymentStatus::Active);
-    let emptied = old.filter(|deployment| view.of(&deployment.id).next().is_none());
+    let emptied = old.filter(|deployment| view.owned_by(&deployment.id).next().is_none());
     plan.actions.extend(emptied.map(|deployment| ServiceAction::Drop(deployment.id.clone())));
 }
 
@@ -217,7 +219,10 @@ impl ServiceView {
     }
 
     /// The tasks of one deployment.
-    pub(super) fn of<'a>(&'a self, deployment: &'a DeploymentId) -> impl Iterator<Item = &'a ServiceTask> {
+    pub(super) fn owned_by<'a>(
+        &'a self,
+        deployment: &'a DeploymentId,
+    ) -> impl Iterator<Item = &'a ServiceTask> {
         self.tasks.iter().filter(move |task| task.deployment == *deployment)
     }
 
@@ -240,8 +245,8 @@ impl ServiceView {
 
     fn is_steady(&self, primary: &ServiceDeployment, now: Moment) -> bool {
         let others = self.tasks.iter().any(|task| task.deployment != primary.id);
-        let healthy = self.of(&primary.id).filter(|task| self.is_healthy(task, now)).count();
-        !others && healthy == self.of(&primary.id).count() && healthy == to_usize(self.wanted())
+        let healthy = self.owned_by(&primary.id).filter(|task| self.is_healthy(task, now)).count();
+        !others && healthy == self.owned_by(&primary.id).count() && healthy == to_usize(self.wanted())
     }
 }
 
