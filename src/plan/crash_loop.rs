@@ -33,7 +33,7 @@ pub fn wait(failures: u32, seed: u64) -> Duration {
     let whole = Duration::from_secs(1_u64.checked_shl(doublings.min(32)).unwrap_or(u64::MAX)).min(LONGEST);
     let quarter = whole / 4;
     let share = spread(seed, failures) % 1024;
-    whole - quarter * share / 1024
+    whole.saturating_sub(quarter * share / 1024)
 }
 
 /// Mixes a seed and a step into a number that differs in every bit (the finaliser of MurmurHash3).
@@ -72,9 +72,8 @@ pub fn ending(task: &Task, at: Timestamp, healthy_after: Duration) -> Ending {
     let ran = task.times.started_at.map(|started| at.since(started));
     match stop.code {
         StopCode::UserInitiated | StopCode::TerminationNotice => Ending::Ordered,
-        StopCode::TaskFailedToStart => Ending::Failed,
         StopCode::EssentialContainerExited if ran.is_some_and(|ran| ran >= healthy_after) => Ending::Lasted,
-        StopCode::EssentialContainerExited => Ending::Failed,
+        StopCode::TaskFailedToStart | StopCode::EssentialContainerExited => Ending::Failed,
         StopCode::ServiceSchedulerInitiated => {
             let unhealthy = task.containers.iter().any(|one| one.health == HealthStatus::Unhealthy);
             match ran {
@@ -97,9 +96,8 @@ pub fn account(service: &mut Service, task: &Task, at: Timestamp, healthy_after:
         service.crash_loop = current(service);
     }
     match ending {
-        Ending::Ordered => {}
         Ending::Lasted if is_primary => service.crash_loop = CrashLoop::default(),
-        Ending::Lasted => {}
+        Ending::Ordered | Ending::Lasted => {}
         Ending::Failed => {
             let deployment = service.deployments.iter_mut().find(|one| one.id == owner.deployment);
             if let Some(deployment) = deployment {
