@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod fact;
 pub mod ids;
 pub mod network;
+pub mod reading;
 pub mod resources;
 pub mod service;
 pub mod task;
