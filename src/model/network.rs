@@ -239,7 +239,11 @@ impl LinkName {
     pub fn parse(text: &str) -> Result<Self, NetworkWordError> {
         let fits = (1..=Self::MAX).contains(&text.len()) && text != "." && text != "..";
         let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        if fits && plain { Ok(Self(text.to_owned())) } else { Err(NetworkWordError::LinkName(text.to_owned())) }
+        if fits && plain {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NetworkWordError::LinkName(text.to_owned()))
+        }
     }
 
     /// The host's end of a task's interface: `hy` and the first thirteen digits of a task id, so that a person finds

@@ -10,7 +10,9 @@ use crate::model::network::{LinkName, Subnet};
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// A name that nftables would not take.
-    #[error("'{0}' is not a name for an nftables table: a letter, then letters, digits, '-' and '_', 64 at most")]
+    #[error(
+        "'{0}' is not a name for an nftables table: a letter, then letters, digits, '-' and '_', 64 at most"
+    )]
     TableName(String),
     /// A network with no room, or with far too much.
     #[error("subnet {0} cannot hold tasks: its prefix must be between /8 and /29")]

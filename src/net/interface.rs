@@ -25,11 +25,8 @@ pub(super) fn attach(
     netns: BorrowedFd<'_>,
     interface: &TaskInterface,
 ) -> Result<(), NetError> {
-    let failed = |source| NetError::Attach {
-        bridge: config.bridge.clone(),
-        host: interface.host.clone(),
-        source,
-    };
+    let failed =
+        |source| NetError::Attach { bridge: config.bridge.clone(), host: interface.host.clone(), source };
     let name = interface.host.as_str();
     let bridge = look_up(socket, config.bridge.as_str()).map_err(failed)?;
     let bridge = bridge.ok_or_else(|| NetError::NoBridge(config.bridge.clone()))?.index;
@@ -74,11 +71,7 @@ fn is_whole(
 }
 
 /// Deletes what is left of an earlier attempt on either side.
-fn clear(
-    socket: &mut Socket,
-    netns: BorrowedFd<'_>,
-    interface: &TaskInterface,
-) -> Result<(), NetlinkError> {
+fn clear(socket: &mut Socket, netns: BorrowedFd<'_>, interface: &TaskInterface) -> Result<(), NetlinkError> {
     unless_absent(socket.transact(&[link::delete(interface.host.as_str())]))?;
     let mut within = Socket::open_in(netns, Family::Route)?;
     let is_pair = |found: &Link| found.kind.as_deref() == Some("veth");

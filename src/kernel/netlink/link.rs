@@ -90,10 +90,8 @@ pub fn create_bridge(name: &str, mac: [u8; 6], mtu: u32) -> Message {
 pub fn create_pair(name: &str, mtu: u32, master: Option<u32>, peer: &Peer<'_>) -> Message {
     let descriptor = peer.netns.as_raw_fd().cast_unsigned();
     let what = format!("create the pair of interfaces {name} and {}", peer.name);
-    let message = Message::new(NEW, ACK | CREATE | EXCLUSIVE, what)
-        .body(&body(0, 0, 0))
-        .text(NAME, name)
-        .u32(MTU, mtu);
+    let message =
+        Message::new(NEW, ACK | CREATE | EXCLUSIVE, what).body(&body(0, 0, 0)).text(NAME, name).u32(MTU, mtu);
     let message = match master {
         Some(master) => message.u32(MASTER, master),
         None => message,

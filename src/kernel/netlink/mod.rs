@@ -84,7 +84,9 @@ impl NetlinkError {
 }
 
 fn explained(explanation: Option<&str>) -> String {
-    explanation.map(|words| format!(" (the kernel says: {})", words.trim_end_matches('.'))).unwrap_or_default()
+    explanation
+        .map(|words| format!(" (the kernel says: {})", words.trim_end_matches('.')))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

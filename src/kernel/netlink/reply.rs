@@ -63,7 +63,9 @@ impl<'a> Reply<'a> {
             return None;
         }
         let echoed = match (self.kind, self.flags & CAPPED) {
-            (ERROR, 0) => self.payload.get(4..8).and_then(|four| four.try_into().ok()).map(u32::from_ne_bytes),
+            (ERROR, 0) => {
+                self.payload.get(4..8).and_then(|four| four.try_into().ok()).map(u32::from_ne_bytes)
+            }
             (ERROR, _) => u32::try_from(HEADER).ok(),
             (_, _) => Some(0),
         }?;

@@ -142,6 +142,8 @@ pub fn read_route(reply: &Reply<'_>) -> Option<Route> {
         link: attributes.u32(ROUTE_LINK),
         gateway: attributes.ipv4(ROUTE_GATEWAY),
         priority: attributes.u32(ROUTE_PRIORITY).unwrap_or(0),
-        table: attributes.u32(ROUTE_TABLE).unwrap_or_else(|| reply.payload.get(4).copied().unwrap_or(0).into()),
+        table: attributes
+            .u32(ROUTE_TABLE)
+            .unwrap_or_else(|| reply.payload.get(4).copied().unwrap_or(0).into()),
     })
 }

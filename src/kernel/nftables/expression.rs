@@ -133,7 +133,9 @@ impl Expression {
                 .be32(5, port.number())
                 .be32(6, port.number()),
             Self::Masquerade => data,
-            Self::Decide(verdict) => data.be32(1, 0).nest(2, |value| value.nest(2, |code| decide(code, verdict))),
+            Self::Decide(verdict) => {
+                data.be32(1, 0).nest(2, |value| value.nest(2, |code| decide(code, verdict)))
+            }
         }
     }
 }

@@ -270,7 +270,9 @@ pub fn list_chains() -> Message {
 /// Asks for the rules of a table, in order.
 #[must_use]
 pub fn list_rules(table: &str) -> Message {
-    Message::new(GET_RULE, DUMP, format!("list rules of nftables table {table}")).body(&body(IP)).text(1, table)
+    Message::new(GET_RULE, DUMP, format!("list rules of nftables table {table}"))
+        .body(&body(IP))
+        .text(1, table)
 }
 
 /// Asks for the elements of a map.

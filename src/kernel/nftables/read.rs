@@ -1,8 +1,6 @@
 //! Answers and news about packet rules, as typed values.
 
-use super::{
-    NEW_CHAIN, NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_TABLE, SUBSYSTEM,
-};
+use super::{NEW_CHAIN, NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_TABLE, SUBSYSTEM};
 use crate::kernel::netlink::{Attributes, Reply};
 
 const BODY: usize = 4;

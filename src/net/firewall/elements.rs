@@ -65,6 +65,11 @@ impl Elements {
         self.0.keys().copied().collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn insert(&mut self, key: Key, goal: Goal) {
+        self.0.insert(key, goal);
+    }
+
     /// The elements of one of the maps as the kernel takes them.
     pub(super) fn list(&self, map: &str) -> Vec<FoundElement> {
         let of_map = self.0.iter().filter(|(key, _)| key.map() == map);

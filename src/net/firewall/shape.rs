@@ -19,13 +19,13 @@ use super::elements::{ANY, BOUND};
 use crate::kernel::netlink::Message;
 use crate::kernel::nftables::ChainKind::{Filter, Nat};
 use crate::kernel::nftables::Expression::{
-    ConnectionState, ConnectionStatus, Decide, Equal, InputName, Lookup, Mask, Masquerade, OutputName, Redirect,
-    Source, Target, TargetKind, TargetPort, TransportProtocol, Unequal,
+    ConnectionState, ConnectionStatus, Decide, Equal, InputName, Lookup, Mask, Masquerade, OutputName,
+    Redirect, Source, Target, TargetKind, TargetPort, TransportProtocol, Unequal,
 };
 use crate::kernel::nftables::Verdict::{Accept, Drop, Jump, Return};
 use crate::kernel::nftables::{
-    Expression, FoundRule, Hook, KNOWN, LOCAL, REDIRECTED, Register, ValueType, add_base_chain, add_chain, add_map,
-    append_rule,
+    Expression, FoundRule, Hook, KNOWN, LOCAL, REDIRECTED, Register, ValueType, add_base_chain, add_chain,
+    add_map, append_rule,
 };
 use crate::model::network::LinkName;
 
@@ -73,7 +73,8 @@ pub(super) fn messages(config: &NetConfig) -> Vec<Message> {
 
 /// What a listing of the rules shows when nobody touched them.
 pub(super) fn found_when_whole(config: &NetConfig) -> Vec<FoundRule> {
-    let found = |rule: Rule| FoundRule { chain: rule.chain.to_owned(), comment: Some(rule.comment.to_owned()) };
+    let found =
+        |rule: Rule| FoundRule { chain: rule.chain.to_owned(), comment: Some(rule.comment.to_owned()) };
     rules(config).into_iter().map(found).collect()
 }
 
@@ -108,14 +109,17 @@ fn rules(config: &NetConfig) -> Vec<Rule> {
         rule(PASSING, "answers", [leaves_by(bridge), of_known_connection(), vec![Decide(Accept)]]),
         rule(PASSING, "published ports", [leaves_by(bridge), was_redirected(), vec![Decide(Accept)]]),
         rule(PASSING, "nothing else", [leaves_by(bridge), vec![Decide(Drop)]]),
-        rule(LEAVING, "the world sees the host", [from_subnet(config), leaves_elsewhere(bridge), vec![Masquerade]]),
+        rule(
+            LEAVING,
+            "the world sees the host",
+            [from_subnet(config), leaves_elsewhere(bridge), vec![Masquerade]],
+        ),
         rule(LEAVING, "loopback is answered", [leaves_by(bridge), from_loopback(), vec![Masquerade]]),
-        rule(LEAVING, "neighbours are answered", [
-            leaves_by(bridge),
-            from_subnet(config),
-            was_redirected(),
-            vec![Masquerade],
-        ]),
+        rule(
+            LEAVING,
+            "neighbours are answered",
+            [leaves_by(bridge), from_subnet(config), was_redirected(), vec![Masquerade]],
+        ),
     ]);
     all
 }
@@ -128,13 +132,8 @@ fn rule<const N: usize>(chain: &'static str, comment: &'static str, steps: [Vec<
 fn published() -> Vec<Rule> {
     let lookup = |map: &str| Lookup { map: map.to_owned(), key: FIRST, result: FIRST };
     let redirect = Redirect { address: FIRST, port: SECOND };
-    let one = vec![
-        Target(FIRST),
-        TransportProtocol(SECOND),
-        TargetPort(THIRD),
-        lookup(BOUND),
-        redirect.clone(),
-    ];
+    let one =
+        vec![Target(FIRST), TransportProtocol(SECOND), TargetPort(THIRD), lookup(BOUND), redirect.clone()];
     let every = vec![TransportProtocol(FIRST), TargetPort(SECOND), lookup(ANY), redirect];
     vec![rule(PUBLISHED, "one address", [one]), rule(PUBLISHED, "every address", [every])]
 }

@@ -148,9 +148,10 @@ fn a_forward_chain_that_drops_is_reported() {
     let Some(_lab) = Lab::new() else { return };
     let network = Network::open(&config(91)).unwrap();
     assert_eq!(network.conflicts().unwrap(), []);
-    let chain = "add table inet fw; add chain inet fw fwd { type filter hook forward priority 0; policy drop; }";
+    let chain =
+        "add table inet fw; add chain inet fw through { type filter hook forward priority 0; policy drop; }";
     if nft(chain) {
-        let (family, table, chain) = ("inet", "fw".to_owned(), "fwd".to_owned());
+        let (family, table, chain) = ("inet", "fw".to_owned(), "through".to_owned());
         assert_eq!(network.conflicts().unwrap(), [Conflict::ForwardDropped { family, table, chain }]);
     }
 }

@@ -30,7 +30,8 @@ fn attaching_twice_keeps_the_interface_and_detaching_twice_is_fine() {
     let Some(lab) = Lab::new() else { return };
     let network = Network::open(&config(91)).unwrap();
     let task = lab.task(&network, "web", WEB);
-    let index = |place: &super::lab::Place| place.links().iter().find(|link| link.name == "eth0").unwrap().index;
+    let index =
+        |place: &super::lab::Place| place.links().iter().find(|link| link.name == "eth0").unwrap().index;
     let before = index(&task.place);
     network.attach(task.place.fd(), &task.interface).unwrap();
     assert_eq!(index(&task.place), before);
@@ -82,7 +83,11 @@ fn a_subnet_that_the_host_already_reaches_elsewhere_is_refused() {
     let Some(lab) = Lab::new() else { return };
     let config = NetConfig { subnet: "192.168.0.0/16".parse().unwrap(), ..config(91) };
     let Err(error) = Network::open(&config) else { panic!("the wire's network was taken") };
-    assert_eq!(error.to_string(), format!("subnet 192.168.0.0/16 overlaps {HOST}/32, which this host reaches by wire").replace("192.168.77.1/32", &overlapped(&error)));
+    assert_eq!(
+        error.to_string(),
+        format!("subnet 192.168.0.0/16 overlaps {HOST}/32, which this host reaches by wire")
+            .replace("192.168.77.1/32", &overlapped(&error))
+    );
     assert!(!names(&lab).contains(&"hythe91".to_owned()));
 }
 
