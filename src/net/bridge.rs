@@ -71,6 +71,9 @@ pub(super) fn ensure(socket: &mut Socket, config: &NetConfig, mtu: u32) -> Resul
         Some(found) => found,
         None => create(socket, config, mtu)?,
     };
+    if found.mtu != mtu {
+        socket.transact(&[link::resize(found.index, name, mtu)])?;
+    }
     address(socket, config, &found)?;
     if !found.up || found.alias.is_none() {
         socket.transact(&[link::label_and_raise(name, &config.label())])?;
@@ -78,10 +81,19 @@ pub(super) fn ensure(socket: &mut Socket, config: &NetConfig, mtu: u32) -> Resul
     host::route_loopback(&config.bridge)
 }
 
-fn create(socket: &mut Socket, config: &NetConfig, mtu: u32) -> Result<Link, NetError> {
-    if let Some((route, link)) = overlap(socket, config)? {
-        return Err(NetError::SubnetTaken { subnet: config.subnet, route, link });
+/// Whether the bridge is there or could be made.
+pub(super) fn check(socket: &mut Socket, config: &NetConfig) -> Result<(), NetError> {
+    if find(socket, config)?.is_some() {
+        return Ok(());
     }
+    match overlap(socket, config)? {
+        Some((route, link)) => Err(NetError::SubnetTaken { subnet: config.subnet, route, link }),
+        None => Ok(()),
+    }
+}
+
+fn create(socket: &mut Socket, config: &NetConfig, mtu: u32) -> Result<Link, NetError> {
+    check(socket, config)?;
     let name = config.bridge.as_str();
     match socket.transact(&[link::create_bridge(name, bridge_mac(config).bytes(), mtu)]) {
         // Somebody was faster: whose it is shows below.

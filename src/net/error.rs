@@ -49,6 +49,9 @@ pub enum NetError {
     /// Somebody else's table.
     #[error("nftables table ip {0} exists and does not belong to this instance")]
     TableTaken(String),
+    /// A kernel without packet rules.
+    #[error("this kernel has no nftables: module nf_tables is missing")]
+    NoNftables(#[source] NetlinkError),
     /// Rules changed faster than ours could be installed.
     #[error("packet rules keep changing while table ip {0} is installed")]
     Unsettled(String),
@@ -84,6 +87,12 @@ pub enum NetError {
     /// A task's interface that cannot be configured.
     #[error("set up the network inside the task")]
     Inside(#[source] NetlinkError),
+    /// A host without /proc.
+    #[error("open the host's network namespace")]
+    Namespace(#[source] io::Error),
+    /// News that cannot be waited for.
+    #[error("wait for changes of the host's network")]
+    Watch(#[source] io::Error),
     /// Anything else that the kernel refused.
     #[error("change the host's network")]
     Kernel(#[from] NetlinkError),

@@ -12,11 +12,6 @@
 //!
 //! Which task gets which address or port is somebody else's decision; [`ipam`] only offers the next free one.
 
-<<<<<<< HEAD
-use crate::model::network::{LinkName, Mac, Subnet, Tables, TaskInterface};
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd};
-=======
 mod bridge;
 mod conflict;
 mod error;
@@ -25,6 +20,7 @@ mod flows;
 mod host;
 mod interface;
 pub mod ipam;
+mod sockets;
 mod watch;
 
 use std::os::fd::BorrowedFd;
@@ -36,10 +32,11 @@ use crate::model::network::{LinkName, Subnet, Tables, TaskInterface};
 pub use conflict::Conflict;
 pub use error::NetError;
 pub use firewall::Installed;
+use firewall::Shape;
 pub use host::Change;
 pub use interface::TASK_LINK;
+use sockets::Sockets;
 pub use watch::NetworkWatch;
->>>>>>> net
 
 /// What an instance's network is called and made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,112 +51,6 @@ pub struct NetConfig {
     pub mtu: Option<u32>,
 }
 
-<<<<<<< HEAD
-/// What `open` changed on the host outside of what is ours; to be logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    pub what: String,
-    pub before: String,
-    pub after: String,
-}
-
-/// What `install` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Installed {
-    Unchanged,
-    Elements { added: usize, removed: usize },
-    Replaced,
-}
-
-pub struct Network {}
-pub struct NetworkWatch {}
-#[derive(Debug, thiserror::Error)]
-pub enum NetError {}
-pub struct Conflict {/* Display: a sentence */}
-
-impl Network {
-    pub fn open(config: &NetConfig) -> Result<Self, NetError> {
-        unimplemented!()
-    }
-    pub fn changes(&self) -> &[Change] {
-        unimplemented!()
-    }
-    pub fn config(&self) -> &NetConfig {
-        unimplemented!()
-    }
-    /// eth0 in `netns`, one end on the bridge; idempotent.
-    pub fn attach(&self, netns: BorrowedFd<'_>, interface: &TaskInterface) -> Result<(), NetError> {
-        unimplemented!()
-    }
-    /// lo up and nothing else (network mode none).
-    pub fn loopback(netns: BorrowedFd<'_>) -> Result<(), NetError> {
-        unimplemented!()
-    }
-    /// Deletes a host end; idempotent.
-    pub fn detach(&self, host: &LinkName) -> Result<(), NetError> {
-        unimplemented!()
-    }
-    pub fn install(&self, tables: &Tables) -> Result<Installed, NetError> {
-        unimplemented!()
-    }
-    /// Bridge, its links and the tables put back as they should be.
-    pub fn repair(&self, tables: &Tables) -> Result<Installed, NetError> {
-        unimplemented!()
-    }
-    pub fn watch(&self) -> Result<NetworkWatch, NetError> {
-        unimplemented!()
-    }
-    /// Host ends of this instance, for sweeping.
-    pub fn links(&self) -> Result<Vec<LinkName>, NetError> {
-        unimplemented!()
-    }
-    /// For doctor: other tables with a dropping forward chain.
-    pub fn conflicts(&self) -> Result<Vec<Conflict>, NetError> {
-        unimplemented!()
-    }
-    /// Links, bridge and table removed; idempotent.
-    pub fn remove_all(config: &NetConfig) -> Result<(), NetError> {
-        unimplemented!()
-    }
-}
-impl AsFd for NetworkWatch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        unimplemented!()
-    }
-}
-impl NetworkWatch {
-    /// Whether somebody else touched our table or bridge since the last call; never blocks.
-    pub fn drain(&mut self) -> bool {
-        unimplemented!()
-    }
-}
-pub mod ipam {
-    use super::*;
-    /// The next free address after `last`.
-    pub fn allocate(
-        subnet: Subnet,
-        used: &std::collections::BTreeSet<Ipv4Addr>,
-        last: Option<Ipv4Addr>,
-    ) -> Option<Ipv4Addr> {
-        unimplemented!()
-    }
-    /// The first of `count` free contiguous ports, after `last`, wrapping once.
-    pub fn allocate_ports(
-        range: std::ops::RangeInclusive<u16>,
-        count: u16,
-        last: Option<u16>,
-        is_free: impl FnMut(u16) -> bool,
-    ) -> Option<u16> {
-        unimplemented!()
-    }
-    /// ip_local_port_range, or 49153-65535.
-    pub fn dynamic_range() -> std::ops::RangeInclusive<u16> {
-        unimplemented!()
-    }
-    /// Whether a port can be bound on the host now.
-    pub fn is_bindable(protocol: crate::model::network::Protocol, bind: Ipv4Addr, port: u16) -> bool {
-        unimplemented!()
-=======
 impl NetConfig {
     /// The text kept with every link of this instance: how a link says whose it is.
     fn label(&self) -> String {
@@ -187,8 +78,10 @@ impl NetConfig {
 pub struct Network {
     config: NetConfig,
     mtu: u32,
+    shape: Shape,
     changes: Vec<Change>,
-    route: Mutex<Socket>,
+    route: Sockets,
+    flows: Sockets,
     filter: Mutex<Socket>,
 }
 
@@ -198,17 +91,24 @@ impl Network {
     /// A firewall that is there keeps its published ports: a daemon that starts again disturbs no connection.
     pub fn open(config: &NetConfig) -> Result<Self, NetError> {
         config.check()?;
-        let mut route = Socket::open(Family::Route)?;
+        let route = Sockets::open(Family::Route)?;
         let mut filter = Socket::open(Family::Netfilter)?;
-        let mtu = bridge::mtu(&mut route, config)?;
-        bridge::ensure(&mut route, config, mtu)?;
+        let mut talk = route.borrow()?;
+        // Looked at before anything is made, so that a refusal leaves nothing behind.
+        bridge::check(&mut talk, config)?;
+        let shape = Shape::of(config);
+        firewall::ensure(&mut filter, &shape)?;
+        let mtu = bridge::mtu(&mut talk, config)?;
+        bridge::ensure(&mut talk, config, mtu)?;
+        drop(talk);
         let changes = host::enable_forwarding()?.into_iter().collect();
-        firewall::ensure(&mut filter, config)?;
         Ok(Self {
             config: config.clone(),
             mtu,
+            shape,
             changes,
-            route: Mutex::new(route),
+            route,
+            flows: Sockets::open(Family::Netfilter)?,
             filter: Mutex::new(filter),
         })
     }
@@ -233,7 +133,7 @@ impl Network {
 
     /// Gives the namespace `netns` its loopback and an interface on the bridge. Attaching twice changes nothing.
     pub fn attach(&self, netns: BorrowedFd<'_>, interface: &TaskInterface) -> Result<(), NetError> {
-        interface::attach(&mut self.route(), &self.config, self.mtu, netns, interface)?;
+        interface::attach(&mut *self.route.borrow()?, &self.config, self.mtu, netns, interface)?;
         interface::configure(netns, interface)
     }
 
@@ -244,7 +144,7 @@ impl Network {
 
     /// Deletes a task's interface by the name of its end on the host. Detaching twice is fine.
     pub fn detach(&self, host: &LinkName) -> Result<(), NetError> {
-        interface::detach(&mut self.route(), host)
+        interface::detach(&mut *self.route.borrow()?, host)
     }
 
     /// Makes the firewall hold exactly these tables, in one transaction.
@@ -252,9 +152,10 @@ impl Network {
     /// Where only published ports differ only their elements change; where the table is missing or was tampered with
     /// it is made anew. Of two publishes of one port the first counts.
     pub fn install(&self, tables: &Tables) -> Result<Installed, NetError> {
-        let (installed, changed) = firewall::install(&mut self.filter(), &self.config, tables)?;
+        let (installed, changed) = firewall::install(&mut self.filter(), &self.shape, tables)?;
         if !changed.is_empty() {
-            flows::forget_stale(&mut self.filter(), &mut self.route(), &self.config, tables, &changed)?;
+            let (mut flows, mut route) = (self.flows.borrow()?, self.route.borrow()?);
+            flows::forget_stale(&mut flows, &mut route, &self.config, tables, &changed)?;
         }
         Ok(installed)
     }
@@ -262,7 +163,7 @@ impl Network {
     /// Puts back what is missing: the bridge, the links' places on it, the firewall.
     pub fn repair(&self, tables: &Tables) -> Result<Installed, NetError> {
         {
-            let mut route = self.route();
+            let mut route = self.route.borrow()?;
             bridge::ensure(&mut route, &self.config, self.mtu)?;
             bridge::gather(&mut route, &self.config)?;
         }
@@ -277,14 +178,14 @@ impl Network {
 
     /// The host ends of this instance's task interfaces.
     pub fn links(&self) -> Result<Vec<LinkName>, NetError> {
-        let mut names = bridge::task_links(&mut self.route(), &self.config)?;
+        let mut names = bridge::task_links(&mut *self.route.borrow()?, &self.config)?;
         names.sort();
         Ok(names)
     }
 
     /// What on this host may keep packets from the tasks, for a person to look at.
     pub fn conflicts(&self) -> Result<Vec<Conflict>, NetError> {
-        conflict::find(&mut self.filter(), &mut self.route(), &self.config)
+        conflict::find(&mut self.filter(), &mut *self.route.borrow()?, &self.config)
     }
 
     /// Removes the task interfaces, the bridge and the table of an instance. Removing twice is fine.
@@ -297,15 +198,10 @@ impl Network {
         if bridge::find(&mut route, config)?.is_some() {
             bridge::unless_absent(route.transact(&[link::delete(config.bridge.as_str())]))?;
         }
-        firewall::remove(&mut Socket::open(Family::Netfilter)?, config)
-    }
-
-    fn route(&self) -> MutexGuard<'_, Socket> {
-        self.route.lock().unwrap_or_else(PoisonError::into_inner)
+        firewall::remove(&mut Socket::open(Family::Netfilter)?, &Shape::of(config))
     }
 
     fn filter(&self) -> MutexGuard<'_, Socket> {
         self.filter.lock().unwrap_or_else(PoisonError::into_inner)
->>>>>>> net
     }
 }

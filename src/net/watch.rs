@@ -4,13 +4,14 @@
 //! news in one descriptor to wait on and answers one question: was ours touched by anybody but us? What to do about it
 //! is the owner's decision, by the owner's loop.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::{NetConfig, NetError};
 use crate::kernel::netlink::{Family, NetlinkError, Reply, Socket, link};
 use crate::kernel::nftables;
+use crate::kernel::readiness::Readable;
 
 /// The family of news about ports of bridges, which is told again as news about links.
 const BRIDGE_PORT_NEWS: u8 = 7;
@@ -23,6 +24,7 @@ pub struct NetworkWatch {
     route: Socket,
     own_port: u32,
     config: NetConfig,
+    registered: Option<Readable>,
 }
 
 impl NetworkWatch {
@@ -34,7 +36,20 @@ impl NetworkWatch {
         for socket in [&filter, &route] {
             both.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, 0)).map_err(NetlinkError::Open)?;
         }
-        Ok(Self { both, filter, route, own_port, config: config.clone() })
+        Ok(Self { both, filter, route, own_port, config: config.clone(), registered: None })
+    }
+
+    /// Waits, inside an async runtime, until ours was touched by somebody else. Dropping the wait loses nothing.
+    pub async fn touched(&mut self) -> Result<(), NetError> {
+        while !self.drain() {
+            if self.registered.is_none() {
+                self.registered = Some(Readable::register(self.both.0.as_fd()).map_err(NetError::Watch)?);
+            }
+            if let Some(registered) = &self.registered {
+                registered.wait().await.map_err(NetError::Watch)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads all news that has arrived: was ours touched by somebody else? Never blocks.
@@ -71,11 +86,5 @@ fn is_loss(news: &Reply<'_>, config: &NetConfig) -> bool {
 impl AsFd for NetworkWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.both.0.as_fd()
-    }
-}
-
-impl AsRawFd for NetworkWatch {
-    fn as_raw_fd(&self) -> RawFd {
-        self.both.0.as_raw_fd()
     }
 }

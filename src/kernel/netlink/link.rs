@@ -141,6 +141,14 @@ pub fn raise(index: u32, name: &str) -> Message {
     Message::new(NEW, ACK, format!("bring up {name}")).body(&body(index, UP, UP))
 }
 
+/// Sets the largest packet of a link.
+#[must_use]
+pub fn resize(index: u32, name: &str, mtu: u32) -> Message {
+    Message::new(NEW, ACK, format!("set the largest packet of {name} to {mtu}"))
+        .body(&body(index, 0, 0))
+        .u32(MTU, mtu)
+}
+
 /// Deletes a link, and with one end of a pair the other.
 #[must_use]
 pub fn delete(name: &str) -> Message {

@@ -5,14 +5,14 @@ use super::*;
 use link::Peer;
 use route::Address;
 
-/// Bytes as hexadecimal words of four bytes, the unit everything is padded to.
-fn words(message: &Message) -> Vec<String> {
-    let hex = |word: &[u8]| word.iter().map(|byte| format!("{byte:02x}")).collect();
-    message.finished().chunks(4).map(hex).collect()
+/// Compares word by word: four bytes are the unit that everything is padded to.
+fn golden(message: &Message, expected: &str) {
+    let words: Vec<String> = message.finished().chunks(4).map(hex).collect();
+    assert_eq!(words.join(" "), expected.split_whitespace().collect::<Vec<_>>().join(" "));
 }
 
-fn golden(message: &Message, expected: &str) {
-    assert_eq!(words(message).join(" "), expected.split_whitespace().collect::<Vec<_>>().join(" "));
+fn hex(word: &[u8]) -> String {
+    format!("{:08x}", u32::from_be_bytes(word.try_into().unwrap()))
 }
 
 fn parse(bytes: &[u8]) -> Reply<'_> {

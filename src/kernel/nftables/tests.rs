@@ -10,7 +10,7 @@ mod golden_bytes {
 
     /// Compares with the words that the nft program sends for the same thing, but for the names of registers.
     fn golden(message: &Message, expected: &str) {
-        let hex = |word: &[u8]| word.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |word: &[u8]| format!("{:08x}", u32::from_be_bytes(word.try_into().unwrap()));
         let words: Vec<String> = message.finished().chunks(4).map(hex).collect();
         assert_eq!(words.join(" "), expected.split_whitespace().collect::<Vec<_>>().join(" "));
     }

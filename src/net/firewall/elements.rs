@@ -107,7 +107,7 @@ impl Difference {
         let mut batch = vec![nftables::begin(Some(generation))];
         for map in MAPS {
             let of_map = self.removed.keys().filter(|key| key.map() == map);
-            let removed: Vec<Vec<u8>> = of_map.map(|key| key.bytes()).collect();
+            let removed: Vec<Vec<u8>> = of_map.map(|key| Key::bytes(*key)).collect();
             batch.extend(nftables::delete_elements(table, map, &removed));
         }
         let added = Elements(self.added.clone());
@@ -120,12 +120,12 @@ impl Difference {
 }
 
 impl Key {
-    const fn map(&self) -> &'static str {
+    const fn map(self) -> &'static str {
         if self.address.is_some() { BOUND } else { ANY }
     }
 
     /// The key as registers hold it: each value padded to four bytes.
-    fn bytes(&self) -> Vec<u8> {
+    fn bytes(self) -> Vec<u8> {
         let [high, low] = self.port.to_be_bytes();
         let mut bytes = Vec::with_capacity(12);
         bytes.extend(self.address.iter().flat_map(Ipv4Addr::octets));

@@ -14,7 +14,6 @@
 
 use std::net::Ipv4Addr;
 
-use super::NetConfig;
 use super::elements::{ANY, BOUND};
 use crate::kernel::netlink::Message;
 use crate::kernel::nftables::ChainKind::{Filter, Nat};
@@ -28,6 +27,7 @@ use crate::kernel::nftables::{
     add_map, append_rule,
 };
 use crate::model::network::LinkName;
+use crate::net::NetConfig;
 
 const FIRST: Register = Register(0);
 const SECOND: Register = Register(1);
@@ -52,8 +52,47 @@ struct Rule {
     steps: Vec<Expression>,
 }
 
-/// The messages that fill an empty table.
-pub(super) fn messages(config: &NetConfig) -> Vec<Message> {
+/// The fixed part of one instance's table, made once.
+#[derive(Debug)]
+pub(in crate::net) struct Shape {
+    /// The table's name.
+    pub(super) table: String,
+    /// The table's comment: whose it is, and a fingerprint of its shape.
+    pub(super) comment: String,
+    /// The messages that fill an empty table.
+    pub(super) messages: Vec<Message>,
+    /// What a listing of the rules shows when nobody touched them.
+    pub(super) rules: Vec<FoundRule>,
+    owner: String,
+}
+
+impl Shape {
+    /// The shape of the table that `config` names.
+    pub(in crate::net) fn of(config: &NetConfig) -> Self {
+        let messages = messages(config);
+        let found =
+            |rule: Rule| FoundRule { chain: rule.chain.to_owned(), comment: Some(rule.comment.to_owned()) };
+        let owner = format!("hythe on {}, shape ", config.bridge);
+        let comment = format!("{owner}{:016x}", fingerprint(&messages));
+        let rules = rules(config).into_iter().map(found).collect();
+        Self { table: config.table.clone(), comment, messages, rules, owner }
+    }
+
+    /// Whether a table with this comment was made by this instance, in whatever shape.
+    pub(super) fn is_by_this_instance(&self, comment: &str) -> bool {
+        comment.starts_with(&self.owner)
+    }
+}
+
+/// Differs where the messages differ, and is the same in every run.
+fn fingerprint(messages: &[Message]) -> u64 {
+    let text = format!("{messages:?}");
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn messages(config: &NetConfig) -> Vec<Message> {
     use ValueType::{Address, Port, Protocol};
     let table = config.table.as_str();
     let mut all = vec![
@@ -69,31 +108,6 @@ pub(super) fn messages(config: &NetConfig) -> Vec<Message> {
     let rules = rules(config);
     all.extend(rules.iter().map(|rule| append_rule(table, rule.chain, rule.comment, &rule.steps)));
     all
-}
-
-/// What a listing of the rules shows when nobody touched them.
-pub(super) fn found_when_whole(config: &NetConfig) -> Vec<FoundRule> {
-    let found =
-        |rule: Rule| FoundRule { chain: rule.chain.to_owned(), comment: Some(rule.comment.to_owned()) };
-    rules(config).into_iter().map(found).collect()
-}
-
-/// The table's comment: whose it is, and a fingerprint of its shape.
-pub(super) fn comment(config: &NetConfig) -> String {
-    let text = format!("{:?}", messages(config));
-    let fingerprint = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{}{fingerprint:016x}", owner(config))
-}
-
-/// Whether a table with this comment was made by this instance, in whatever shape.
-pub(super) fn is_by(config: &NetConfig, comment: &str) -> bool {
-    comment.starts_with(&owner(config))
-}
-
-fn owner(config: &NetConfig) -> String {
-    format!("hythe on {}, shape ", config.bridge)
 }
 
 /// Every rule, in the order of the chains above and of the packets' way.
@@ -125,7 +139,7 @@ fn rules(config: &NetConfig) -> Vec<Rule> {
 }
 
 fn rule<const N: usize>(chain: &'static str, comment: &'static str, steps: [Vec<Expression>; N]) -> Rule {
-    Rule { chain, comment, steps: steps.concat() }
+    Rule { chain, comment, steps: steps.into_iter().flatten().collect() }
 }
 
 /// An exact address goes before every address.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::network::{LinkName, Protocol, Publish};
+use crate::net::NetConfig;
 
 fn config(bridge: &str) -> NetConfig {
     NetConfig {
@@ -86,22 +87,22 @@ fn the_first_publish_of_a_port_counts() {
 
 #[test]
 fn the_tables_comment_tells_shape_and_owner() {
-    let (one, other) = (config("hythe0"), config("hythe1"));
-    assert!(shape::is_by(&one, &shape::comment(&one)) && !shape::is_by(&one, &shape::comment(&other)));
+    let (one, other) = (Shape::of(&config("hythe0")), Shape::of(&config("hythe1")));
+    assert!(one.is_by_this_instance(&one.comment) && !one.is_by_this_instance(&other.comment));
     let wider = NetConfig { subnet: "10.0.0.0/8".parse().unwrap(), ..config("hythe0") };
-    assert!(shape::is_by(&one, &shape::comment(&wider)));
-    assert_ne!(shape::comment(&one), shape::comment(&wider));
+    let wider = Shape::of(&wider);
+    assert!(one.is_by_this_instance(&wider.comment));
+    assert_ne!(one.comment, wider.comment);
 }
 
 #[test]
 fn the_whole_table_is_one_transaction() {
-    let sentences: Vec<String> = whole(&config("hythe0"), 1, &Elements::default())
-        .iter()
-        .map(|message| message.what().to_owned())
-        .collect();
-    assert_eq!(sentences.first().map(String::as_str), Some("begin a transaction on the packet rules"));
-    assert_eq!(sentences.last().map(String::as_str), Some("commit a transaction on the packet rules"));
+    let shape = Shape::of(&config("hythe0"));
+    let batch = whole(&shape, 1, &Elements::default());
+    let sentences: Vec<&str> = batch.iter().map(Message::what).collect();
+    assert_eq!(sentences.first(), Some(&"begin a transaction on the packet rules"));
+    assert_eq!(sentences.last(), Some(&"commit a transaction on the packet rules"));
     assert_eq!(sentences[2], "delete nftables table hythe");
     let rules = sentences.iter().filter(|sentence| sentence.starts_with("add rule")).count();
-    assert_eq!(rules, shape::found_when_whole(&config("hythe0")).len());
+    assert_eq!(rules, shape.rules.len());
 }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::Command;
+use std::time::Duration;
 
 use hythe::kernel::netlink::{Family, Socket, link};
 use hythe::kernel::nftables;
@@ -131,8 +132,43 @@ fn a_deleted_bridge_is_noticed_and_the_tasks_are_put_back_on_it() {
 }
 
 #[test]
+fn a_loop_that_sleeps_on_the_watch_is_woken_each_time() {
+    let Some(lab) = Lab::new() else { return };
+    let network = Network::open(&config(91)).unwrap();
+    let mut watch = network.watch().unwrap();
+    let (_task, tables) = a_published_task(&lab, &network);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for _ in 0..3 {
+            delete_table("hythe91");
+            tokio::time::timeout(Duration::from_secs(2), watch.touched()).await.unwrap().unwrap();
+            assert_eq!(network.repair(&tables).unwrap(), Installed::Replaced);
+        }
+        let nothing = tokio::time::timeout(Duration::from_millis(50), watch.touched()).await;
+        assert!(nothing.is_err(), "our own repair is no news");
+        let later = tokio::task::spawn_blocking(|| delete_table("hythe91"));
+        tokio::time::timeout(Duration::from_secs(2), watch.touched()).await.unwrap().unwrap();
+        later.await.unwrap();
+    });
+}
+
+#[test]
+fn what_the_instance_does_itself_is_no_news() {
+    let Some(lab) = Lab::new() else { return };
+    let network = Network::open(&config(91)).unwrap();
+    let mut watch = network.watch().unwrap();
+    let (task, tables) = a_published_task(&lab, &network);
+    network.repair(&tables).unwrap();
+    network.detach(&task.interface.host).unwrap();
+    network.install(&Tables::default()).unwrap();
+    drop(lab.task(&network, "gone", Ipv4Addr::new(10, 91, 0, 3)));
+    wait_until("the second task's link is gone", || network.links().unwrap().is_empty());
+    assert!(!watch.drain());
+}
+
+#[test]
 fn a_table_of_somebody_else_is_left_alone() {
-    let Some(_lab) = Lab::new() else { return };
+    let Some(lab) = Lab::new() else { return };
     let batch = [
         nftables::begin(None),
         nftables::put_table("hythe91", "mine"),
@@ -141,6 +177,7 @@ fn a_table_of_somebody_else_is_left_alone() {
     ];
     Socket::open(Family::Netfilter).unwrap().transact(&batch).unwrap();
     assert!(matches!(Network::open(&config(91)), Err(NetError::TableTaken(table)) if table == "hythe91"));
+    assert!(lab.host.links().iter().all(|link| link.name != "hythe91"), "a refusal leaves no bridge");
 }
 
 #[test]

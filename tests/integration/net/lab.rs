@@ -31,7 +31,7 @@ pub(super) const EVERY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 pub(super) struct Place(OwnedFd);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let made = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             Self::here()

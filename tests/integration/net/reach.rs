@@ -64,6 +64,20 @@ fn tasks_reach_each_other_and_themselves_whether_or_not_bridged_packets_meet_the
 }
 
 #[test]
+fn a_host_that_checks_the_way_back_of_every_packet_is_no_obstacle() {
+    let Some(lab) = Lab::new() else { return };
+    fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
+    fs::write("/proc/sys/net/ipv4/conf/default/rp_filter", "1").unwrap();
+    let network = Network::open(&config(91)).unwrap();
+    let [web, _api] = two_tasks(&lab, &network);
+    assert_eq!(lab.host.ask_tcp(LOCALHOST, 8080).unwrap(), format!("web {BRIDGE}"));
+    assert_eq!(lab.host.ask_tcp(HOST, 8080).unwrap(), format!("web {HOST}"));
+    assert_eq!(lab.world.ask_tcp(HOST, 8080).unwrap(), format!("web {WORLD}"));
+    assert_eq!(web.place.ask_tcp(HOST, 8080).unwrap(), format!("web {BRIDGE}"));
+    assert_eq!(web.place.ask_udp(API, 53).unwrap(), format!("api {WEB}"));
+}
+
+#[test]
 fn the_world_sees_a_task_as_its_host() {
     let Some(lab) = Lab::new() else { return };
     let network = Network::open(&config(91)).unwrap();
