@@ -1,1 +1,0 @@
-//! This host's hands: performs actions, idempotently.
