@@ -140,9 +140,15 @@ pub fn parse(text: &str) -> Result<Value, Refusal> {
 
 /// Reads `value` as a `T`.
 pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+    read_at(&MemberPath::default(), value)
+}
+
+/// Reads `value`, which is at `path` of a document, as a `T`.
+pub fn read_at<T: DeserializeOwned>(path: &MemberPath, value: Value) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(without_nulls(value)).map_err(|error| {
-        let path = path_of(error.path());
-        refusal(path, error.inner())
+        let mut steps = path.0.clone();
+        steps.extend(path_of(error.path()).0);
+        refusal(MemberPath(steps), error.inner())
     })
 }
 
