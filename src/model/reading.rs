@@ -214,11 +214,17 @@ fn nearest(words: &[&str]) -> Option<String> {
 
 /// The one of `valid` that is most like `wrong`, if any is like it at all.
 pub fn nearest_word<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let likeness = |word: &str| strsim::jaro_winkler(&wrong.to_ascii_lowercase(), &word.to_ascii_lowercase());
+    let wrong = wrong.to_ascii_lowercase();
+    // Long words are alike by their beginning, short ones by how few letters would have to change.
+    let likeness = |word: &str| {
+        let word = word.to_ascii_lowercase();
+        let beginning = strsim::jaro_winkler(&wrong, &word);
+        let letters = strsim::normalized_damerau_levenshtein(&wrong, &word);
+        (beginning > 0.75 || letters > 0.6).then_some(beginning.max(letters))
+    };
     valid
         .into_iter()
-        .map(|word| (likeness(word), word))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .filter_map(|word| Some((likeness(word)?, word)))
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, word)| word.to_owned())
 }
