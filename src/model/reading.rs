@@ -1,0 +1,233 @@
+//! Reading JSON documents strictly: a member that does not exist, a wrong type or a wrong value is refused by its
+//! path, with the nearest valid word and, where the text is at hand, line and column.
+//!
+//! `null` counts as absent. Nothing here knows what the documents mean.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// One step from a document to a value in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A member of an object.
+    Member(String),
+    /// An element of a list, from 0.
+    Element(usize),
+}
+
+/// Where in a document something is: `containerDefinitions[0].memory`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberPath(pub Vec<Step>);
+
+/// A place in a text, from 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// What is wrong with a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not JSON.
+    Syntax,
+    /// A member does not exist.
+    UnknownMember,
+    /// A member that must be there is not.
+    MissingMember,
+    /// A value has the wrong type.
+    WrongType,
+    /// A value has the right type and is not one of those that are possible.
+    WrongValue,
+    /// Each member is possible, and they do not go together.
+    Rule,
+}
+
+/// A document that is not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Refusal {
+    /// What kind of fault it is.
+    pub fault: Fault,
+    /// Where it is.
+    pub path: MemberPath,
+    /// What is wrong there.
+    pub message: String,
+    /// The valid word that is nearest to the one that was found.
+    pub nearest: Option<String>,
+    /// Where in the text it is, when the text was at hand.
+    pub place: Option<Place>,
+}
+
+mod locate;
+
+impl MemberPath {
+    /// This path and one member further.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(Step::Member(name.to_owned()));
+        Self(steps)
+    }
+
+    /// This path and one element further.
+    #[must_use]
+    pub fn element(&self, index: usize) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(Step::Element(index));
+        Self(steps)
+    }
+}
+
+impl fmt::Display for MemberPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Member(name) if at == 0 => f.write_str(name)?,
+                Step::Member(name) => write!(f, ".{name}")?,
+                Step::Element(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Place { line, column }) = self.place {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        // ECS's own sentences name the thing themselves.
+        if self.fault != Fault::Rule && !self.path.0.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.nearest {
+            Some(word) => write!(f, "; did you mean `{word}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Refusal {
+    /// A rule that is broken at `path`.
+    pub fn rule(path: MemberPath, message: impl Into<String>) -> Self {
+        Self { fault: Fault::Rule, path, message: message.into(), nearest: None, place: None }
+    }
+
+    /// The same refusal with its place in `text`.
+    #[must_use]
+    pub fn located_in(mut self, text: &str) -> Self {
+        self.place =
+            self.place.or_else(|| locate::find(text, &self.path, self.fault == Fault::UnknownMember));
+        self
+    }
+}
+
+/// The JSON value that `text` is.
+pub fn parse(text: &str) -> Result<Value, Refusal> {
+    serde_json::from_str(text).map_err(|error| Refusal {
+        fault: Fault::Syntax,
+        path: MemberPath::default(),
+        message: without_place(&error.to_string()).to_owned(),
+        nearest: None,
+        place: Some(Place { line: error.line(), column: error.column().max(1) }),
+    })
+}
+
+/// Reads `value` as a `T`.
+pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+    read_at(&MemberPath::default(), value)
+}
+
+/// Reads `value`, which is at `path` of a document, as a `T`.
+pub fn read_at<T: DeserializeOwned>(path: &MemberPath, value: Value) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(without_nulls(value)).map_err(|error| {
+        let mut steps = path.0.clone();
+        steps.extend(path_of(error.path()).0);
+        refusal(MemberPath(steps), error.inner())
+    })
+}
+
+/// `value` without the members that are `null`.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(
+            members
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| (name, without_nulls(value)))
+                .collect(),
+        ),
+        Value::Array(elements) => Value::Array(elements.into_iter().map(without_nulls).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
+
+fn path_of(path: &serde_path_to_error::Path) -> MemberPath {
+    use serde_path_to_error::Segment;
+
+    let steps = path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(Step::Element(*index)),
+        Segment::Map { key } => Some(Step::Member(key.clone())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    MemberPath(steps.collect())
+}
+
+/// Turns a sentence of serde into a refusal. Its words are stable, and a test holds them.
+fn refusal(path: MemberPath, error: &serde_json::Error) -> Refusal {
+    let text = error.to_string();
+    let text = without_place(&text);
+    let words: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+    let (fault, message) = if text.starts_with("unknown field") {
+        (Fault::UnknownMember, format!("unknown member `{}`", words.first().unwrap_or(&"")))
+    } else if text.starts_with("unknown variant") {
+        let valid = words.get(1..).unwrap_or_default().join(", ");
+        (Fault::WrongValue, format!("`{}` is not one of {valid}", words.first().unwrap_or(&"")))
+    } else if text.starts_with("missing field") {
+        (Fault::MissingMember, format!("member `{}` is missing", words.first().unwrap_or(&"")))
+    } else if text.starts_with("invalid type") {
+        (Fault::WrongType, text.to_owned())
+    } else {
+        (Fault::WrongValue, text.to_owned())
+    };
+    let nearest = match fault {
+        Fault::UnknownMember | Fault::WrongValue => nearest(&words),
+        Fault::Syntax | Fault::MissingMember | Fault::WrongType | Fault::Rule => None,
+    };
+    Refusal { fault, path, message, nearest, place: None }
+}
+
+fn without_place(text: &str) -> &str {
+    text.rfind(" at line ").map_or(text, |end| &text[..end])
+}
+
+/// The word after the first that is most like the first, if any is.
+fn nearest(words: &[&str]) -> Option<String> {
+    let (wrong, valid) = words.split_first()?;
+    nearest_word(wrong, valid.iter().copied())
+}
+
+/// The one of `valid` that is most like `wrong`, if any is like it at all.
+pub fn nearest_word<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let wrong = wrong.to_ascii_lowercase();
+    // Long words are alike by their beginning, short ones by how few letters would have to change.
+    let likeness = |word: &str| {
+        let word = word.to_ascii_lowercase();
+        let beginning = strsim::jaro_winkler(&wrong, &word);
+        let letters = strsim::normalized_damerau_levenshtein(&wrong, &word);
+        (beginning > 0.75 || letters > 0.6).then_some(beginning.max(letters))
+    };
+    valid
+        .into_iter()
+        .filter_map(|word| Some((likeness(word)?, word)))
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, word)| word.to_owned())
+}
+
+#[cfg(test)]
+mod tests;
