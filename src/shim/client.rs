@@ -20,11 +20,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncWriteExt, Interest, unix::AsyncFd},
-    net::UnixStream,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
 
 use super::{
     ledger::{LedgerError, read_ledger},
@@ -32,7 +28,10 @@ use super::{
     spec::{SpecError, TaskSpec},
 };
 use crate::{
-    kernel::process::{Child, Spawn, SpawnError, spawn as spawn_process},
+    kernel::{
+        process::{Child, Spawn, SpawnError, spawn as spawn_process},
+        readiness::Readable,
+    },
     model::{
         fact::{Fact, Seen},
         ids::{ContainerName, TaskId},
@@ -175,9 +174,11 @@ fn execute(launch: &Launch) -> Result<(StdUnixStream, Child), ClientError> {
 /// Waits for the end of a shim that this process started, so that it does not stay behind as a zombie.
 fn reap(child: Child) {
     tokio::spawn(async move {
-        let Ok(ended) = AsyncFd::register_with_interest(child.pidfd.as_fd(), Interest::READABLE) else { return };
-        if ended.readable().await.is_ok() {
-            let _ = child.pidfd.try_wait();
+        let Ok(ended) = Readable::register(child.pidfd.as_fd()) else { return };
+        while let Ok(None) = child.pidfd.try_wait() {
+            if ended.wait().await.is_err() {
+                return;
+            }
         }
     });
 }
