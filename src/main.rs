@@ -1,3 +1,14 @@
 //! argv to one of four faces: the command line, the daemon, the shim, the OCI runtime.
+//!
+//! The shim and the OCI runtime fork, and what forks should be small: they are told apart before anything else is
+//! set up. The daemon's arguments are read by the command line, which has the help for all of them.
 
-fn main() {}
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    let mut args = env::args_os().skip(1);
+    match args.next() {
+        Some(face) if face == "shim" => hythe::shim::main(args),
+        Some(_) | None => ExitCode::FAILURE,
+    }
+}
