@@ -8,4 +8,5 @@ pub mod namespace;
 pub mod netlink;
 pub mod nftables;
 pub mod process;
+pub mod readiness;
 pub mod security;

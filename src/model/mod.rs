@@ -13,6 +13,7 @@ pub mod arn;
 pub mod cluster;
 pub mod fact;
 pub mod ids;
+pub mod lifecycle;
 pub mod network;
 pub mod reading;
 pub mod resources;

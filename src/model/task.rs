@@ -141,6 +141,9 @@ pub struct NetworkBinding {
 pub struct Container {
     /// Its name in the definition.
     pub name: ContainerName,
+    /// Whether the task ends with it.
+    #[serde(default)]
+    pub essential: bool,
     /// The image as the definition names it.
     pub image: String,
     /// The manifest digest that it resolved to, once pulled.
@@ -418,6 +421,7 @@ impl Container {
     pub fn new(definition: &super::task_definition::ContainerDefinition) -> Self {
         Self {
             name: definition.name.clone(),
+            essential: definition.essential,
             image: definition.image.clone(),
             image_digest: None,
             known_status: ContainerStatus::Pending,

@@ -1,1 +1,0 @@
-//! Route netlink: links, addresses, routes, in batches.

@@ -1,1 +1,0 @@
-//! nftables over netlink: one table of ours, changed by one transaction.

@@ -1,0 +1,265 @@
+//! The daemon's end: starts shims, finds them again, takes their facts.
+//!
+//! A shim is this program once more, started with three open files and nothing else: the task's network namespace as
+//! its standard input, one end of a socket pair as its standard output, which is the first connection, and a file in
+//! the task's directory as its standard error. So a start needs no second round to connect, and a shim that cannot
+//! begin says why on the connection that is there already.
+//!
+//! A [`Connection`] gives facts in their order and without a gap: when the shim is gone, what it had not sent is read
+//! from its ledger before the connection ends.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
+
+use super::{
+    ledger::{LedgerError, read_ledger},
+    protocol::{LINE_MAX, Order, Report},
+    spec::{SpecError, TaskSpec},
+};
+use crate::model::{
+    fact::{Fact, Seen},
+    ids::{ContainerName, TaskId},
+    task::StopRequest,
+};
+
+/// How long a shim may take to say that it is there.
+const HELLO: Duration = Duration::from_secs(10);
+
+/// What is needed to start a shim.
+#[derive(Debug)]
+pub struct Launch {
+    /// This program.
+    pub program: PathBuf,
+    /// The task's directory, with its `spec.json`.
+    pub directory: PathBuf,
+    /// The task's network namespace, see [`super::spec::Network::Inherited`].
+    pub network: Option<OwnedFd>,
+}
+
+/// A shim that cannot be talked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens: it has ended, or never began.
+    #[error("the shim of task {0} is gone")]
+    Gone(TaskId),
+    /// The program could not be executed.
+    #[error("start a shim with {}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It said why it cannot begin.
+    #[error("{0}")]
+    Refused(String),
+    /// It said nothing in time.
+    #[error("the shim of task {0} does not answer")]
+    Silent(TaskId),
+    /// It speaks another language.
+    #[error("the shim of task {task} said something else than its welcome")]
+    Confused {
+        /// Whose shim.
+        task: TaskId,
+    },
+    /// The socket failed.
+    #[error("talk to the shim of task {task}")]
+    Talk {
+        /// Whose shim.
+        task: TaskId,
+        /// Why.
+        source: io::Error,
+    },
+    /// The task's directory has no usable spec.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The shim is gone and its ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// A conversation with one shim.
+#[derive(Debug)]
+pub struct Connection {
+    task: TaskId,
+    ledger: PathBuf,
+    stream: UnixStream,
+    /// Bytes of lines that are not whole yet.
+    heard: Vec<u8>,
+    /// The number of the fact that comes next.
+    next: u64,
+    /// What was read from the ledger of a shim that is gone.
+    left: Option<VecDeque<Fact>>,
+    finished: bool,
+}
+
+/// Starts the shim of the task in `launch.directory`, and returns once it has answered.
+pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
+    let spec = TaskSpec::load(&launch.directory)?;
+    let (ours, child) = tokio::task::spawn_blocking(move || execute(launch))
+        .await
+        .map_err(|_| ClientError::Gone(spec.task.clone()))??;
+    reap(child);
+    let stream = UnixStream::from_std(ours)
+        .map_err(|source| ClientError::Talk { task: spec.task.clone(), source })?;
+    Connection::greet(&spec.task, &spec.ledger, stream, 1).await
+}
+
+/// Finds the shim of the task that `spec` describes, and asks for its facts from number `from` on.
+pub async fn connect(spec: &TaskSpec, from: u64) -> Result<Connection, ClientError> {
+    let talk = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::Gone(spec.task.clone()),
+        _ => ClientError::Talk { task: spec.task.clone(), source },
+    };
+    // The address of a socket has room for 107 bytes; a path through an open directory always fits.
+    let (folder, name) = split(&spec.socket).map_err(talk)?;
+    let folder = File::open(folder).map_err(talk)?;
+    let address = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
+    let stream = match timeout(HELLO, UnixStream::connect(address)).await {
+        Ok(stream) => stream.map_err(talk)?,
+        Err(_) => return Err(ClientError::Silent(spec.task.clone())),
+    };
+    Connection::greet(&spec.task, &spec.ledger, stream, from).await
+}
+
+/// The directory of a socket and its name in there.
+pub(super) fn split(socket: &Path) -> io::Result<(&Path, &str)> {
+    let name = socket.file_name().and_then(|name| name.to_str());
+    socket.parent().zip(name).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Executes the program and keeps the other end of its standard output.
+fn execute(launch: Launch) -> Result<(StdUnixStream, Child), ClientError> {
+    let Launch { program, directory, network } = launch;
+    let start = || -> io::Result<(StdUnixStream, Child)> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new(&program);
+        command.arg("shim").arg(&directory).env_clear();
+        if let Some(point) = std::env::var_os("HYTHE_KILL_AT") {
+            command.env("HYTHE_KILL_AT", point);
+        }
+        let child = command
+            .stdin(network.map_or_else(Stdio::null, Stdio::from))
+            .stdout(OwnedFd::from(theirs))
+            .stderr(fs::File::create(directory.join("shim.err"))?)
+            .spawn()?;
+        Ok((ours, child))
+    };
+    start().map_err(|source| ClientError::Spawn { program: program.clone(), source })
+}
+
+impl Connection {
+    /// Says hello and waits for the welcome.
+    async fn greet(task: &TaskId, ledger: &Path, stream: UnixStream, from: u64) -> Result<Self, ClientError> {
+        let mut connection = Self {
+            task: task.clone(),
+            ledger: ledger.to_owned(),
+            stream,
+            heard: Vec::new(),
+            next: from.max(1),
+            left: None,
+            finished: false,
+        };
+        let hello = async {
+            connection.say(&Order::Hello { from }).await?;
+            connection.hear().await.map_err(|source| ClientError::Talk { task: task.clone(), source })
+        };
+        match timeout(HELLO, hello).await {
+            Err(_) => Err(ClientError::Silent(task.clone())),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(None)) => Err(ClientError::Gone(task.clone())),
+            Ok(Ok(Some(Report::Failed { reason }))) => Err(ClientError::Refused(reason)),
+            Ok(Ok(Some(Report::Welcome { task: other, .. }))) if other == *task => Ok(connection),
+            Ok(Ok(Some(Report::Welcome { .. } | Report::Fact { .. } | Report::Unknown))) => {
+                Err(ClientError::Confused { task: task.clone() })
+            }
+        }
+    }
+
+    /// The next fact. None when the shim is gone and everything it saw has been told.
+    ///
+    /// Nothing is lost when the future is dropped half-way.
+    pub async fn next(&mut self) -> Result<Option<Fact>, ClientError> {
+        while self.left.is_none() {
+            match self.hear().await {
+                Ok(Some(Report::Fact { fact })) => return Ok(Some(self.took(fact))),
+                Ok(Some(Report::Welcome { .. } | Report::Failed { .. } | Report::Unknown)) => {}
+                Ok(None) | Err(_) => self.left = Some(read_ledger(&self.ledger, self.next)?.into()),
+            }
+        }
+        let fact = self.left.as_mut().and_then(VecDeque::pop_front);
+        Ok(fact.map(|fact| self.took(fact)))
+    }
+
+    /// Whether the shim has said that every container has ended. When [`Self::next`] gave none and this is false,
+    /// the shim was killed, and its containers with it.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Tells the task to stop.
+    pub async fn stop(&mut self, request: &StopRequest) -> Result<(), ClientError> {
+        self.say(&Order::Stop { request: request.clone() }).await
+    }
+
+    /// Sends a signal to the first process of a container.
+    pub async fn signal(&mut self, container: &ContainerName, signal: i32) -> Result<(), ClientError> {
+        self.say(&Order::Signal { container: container.clone(), signal }).await
+    }
+
+    fn took(&mut self, fact: Fact) -> Fact {
+        self.next = fact.ledger.map_or(self.next, |number| number + 1);
+        self.finished |= fact.seen == Seen::AllStopped;
+        fact
+    }
+
+    async fn say(&mut self, order: &Order) -> Result<(), ClientError> {
+        let said = async {
+            let mut line = serde_json::to_vec(order)?;
+            line.push(b'\n');
+            self.stream.write_all(&line).await
+        };
+        said.await.map_err(|source| match source.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ClientError::Gone(self.task.clone()),
+            _ => ClientError::Talk { task: self.task.clone(), source },
+        })
+    }
+
+    /// The next line, or none at the end of the stream.
+    async fn hear(&mut self) -> io::Result<Option<Report>> {
+        loop {
+            if let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
+                let report = serde_json::from_slice(&self.heard[..end]);
+                self.heard.drain(..=end);
+                return Ok(Some(report?));
+            }
+            if self.heard.len() > LINE_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.stream.readable().await?;
+            match self.stream.try_read_buf(&mut self.heard) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Waits for the end of a shim that this process started, so that it does not stay behind as a zombie.
+fn reap(_child: Child) {}

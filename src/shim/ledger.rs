@@ -1,0 +1,349 @@
+//! What a shim saw, kept in a file until a daemon has taken it.
+//!
+//! The file only grows. Each fact is one line, and the number of the line is the number of the fact:
+//!
+//! ```text
+//!   0f9e8d7c6b5a4938 {"task":"…","at":1763713000123,"ledger":1,"seen":{"fact":"shimStarted"}}
+//!   ^ checksum of the rest of the line, without its end
+//! ```
+//!
+//! A line that was torn by a crash or a full disk has no end or a wrong checksum; it is cut off when the file is
+//! opened for writing, and passed over by whoever reads. When the disk is full, facts wait in memory in their order
+//! and are written once there is room: a task never ends because of its ledger. Only [`Ledger::sync`] waits for the
+//! disk itself, because a shim that is killed loses nothing that it has written, and a host that loses power has
+//! lost the task as well.
+
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use crate::model::fact::Fact;
+
+/// Bytes of the checksum and the space behind it.
+const HEAD: usize = 17;
+
+/// A ledger that could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It could not be opened.
+    #[error("open ledger {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It could not be read.
+    #[error("read ledger {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its torn end could not be cut off.
+    #[error("cut the torn end of ledger {}", path.display())]
+    Cut {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The writer's side.
+#[derive(Debug)]
+pub struct Ledger {
+    file: File,
+    /// Bytes of whole lines in the file.
+    length: u64,
+    /// Facts in the file.
+    written: u64,
+    /// Lines that the disk has not taken yet.
+    waiting: VecDeque<Vec<u8>>,
+}
+
+/// A reader's place in a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The number of the fact that comes next, from 1.
+    next: u64,
+    /// Where in the file `at` begins.
+    offset: u64,
+    /// The number of the line at `offset`.
+    at: u64,
+}
+
+impl Cursor {
+    /// Before fact number `from`.
+    #[must_use]
+    pub fn before(from: u64) -> Self {
+        Self { next: from.max(1), offset: 0, at: 1 }
+    }
+
+    /// The number of the fact that comes next.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, which is made when it is not there, and cuts off a torn end.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)
+            .map_err(|source| LedgerError::Open { path: path.to_owned(), source })?;
+        let (mut length, mut written) = (0, 0);
+        let mut lines = Lines { input: BufReader::with_capacity(4096, &file), line: Vec::new() };
+        while let Some(line) =
+            lines.advance().map_err(|source| LedgerError::Read { path: path.to_owned(), source })?
+        {
+            length += line.len() as u64 + HEAD as u64 + 1;
+            written += 1;
+        }
+        file.set_len(length).map_err(|source| LedgerError::Cut { path: path.to_owned(), source })?;
+        Ok(Self { file, length, written, waiting: VecDeque::new() })
+    }
+
+    /// How many facts it holds.
+    #[must_use]
+    pub fn facts(&self) -> u64 {
+        self.written + self.waiting.len() as u64
+    }
+
+    /// Whether the disk has taken every fact.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Keeps `fact`, whose number becomes the next one, and writes as much as the disk takes.
+    pub fn append(&mut self, mut fact: Fact) {
+        fact.ledger = Some(self.facts() + 1);
+        self.waiting.push_back(frame(&fact));
+        self.write();
+    }
+
+    /// Writes what the disk has not taken yet. Whether it took everything is [`Self::is_written`].
+    pub fn write(&mut self) {
+        while let Some(line) = self.waiting.front() {
+            if (&self.file).write_all(line).is_err() {
+                // Part of the line may be there; a reader would take what follows for its end.
+                let _ = self.file.set_len(self.length);
+                return;
+            }
+            self.length += line.len() as u64;
+            self.written += 1;
+            self.waiting.pop_front();
+        }
+    }
+
+    /// Writes what is left and waits until the disk has it. A failure leaves the facts where they are.
+    pub fn sync(&mut self) {
+        self.write();
+        let _ = self.file.sync_data();
+    }
+
+    /// The next fact at `cursor` as JSON without a line's end, and moves the cursor behind it.
+    pub fn read(&self, cursor: &mut Cursor) -> io::Result<Option<Vec<u8>>> {
+        while cursor.at <= self.written {
+            let line = self.line_at(cursor.offset)?;
+            let wanted = cursor.at == cursor.next;
+            cursor.offset += line.len() as u64 + 1;
+            cursor.at += 1;
+            if wanted {
+                cursor.next += 1;
+                return Ok(Some(line[HEAD..].to_vec()));
+            }
+        }
+        let waiting = cursor.next.checked_sub(self.written + 1).and_then(|at| usize::try_from(at).ok());
+        let Some(line) = waiting.and_then(|at| self.waiting.get(at)) else { return Ok(None) };
+        cursor.next += 1;
+        Ok(Some(line[HEAD..line.len() - 1].to_vec()))
+    }
+
+    /// The line that begins at `offset`, without its end.
+    fn line_at(&self, offset: u64) -> io::Result<Vec<u8>> {
+        let mut line = vec![0; 512];
+        let mut filled = 0;
+        loop {
+            let count = self.file.read_at(&mut line[filled..], offset + filled as u64)?;
+            let fresh = &line[filled..filled + count];
+            if let Some(end) = fresh.iter().position(|&byte| byte == b'\n') {
+                line.truncate(filled + end);
+                return if line.len() >= HEAD { Ok(line) } else { Err(io::ErrorKind::InvalidData.into()) };
+            }
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            filled += count;
+            if filled == line.len() {
+                line.resize(2 * filled, 0);
+            }
+        }
+    }
+}
+
+/// Every whole fact of the ledger at `path` from number `from` on, for a shim that is gone. No file is no fact.
+pub fn read_ledger(path: &Path, from: u64) -> Result<Vec<Fact>, LedgerError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(LedgerError::Open { path: path.to_owned(), source }),
+    };
+    let mut lines = Lines { input: BufReader::new(&file), line: Vec::new() };
+    let (mut facts, mut number) = (Vec::new(), 0);
+    while let Some(line) =
+        lines.advance().map_err(|source| LedgerError::Read { path: path.to_owned(), source })?
+    {
+        number += 1;
+        if number >= from {
+            // A fact of a later version is whole but not understood; its number still counts.
+            facts.extend(serde_json::from_slice::<Fact>(line));
+        }
+    }
+    Ok(facts)
+}
+
+/// The whole lines of a ledger, up to the first that is torn.
+struct Lines<'a> {
+    input: BufReader<&'a File>,
+    line: Vec<u8>,
+}
+
+impl Lines<'_> {
+    /// The JSON of the next line.
+    fn advance(&mut self) -> io::Result<Option<&[u8]>> {
+        self.line.clear();
+        self.input.read_until(b'\n', &mut self.line)?;
+        Ok(unframe(&self.line))
+    }
+}
+
+/// A fact as a line.
+fn frame(fact: &Fact) -> Vec<u8> {
+    let mut line = vec![b' '; HEAD];
+    // Maps with keys that are not text are what cannot be written; a fact has none.
+    let _ = serde_json::to_writer(&mut line, fact);
+    let sum = format!("{:016x}", checksum(&line[HEAD..]));
+    line[..HEAD - 1].copy_from_slice(sum.as_bytes());
+    line.push(b'\n');
+    line
+}
+
+/// The JSON in a line that is whole.
+fn unframe(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_suffix(b"\n")?;
+    let (sum, json) = (line.get(..HEAD - 1)?, line.get(HEAD..)?);
+    let sum = u64::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;
+    (sum == checksum(json)).then_some(json)
+}
+
+/// Fowler, Noll and Vo's hash, variant 1a: enough to tell a torn line from a whole one.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::model::{fact::Seen, ids::TaskId, time::Timestamp};
+
+    fn fact(at: u64) -> Fact {
+        Fact { task: TaskId::from_random([7; 16]), at: Timestamp(at), ledger: None, seen: Seen::PullStarted }
+    }
+
+    fn all(ledger: &Ledger, from: u64) -> Vec<Fact> {
+        let mut cursor = Cursor::before(from);
+        let mut facts = Vec::new();
+        while let Some(json) = ledger.read(&mut cursor).unwrap() {
+            facts.push(serde_json::from_slice(&json).unwrap());
+        }
+        facts
+    }
+
+    fn numbers(facts: &[Fact]) -> Vec<u64> {
+        facts.iter().filter_map(|fact| fact.ledger).collect()
+    }
+
+    #[test]
+    fn facts_are_numbered_from_one_and_read_from_any_number() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("ledger");
+        let mut ledger = Ledger::open(&path).unwrap();
+        (1..=5).for_each(|at| ledger.append(fact(at)));
+        assert_eq!(numbers(&all(&ledger, 1)), [1, 2, 3, 4, 5]);
+        assert_eq!(numbers(&all(&ledger, 4)), [4, 5]);
+        assert_eq!(numbers(&all(&ledger, 9)), [] as [u64; 0]);
+        assert_eq!(numbers(&read_ledger(&path, 3).unwrap()), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_torn_line_is_cut_off_wherever_it_is_torn() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("ledger");
+        let mut ledger = Ledger::open(&path).unwrap();
+        (1..=3).for_each(|at| ledger.append(fact(at)));
+        let whole = fs::read(&path).unwrap();
+        let second = whole.iter().position(|&byte| byte == b'\n').unwrap() * 2 + 2;
+        for end in second..whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            assert_eq!(numbers(&read_ledger(&path, 1).unwrap()), [1, 2], "torn after {end} bytes");
+            let mut ledger = Ledger::open(&path).unwrap();
+            assert_eq!(ledger.facts(), 2);
+            ledger.append(fact(9));
+            assert_eq!(numbers(&all(&ledger, 1)), [1, 2, 3]);
+            assert_eq!(fs::read(&path).unwrap().len(), whole.len());
+        }
+    }
+
+    #[test]
+    fn a_line_with_a_wrong_byte_ends_the_ledger() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("ledger");
+        let mut ledger = Ledger::open(&path).unwrap();
+        (1..=3).for_each(|at| ledger.append(fact(at)));
+        let mut text = fs::read(&path).unwrap();
+        let middle = text.len() / 2;
+        text[middle] ^= 1;
+        fs::write(&path, &text).unwrap();
+        assert_eq!(numbers(&read_ledger(&path, 1).unwrap()), [1]);
+    }
+
+    #[test]
+    fn facts_that_the_disk_refuses_wait_in_their_order() {
+        let place = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(&place.path().join("ledger")).unwrap();
+        ledger.append(fact(1));
+        let real = std::mem::replace(&mut ledger.file, File::options().write(true).open("/dev/full").unwrap());
+        ledger.append(fact(2));
+        ledger.append(fact(3));
+        assert!(!ledger.is_written());
+        ledger.file = real;
+        let mut cursor = Cursor::before(1);
+        assert!(ledger.read(&mut cursor).unwrap().is_some());
+        assert!(ledger.read(&mut cursor).unwrap().is_some(), "a fact in memory is read as well");
+        ledger.sync();
+        assert!(ledger.is_written());
+        assert_eq!(numbers(&all(&ledger, 1)), [1, 2, 3]);
+        assert!(ledger.read(&mut cursor).unwrap().is_some(), "a place in memory is a place in the file");
+        assert!(ledger.read(&mut cursor).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_ledger_that_is_not_there_holds_nothing() {
+        assert_eq!(read_ledger(Path::new("/nonexistent/ledger"), 1).unwrap(), []);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a shim and a daemon say to each other: JSON, one value a line, over a stream socket.
+//!
+//! ```text
+//!   daemon                       shim
+//!     Hello {from: 7}   ----->
+//!                       <-----   Welcome {version, task, facts: 9}
+//!                       <-----   Fact 7 · Fact 8 · Fact 9 · …as they are seen
+//!     Stop {request}    ----->
+//!                       <-----   …ContainerExited · AllStopped
+//!                       <-----   (end of stream)
+//! ```
+//!
+//! Any number of daemons may be connected; each gets every fact from the number it asked for. A daemon that goes
+//! away disturbs nothing, because facts are in the ledger before they are on a wire. Both sides pass over words they
+//! do not know, so that an older shim goes on under a newer daemon.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    fact::Fact,
+    ids::{ContainerName, TaskId},
+    task::StopRequest,
+};
+
+/// The version of this language.
+pub const VERSION: u32 = 1;
+
+/// The longest line either side reads.
+pub const LINE_MAX: usize = 64 << 10;
+
+/// What a daemon says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "say")]
+pub enum Order {
+    /// Asks for every fact from this number on.
+    Hello {
+        /// A number in the ledger, from 1.
+        from: u64,
+    },
+    /// Stops the task, for good. Saying it twice is saying it once.
+    Stop {
+        /// Who wants it, and why.
+        request: StopRequest,
+    },
+    /// Sends a signal to the first process of a container.
+    Signal {
+        /// The container.
+        container: ContainerName,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a shim says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "say")]
+pub enum Report {
+    /// The answer to [`Order::Hello`].
+    Welcome {
+        /// The version of the language.
+        version: u32,
+        /// Whose shim it is.
+        task: TaskId,
+        /// How many facts the ledger holds.
+        facts: u64,
+    },
+    /// Something that was seen.
+    Fact {
+        /// What.
+        fact: Fact,
+    },
+    /// The shim cannot begin at all, such as when the control group cannot be made.
+    Failed {
+        /// A sentence.
+        reason: String,
+    },
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}

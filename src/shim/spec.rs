@@ -1,0 +1,200 @@
+//! What a shim is told: `spec.json` in the task's directory.
+//!
+//! The agent writes it before the shim starts and nobody changes it afterwards. It carries what the task's automaton
+//! needs to decide (order, timeouts, restart policies, health checks) and where things are; everything that a
+//! container's process sees is in the container's own bundle, an OCI `config.json`.
+//!
+//! A bundle cannot name what exists only once the task runs. [`Sharing`] says which namespaces the shim fills in
+//! when it starts the container: the task's network, and the pid and ipc namespaces of another container.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use oci_spec::runtime::LinuxResources;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    ids::{ContainerName, TaskId},
+    task_definition::{Dependency, HealthCheck, RestartPolicy},
+};
+
+/// The name of the file in the task's directory.
+pub const FILE: &str = "spec.json";
+
+/// One task, as its shim sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaskSpec {
+    /// Whose shim it is.
+    pub task: TaskId,
+    /// The task's control group, as a path below the mount point; containers become its children.
+    pub cgroup: PathBuf,
+    /// Where shims live, outside every task's group.
+    pub shim_cgroup: PathBuf,
+    /// Limits of the task as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<LinuxResources>,
+    /// Whose network the containers have.
+    pub network: Network,
+    /// In the definition's order.
+    pub containers: Vec<ContainerSpec>,
+    /// Where the shim listens.
+    pub socket: PathBuf,
+    /// Where facts are kept.
+    pub ledger: PathBuf,
+}
+
+/// Whose network the containers have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Network {
+    /// A namespace that the shim is given as an open file when it is started.
+    Inherited,
+    /// That of the host: the bundles have no network namespace.
+    Host,
+}
+
+/// One container, as the shim sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerSpec {
+    /// Its name in the definition.
+    pub name: ContainerName,
+    /// The directory that holds its `config.json`.
+    pub bundle: PathBuf,
+    /// Whether the task ends with it.
+    pub essential: bool,
+    /// What must have happened to others first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
+    /// Containers whose volumes it uses, which are started first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes_from: Vec<ContainerName>,
+    /// Namespaces that are filled in when it starts.
+    #[serde(default)]
+    pub shares: Sharing,
+    /// Seconds that others wait for it to meet their condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_timeout: Option<u32>,
+    /// Seconds between the stop signal and SIGKILL; 30 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<u32>,
+    /// The signal that asks it to stop, a number or a name with or without `SIG`; SIGTERM when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+    /// When it is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<RestartPolicy>,
+    /// How its health is found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+    /// Its memory limit in MiB, for the sentence about running out of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Where its output goes; thrown away when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogSpec>,
+    /// Whether its standard input stays open, with nothing ever written to it; `/dev/null` otherwise.
+    #[serde(default)]
+    pub open_stdin: bool,
+}
+
+/// Namespaces that do not exist when the bundle is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Sharing {
+    /// The task's network, see [`Network::Inherited`]: the shim adds the network namespace to the bundle's list.
+    pub network: bool,
+    /// The pid namespace of this container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<ContainerName>,
+    /// The ipc namespace of this container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipc: Option<ContainerName>,
+}
+
+/// Where a container's output goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogSpec {
+    /// The file that is written; older ones have `.1`, `.2` … behind the name.
+    pub path: PathBuf,
+    /// Bytes at which a new file is begun.
+    #[serde(default = "LogSpec::default_size")]
+    pub max_size: u64,
+    /// Files that are kept, the one being written included.
+    #[serde(default = "LogSpec::default_files")]
+    pub max_files: u32,
+}
+
+impl LogSpec {
+    /// Five files of 10 MiB at `path`.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, max_size: Self::default_size(), max_files: Self::default_files() }
+    }
+
+    fn default_size() -> u64 {
+        10 << 20
+    }
+
+    fn default_files() -> u32 {
+        5
+    }
+}
+
+/// A task's directory without a usable `spec.json`.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// It could not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It could not be written.
+    #[error("write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not the document of a task.
+    #[error("{} does not describe a task", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl TaskSpec {
+    /// Reads the file in a task's directory.
+    pub fn load(directory: &Path) -> Result<Self, SpecError> {
+        let path = directory.join(FILE);
+        let text = fs::read(&path).map_err(|source| SpecError::Read { path: path.clone(), source })?;
+        serde_json::from_slice(&text).map_err(|source| SpecError::Parse { path, source })
+    }
+
+    /// Writes the file into a task's directory.
+    pub fn save(&self, directory: &Path) -> Result<(), SpecError> {
+        let path = directory.join(FILE);
+        let text = serde_json::to_vec(self).map_err(|source| SpecError::Parse { path: path.clone(), source })?;
+        fs::write(&path, text).map_err(|source| SpecError::Write { path, source })
+    }
+}
+
+impl ContainerSpec {
+    /// The time between the stop signal and SIGKILL.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.stop_timeout.unwrap_or(30).into())
+    }
+}
