@@ -6,7 +6,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused, 5 daemon not reachable.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused, 5 daemon not reachable.";
 
 /// Runs task containers on this Linux host.
 #[derive(Debug, Parser)]
@@ -22,7 +23,13 @@ pub(super) struct Arguments {
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// The daemon's socket
-    #[arg(long, global = true, env = "HYTHE_SOCKET", default_value = "/run/hythe/hythe.sock", value_name = "PATH")]
+    #[arg(
+        long,
+        global = true,
+        env = "HYTHE_SOCKET",
+        default_value = "/run/hythe/hythe.sock",
+        value_name = "PATH"
+    )]
     #[arg(value_hint = ValueHint::FilePath, hide_env_values = true)]
     pub(super) socket: PathBuf,
     /// The cluster, by name or ARN
@@ -92,9 +99,7 @@ pub(super) enum Command {
         arguments: Vec<OsString>,
     },
     /// Print completions for a shell
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Write the manual pages into a directory
     Man {
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -404,7 +409,8 @@ mod tests {
 
     #[test]
     fn a_command_after_two_dashes_is_the_containers() {
-        let arguments = Arguments::try_parse_from(["hythe", "run", "web", "--wait", "--", "ls", "-l"]).unwrap();
+        let arguments =
+            Arguments::try_parse_from(["hythe", "run", "web", "--wait", "--", "ls", "-l"]).unwrap();
         let Command::Run(run) = arguments.command else { panic!("{arguments:?}") };
         assert!(run.wait);
         assert_eq!(run.command, ["ls", "-l"]);

@@ -17,9 +17,7 @@ pub(super) async fn run(session: &Session, command: ClusterCommand) -> Result<()
             told(session, &answer, "clusterName")
         }
         ClusterCommand::Ls => list(session).await,
-        ClusterCommand::Show { name } => {
-            show(session, name.as_deref().unwrap_or(&session.cluster)).await
-        }
+        ClusterCommand::Show { name } => show(session, name.as_deref().unwrap_or(&session.cluster)).await,
         ClusterCommand::Rm { name } => {
             let answer = session.call("DeleteCluster", json!({ "cluster": name })).await?;
             told(session, &answer, "clusterName")

@@ -42,7 +42,8 @@ pub(super) async fn run(session: &Session) -> Result<u8, Failure> {
             let report: DoctorReport = serde_json::from_value(answer.clone())
                 .map_err(|error| Failure::failed(format!("read the daemon's report: {error}")))?;
             findings.retain(|own| report.findings.iter().all(|other| other.subject != own.subject));
-            let running = format!("hythe {} answers at {}", report.version, session.client.socket().display());
+            let running =
+                format!("hythe {} answers at {}", report.version, session.client.socket().display());
             findings.push(finding("daemon", Verdict::Good, running));
             findings.extend(report.findings);
             if session.json {
@@ -116,20 +117,29 @@ fn privileges() -> Vec<DoctorFinding> {
     let missing: Vec<DoctorFinding> = CAPABILITIES
         .iter()
         .filter(|(name, ..)| !held.has(name))
-        .map(|(name, verdict, without)| finding("privileges", *verdict, format!("{name} is missing: {without}")))
+        .map(|(name, verdict, without)| {
+            finding("privileges", *verdict, format!("{name} is missing: {without}"))
+        })
         .collect();
-    if missing.is_empty() { vec![finding("privileges", Verdict::Good, "every capability that is needed")] } else { missing }
+    if missing.is_empty() {
+        vec![finding("privileges", Verdict::Good, "every capability that is needed")]
+    } else {
+        missing
+    }
 }
 
 fn control_groups() -> DoctorFinding {
     match Layout::detect() {
         Ok(layout) => {
-            let missing: Vec<&str> =
-                ["memory", "cpu", "pids"].into_iter().filter(|controller| !layout.offers(controller)).collect();
+            let missing: Vec<&str> = ["memory", "cpu", "pids"]
+                .into_iter()
+                .filter(|controller| !layout.offers(controller))
+                .collect();
             if missing.is_empty() {
                 finding("cgroup", Verdict::Good, layout.describe())
             } else {
-                let message = format!("{}; limits of {} are not enforced", layout.describe(), missing.join(", "));
+                let message =
+                    format!("{}; limits of {} are not enforced", layout.describe(), missing.join(", "));
                 finding("cgroup", Verdict::Limited, message)
             }
         }

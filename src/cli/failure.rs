@@ -105,7 +105,9 @@ fn kind_of(code: &str, message: &str) -> u8 {
     match code {
         "ServerException" | "ServiceUnavailableException" | "InternalError" => FAILED,
         code if code.ends_with("NotFoundException") => NOT_FOUND,
-        "ClientException" | "InvalidParameterException" if missing.iter().any(|words| message.contains(words)) => {
+        "ClientException" | "InvalidParameterException"
+            if missing.iter().any(|words| message.contains(words)) =>
+        {
             NOT_FOUND
         }
         _ => REFUSED,

@@ -3,6 +3,8 @@
 //! The daemon does the work; its progress comes as lines, which [`super::progress`] shows. Paths of archives and
 //! layouts are made absolute here, because the daemon has another working directory.
 
+use std::fmt::Write as _;
+
 use std::path::{Path, absolute};
 
 use hyper::Method;
@@ -49,7 +51,8 @@ pub(super) async fn run(session: &Session, command: ImageCommand) -> Result<(), 
         ImageCommand::Rm { images, force } => {
             for image in images {
                 let force = if force { "true" } else { "false" };
-                let path = query("/hythe/v1/images", &[("ref", &absolute_reference(&image)?), ("force", force)]);
+                let path =
+                    query("/hythe/v1/images", &[("ref", &absolute_reference(&image)?), ("force", force)]);
                 removed(session, session.client.send(Method::DELETE, &path, None).await?)?;
             }
             Ok(())
@@ -68,7 +71,11 @@ pub(super) async fn run(session: &Session, command: ImageCommand) -> Result<(), 
     }
 }
 
-async fn post_lines(session: &Session, path: &str, request: &impl serde::Serialize) -> Result<Lines, Failure> {
+async fn post_lines(
+    session: &Session,
+    path: &str,
+    request: &impl serde::Serialize,
+) -> Result<Lines, Failure> {
     session.lines(Method::POST, path, Some(document(request)?)).await
 }
 
@@ -77,7 +84,8 @@ fn document(request: &impl serde::Serialize) -> Result<Value, Failure> {
 }
 
 fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure> {
-    serde_json::from_value(answer).map_err(|error| Failure::failed(format!("read the daemon's answer: {error}")))
+    serde_json::from_value(answer)
+        .map_err(|error| Failure::failed(format!("read the daemon's answer: {error}")))
 }
 
 /// A reference with the path that it may name made absolute.
@@ -111,7 +119,11 @@ async fn take_in(session: &Session, image: &str, mut lines: Lines) -> Result<(),
         }
     }
     progress.clear();
-    if done || session.json { Ok(()) } else { Err(Failure::failed(format!("the pull of '{image}' was cut off"))) }
+    if done || session.json {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("the pull of '{image}' was cut off")))
+    }
 }
 
 async fn list(session: &Session) -> Result<(), Failure> {
@@ -146,17 +158,20 @@ fn removed(session: &Session, answer: Value) -> Result<(), Failure> {
         return session.print_json(&answer);
     }
     let removed: RemovedImages = read(answer)?;
-    let mut text: String = removed.names.iter().map(|name| format!("forgotten: {name}\n")).collect();
-    text.push_str(&format!("{} objects removed, {} free\n", removed.digests.len(), print::bytes(removed.freed)));
+    let mut text = print::lines(removed.names.iter().map(|name| format!("forgotten: {name}")));
+    let _ = writeln!(text, "{} objects removed, {} free", removed.digests.len(), print::bytes(removed.freed));
     session.print(&text)
 }
 
 async fn save(session: &Session, image: String, target: &str) -> Result<(), Failure> {
     if !LOCAL.iter().any(|prefix| target.starts_with(prefix)) {
-        return Err(Failure::usage(format!("'{target}' is not oci:DIR, oci-archive:FILE or docker-archive:FILE")));
+        return Err(Failure::usage(format!(
+            "'{target}' is not oci:DIR, oci-archive:FILE or docker-archive:FILE"
+        )));
     }
     let request = SaveRequest { reference: image, target: absolute_reference(target)? };
-    let answer = session.client.send(Method::POST, "/hythe/v1/images/save", Some(document(&request)?)).await?;
+    let answer =
+        session.client.send(Method::POST, "/hythe/v1/images/save", Some(document(&request)?)).await?;
     if session.json { session.print_json(&answer) } else { session.print(&format!("{}\n", request.target)) }
 }
 
@@ -174,10 +189,18 @@ async fn verify(session: &Session, image: Option<String>) -> Result<(), Failure>
             session.print(&format!("{line}\n"))?;
             continue;
         }
-        let word = if finding.sound { Tone::Good.paint("sound  ", session.colour) } else { Tone::Bad.paint("UNSOUND", session.colour) };
+        let word = if finding.sound {
+            Tone::Good.paint("sound  ", session.colour)
+        } else {
+            Tone::Bad.paint("UNSOUND", session.colour)
+        };
         session.print(&format!("{word}  {}  {}\n", finding.subject, finding.message))?;
     }
-    if unsound == 0 { Ok(()) } else { Err(Failure::failed(format!("{unsound} stored objects are not what they should be"))) }
+    if unsound == 0 {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("{unsound} stored objects are not what they should be")))
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +212,9 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert_eq!(absolute_reference("busybox:1").unwrap(), "busybox:1");
         assert_eq!(absolute_reference("oci:/a/b:tag").unwrap(), "oci:/a/b:tag");
-        assert_eq!(absolute_reference("oci-archive:x.tar").unwrap(), format!("oci-archive:{}/x.tar", here.display()));
+        assert_eq!(
+            absolute_reference("oci-archive:x.tar").unwrap(),
+            format!("oci-archive:{}/x.tar", here.display())
+        );
     }
 }

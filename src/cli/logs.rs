@@ -1,5 +1,7 @@
 //! `hythe logs`: the output of a task, or of all tasks of a service.
 
+use std::fmt::Write as _;
+
 use std::io::{self, Write as _};
 
 use hyper::Method;
@@ -107,9 +109,9 @@ fn render(line: &LogLine, style: Style, colour: bool, seen: &mut Vec<String>) ->
             seen.len() - 1
         });
         if colour {
-            text.push_str(&format!("\x1b[{}m{name} |\x1b[0m ", COLOURS[at % COLOURS.len()]));
+            let _ = write!(text, "\x1b[{}m{name} |\x1b[0m ", COLOURS[at % COLOURS.len()]);
         } else {
-            text.push_str(&format!("{name} | "));
+            let _ = write!(text, "{name} | ");
         }
     }
     text.push_str(&line.line);

@@ -7,14 +7,14 @@ use clap::CommandFactory as _;
 use super::{arguments::Arguments, failure::Failure};
 
 /// Prints the completions for a shell.
-pub(super) fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+pub(super) fn completions(shell: clap_complete::Shell) {
     clap_complete::generate(shell, &mut Arguments::command(), "hythe", &mut io::stdout());
-    Ok(())
 }
 
 /// Writes a page for each command into `directory`.
 pub(super) fn manual(directory: &Path) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::failed(format!("write manual pages to {}: {error}", directory.display()));
+    let failed =
+        |error: io::Error| Failure::failed(format!("write manual pages to {}: {error}", directory.display()));
     fs::create_dir_all(directory).map_err(failed)?;
     clap_mangen::generate_to(Arguments::command(), directory).map_err(failed)
 }

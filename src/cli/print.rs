@@ -16,6 +16,15 @@ pub(super) fn text(value: &Value) -> String {
     value.as_str().filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
 }
 
+/// One word a line.
+pub(super) fn lines(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    words.into_iter().fold(String::new(), |mut text, word| {
+        text.push_str(word.as_ref());
+        text.push('\n');
+        text
+    })
+}
+
 /// The last part of an ARN or a path: a task's id, a service's name, `family:revision`.
 pub(super) fn last_part(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
@@ -28,7 +37,11 @@ pub(super) fn short_id(arn: &str) -> String {
 
 /// `12s`, `5m`, `3h`, `2d`: how long `seconds` are.
 pub(super) fn duration(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age fits, and is not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an age fits, and is not negative"
+    )]
     let seconds = seconds.max(0.0) as u64;
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -54,12 +67,7 @@ pub(super) fn utc(seconds: f64) -> String {
     let seconds = seconds.floor() as i64;
     let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, date) = date_of(day);
-    format!(
-        "{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
+    format!("{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
 /// Year, month and date of a day since 1970-01-01, in the Gregorian calendar.
@@ -103,12 +111,17 @@ fn length(text: &str) -> Option<f64> {
         'd' => 86_400.0,
         _ => return None,
     };
-    text[..text.len() - 1].parse::<f64>().ok().filter(|count| count.is_finite() && *count >= 0.0).map(|n| n * unit)
+    text[..text.len() - 1]
+        .parse::<f64>()
+        .ok()
+        .filter(|count| count.is_finite() && *count >= 0.0)
+        .map(|n| n * unit)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds of this era fit a double")]
 fn instant(text: &str) -> Option<f64> {
-    let (date, clock) = text.strip_suffix('Z').unwrap_or(text).split_once(['T', ' ']).unwrap_or((text, "0:0:0"));
+    let (date, clock) =
+        text.strip_suffix('Z').unwrap_or(text).split_once(['T', ' ']).unwrap_or((text, "0:0:0"));
     let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
     let mut clock = clock.splitn(3, ':').map(|part| part.parse::<f64>().ok());

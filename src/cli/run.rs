@@ -4,6 +4,8 @@
 //! that ECS demands for the mode `awsvpc` is filled in here. With `--wait` the exit code is that of the container
 //! that ended the task: the first essential one whose code is not 0.
 
+use std::fmt::Write as _;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -72,7 +74,7 @@ fn tell(session: &Session, answer: &Value, arns: &[String]) -> Result<(), Failur
     if session.json {
         return session.print_json(answer);
     }
-    session.print(&arns.iter().map(|arn| format!("{}\n", print::last_part(arn))).collect::<String>())
+    session.print(&print::lines(arns.iter().map(|arn| print::last_part(arn))))
 }
 
 /// The definition that the user means, registered first when it is a file.
@@ -181,10 +183,10 @@ fn why(task: &Value) -> String {
     let mut text = format!("stopped: {}", print::text(&task["stoppedReason"]));
     for container in task["containers"].as_array().into_iter().flatten() {
         if let Some(code) = container["exitCode"].as_i64().filter(|code| *code != 0) {
-            text.push_str(&format!("; {} exited with {code}", print::text(&container["name"])));
+            let _ = write!(text, "; {} exited with {code}", print::text(&container["name"]));
         }
         if let Some(reason) = container["reason"].as_str() {
-            text.push_str(&format!("; {}: {reason}", print::text(&container["name"])));
+            let _ = write!(text, "; {}: {reason}", print::text(&container["name"]));
         }
     }
     text
@@ -199,9 +201,7 @@ mod tests {
         let definition = json!({ "containerDefinitions": [
             { "name": "sidecar", "essential": false }, { "name": "web", "essential": true }
         ] });
-        let task = |web: Value| {
-            json!({ "containers": [{ "name": "sidecar", "exitCode": 9 }, { "name": "web", "exitCode": web }] })
-        };
+        let task = |web: Value| json!({ "containers": [{ "name": "sidecar", "exitCode": 9 }, { "name": "web", "exitCode": web }] });
         assert_eq!(exit_code(&task(json!(7)), &definition), 7);
         assert_eq!(exit_code(&task(json!(0)), &definition), 0);
         assert_eq!(exit_code(&task(Value::Null), &definition), FAILED, "it never ran");

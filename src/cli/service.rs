@@ -26,7 +26,14 @@ pub(super) async fn run(session: &Session, command: ServiceCommand) -> Result<()
             let definition = task_definition::describe(session, &task_definition).await?;
             change(session, "CreateService", input, Some(&definition), &bounds, wait).await
         }
-        ServiceCommand::Update { name, task_definition, desired_count, bounds, force_new_deployment, wait } => {
+        ServiceCommand::Update {
+            name,
+            task_definition,
+            desired_count,
+            bounds,
+            force_new_deployment,
+            wait,
+        } => {
             let mut input = json!({ "service": name });
             let mut definition = None;
             if let Some(text) = &task_definition {
@@ -115,7 +122,8 @@ async fn list(session: &Session) -> Result<(), Failure> {
     if session.json {
         return session.print_json(&json!({ "services": services }));
     }
-    let mut table = Table::new(&["SERVICE", "DEFINITION", "STATUS", "DESIRED", "RUNNING", "PENDING", "ROLLOUT"]);
+    let mut table =
+        Table::new(&["SERVICE", "DEFINITION", "STATUS", "DESIRED", "RUNNING", "PENDING", "ROLLOUT"]);
     for service in &services {
         table.row([
             print::text(&service["serviceName"]).into(),
@@ -146,7 +154,8 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     table.pair("Pending", service["pendingCount"].to_string());
     table.pair("Created", print::time(&service["createdAt"]));
     let mut text = table.render(session.colour);
-    let mut deployments = Table::new(&["DEPLOYMENT", "STATUS", "DEFINITION", "RUNNING", "FAILED", "ROLLOUT", "REASON"]);
+    let mut deployments =
+        Table::new(&["DEPLOYMENT", "STATUS", "DEFINITION", "RUNNING", "FAILED", "ROLLOUT", "REASON"]);
     for deployment in service["deployments"].as_array().into_iter().flatten() {
         deployments.row([
             print::last_part(&print::text(&deployment["id"])).into(),
@@ -160,8 +169,13 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     }
     text.push('\n');
     text.push_str(&deployments.render(session.colour));
-    let newest: Vec<String> =
-        service["events"].as_array().into_iter().flatten().take(5).map(|event| line(session, event)).collect();
+    let newest: Vec<String> = service["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .take(5)
+        .map(|event| line(session, event))
+        .collect();
     if !newest.is_empty() {
         text.push('\n');
         text.push_str(&newest.into_iter().rev().collect::<String>());
@@ -195,7 +209,8 @@ async fn events(session: &Session, name: &str, follow: bool) -> Result<(), Failu
 async fn remove(session: &Session, names: &[String], force: bool, wait: bool) -> Result<(), Failure> {
     for name in names {
         let tasks = session.task_arns(&json!({ "serviceName": name }), false).await?;
-        let answer = session.call_in_cluster("DeleteService", json!({ "service": name, "force": force })).await?;
+        let answer =
+            session.call_in_cluster("DeleteService", json!({ "service": name, "force": force })).await?;
         if wait {
             until_gone(session, name, &tasks).await?;
         }

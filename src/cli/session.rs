@@ -3,6 +3,8 @@
 //! What several commands need is here: reading lists page by page, finding a task by the beginning of its id, and
 //! waiting for a change. Waiting follows the daemon's own stream of changes, so nothing is asked in vain.
 
+use std::fmt::Write as _;
+
 use std::{
     io::{self, IsTerminal as _, Write as _},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -59,12 +61,22 @@ impl Session {
     }
 
     /// Opens a stream of one of hythe's own addresses.
-    pub(super) async fn lines(&self, method: Method, path: &str, body: Option<Value>) -> Result<Lines, Failure> {
+    pub(super) async fn lines(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Lines, Failure> {
         Ok(self.client.lines(method, path, body).await?)
     }
 
     /// Every string that `operation` lists under `key`, all pages.
-    pub(super) async fn list(&self, operation: &str, input: Value, key: &str) -> Result<Vec<String>, Failure> {
+    pub(super) async fn list(
+        &self,
+        operation: &str,
+        input: Value,
+        key: &str,
+    ) -> Result<Vec<String>, Failure> {
         let mut input = input;
         let mut found = Vec::new();
         loop {
@@ -104,7 +116,9 @@ impl Session {
         found.sort();
         found.dedup();
         match found.as_slice() {
-            [] => Err(Failure::not_found(format!("no task of cluster '{}' begins with '{text}'", self.cluster))),
+            [] => {
+                Err(Failure::not_found(format!("no task of cluster '{}' begins with '{text}'", self.cluster)))
+            }
             [one] => Ok(one.clone()),
             several => Err(Failure::usage(format!(
                 "'{text}' begins the ids of {} tasks: {}",
@@ -120,7 +134,9 @@ impl Session {
         let mut answer = self.call_in_cluster("DescribeTasks", input).await?;
         match answer["tasks"].get_mut(0) {
             Some(found) => Ok(found.take()),
-            None => Err(Failure::not_found(format!("there is no task '{task}' in cluster '{}'", self.cluster))),
+            None => {
+                Err(Failure::not_found(format!("there is no task '{task}' in cluster '{}'", self.cluster)))
+            }
         }
     }
 
@@ -129,7 +145,9 @@ impl Session {
         let mut answer = self.call_in_cluster("DescribeServices", json!({ "services": [name] })).await?;
         match answer["services"].get_mut(0) {
             Some(found) => Ok(found.take()),
-            None => Err(Failure::not_found(format!("there is no service '{name}' in cluster '{}'", self.cluster))),
+            None => {
+                Err(Failure::not_found(format!("there is no service '{name}' in cluster '{}'", self.cluster)))
+            }
         }
     }
 
@@ -187,7 +205,7 @@ pub(super) fn query(path: &str, pairs: &[(&str, &str)]) -> String {
             if byte.is_ascii_alphanumeric() || b"-._~/:@".contains(&byte) {
                 whole.push(char::from(byte));
             } else {
-                whole.push_str(&format!("%{byte:02X}"));
+                let _ = write!(whole, "%{byte:02X}");
             }
         }
     }

@@ -1,12 +1,14 @@
 //! `hythe ps`, `hythe show`, `hythe stop`: tasks that are there.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{
     arguments::{PsArguments, ShowArguments, StopArguments},
     failure::Failure,
     print,
-    session::{self, Session, query},
+    session::{self, Session},
     table::{Cell, Table, Tone},
 };
 use crate::model::task::Span;
@@ -34,8 +36,8 @@ pub(super) async fn list(session: &Session, arguments: PsArguments) -> Result<()
         return session.print_json(&json!({ "tasks": tasks }));
     }
     if arguments.quiet {
-        let ids = tasks.iter().map(|task| format!("{}\n", print::last_part(&print::text(&task["taskArn"]))));
-        return session.print(&ids.collect::<String>());
+        let ids = tasks.iter().map(id);
+        return session.print(&print::lines(ids));
     }
     let now = session::now();
     let mut table =
@@ -44,6 +46,11 @@ pub(super) async fn list(session: &Session, arguments: PsArguments) -> Result<()
         table.row(row(task, now));
     }
     session.print(&table.render(session.colour))
+}
+
+/// A task's whole id.
+fn id(task: &Value) -> String {
+    print::last_part(&print::text(&task["taskArn"])).to_owned()
 }
 
 fn row(task: &Value, now: f64) -> Vec<Cell> {
@@ -79,7 +86,7 @@ pub(super) async fn show(session: &Session, arguments: ShowArguments) -> Result<
     text.push('\n');
     text.push_str(&containers(&described).render(session.colour));
     for sentence in print::strings(&stored["notEnforced"]) {
-        text.push_str(&format!("\n{} {sentence}", Tone::Middling.paint("not enforced:", session.colour)));
+        let _ = write!(text, "\n{} {sentence}", Tone::Middling.paint("not enforced:", session.colour));
     }
     session.print(&format!("{}\n", text.trim_end()))
 }
@@ -114,10 +121,9 @@ fn summary(task: &Value, stored: &Value) -> Table {
 
 /// The task's address on the instance's network.
 fn address(task: &Value) -> String {
-    let interfaces = task["containers"].as_array().into_iter().flatten();
+    let mut interfaces = task["containers"].as_array().into_iter().flatten();
     interfaces
-        .filter_map(|container| container["networkInterfaces"][0]["privateIpv4Address"].as_str())
-        .next()
+        .find_map(|container| container["networkInterfaces"][0]["privateIpv4Address"].as_str())
         .unwrap_or("-")
         .to_owned()
 }
@@ -169,7 +175,7 @@ fn timing(stored: &Value, colour: bool) -> Result<String, Failure> {
         ]);
     }
     let mut text = table.render(colour);
-    text.push_str(&format!("in all {}\n", print::millis(end)));
+    let _ = writeln!(text, "in all {}", print::millis(end));
     Ok(text)
 }
 
@@ -193,8 +199,7 @@ pub(super) async fn stop(session: &Session, arguments: StopArguments) -> Result<
     if session.json {
         return session.print_json(&json!({ "tasks": stopped }));
     }
-    let ids = stopped.iter().map(|task| format!("{}\n", print::last_part(&print::text(&task["taskArn"]))));
-    session.print(&ids.collect::<String>())
+    session.print(&print::lines(stopped.iter().map(id)))
 }
 
 /// The task as it is described once it has stopped.
@@ -219,7 +224,10 @@ mod tests {
         ] });
         let text = timing(&stored, false).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].starts_with("pull     web        0.000 ms  0.500 ms  ===================="), "{text}");
+        assert!(
+            lines[1].starts_with("pull     web        0.000 ms  0.500 ms  ===================="),
+            "{text}"
+        );
         assert!(lines[2].ends_with(&format!("{}{}", " ".repeat(20), "=".repeat(20))), "{text}");
         assert_eq!(lines[3], "in all 1.000 ms");
     }

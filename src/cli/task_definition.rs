@@ -69,7 +69,11 @@ fn read(file: &Path) -> Result<String, Failure> {
     };
     text.map_err(|error| {
         let message = format!("read {}: {error}", file.display());
-        if error.kind() == io::ErrorKind::NotFound { Failure::not_found(message) } else { Failure::failed(message) }
+        if error.kind() == io::ErrorKind::NotFound {
+            Failure::not_found(message)
+        } else {
+            Failure::failed(message)
+        }
     })
 }
 
@@ -133,7 +137,8 @@ fn summary(session: &Session, found: &Value) -> String {
     table.pair("CPU", print::text(&found["cpu"]));
     table.pair("Memory", print::text(&found["memory"]));
     let mut text = table.render(session.colour);
-    let mut containers = Table::new(&["CONTAINER", "IMAGE", "ESSENTIAL", "CPU", "MEMORY", "PORTS", "COMMAND"]);
+    let mut containers =
+        Table::new(&["CONTAINER", "IMAGE", "ESSENTIAL", "CPU", "MEMORY", "PORTS", "COMMAND"]);
     for container in found["containerDefinitions"].as_array().into_iter().flatten() {
         containers.row([
             print::text(&container["name"]).into(),
