@@ -79,10 +79,7 @@ async fn command(arguments: Arguments) -> Result<u8, Failure> {
         Command::Stop(arguments) => task::stop(&session, arguments).await,
         Command::Service { command } => service::run(&session, command).await,
         Command::Cluster { command } => cluster::run(&session, command).await,
-        Command::Completions { shell } => {
-            pages::completions(shell);
-            Ok(())
-        }
+        Command::Completions { shell } => pages::completions(&session, shell),
         Command::Man { directory } => pages::manual(&directory),
     }
     .map(|()| 0)

@@ -4,11 +4,13 @@ use std::{fs, io, path::Path};
 
 use clap::CommandFactory as _;
 
-use super::{arguments::Arguments, failure::Failure};
+use super::{arguments::Arguments, failure::Failure, session::Session};
 
 /// Prints the completions for a shell.
-pub(super) fn completions(shell: clap_complete::Shell) {
-    clap_complete::generate(shell, &mut Arguments::command(), "hythe", &mut io::stdout());
+pub(super) fn completions(session: &Session, shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "hythe", &mut script);
+    session.print(&String::from_utf8_lossy(&script))
 }
 
 /// Writes a page for each command into `directory`.
