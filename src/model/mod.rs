@@ -9,12 +9,14 @@
 //! These types know nothing of the wire. Their serde form is the storage form, in the spelling of the ECS
 //! documents; `api::wire` adds what a response has beyond it.
 
+pub mod action;
 pub mod arn;
 pub mod cluster;
 pub mod fact;
 pub mod ids;
 pub mod lifecycle;
 pub mod network;
+pub mod progress;
 pub mod reading;
 pub mod resources;
 pub mod service;
