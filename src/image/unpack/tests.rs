@@ -137,7 +137,8 @@ fn a_later_entry_takes_the_place_of_an_earlier_one() {
 #[test]
 fn a_hard_link_replaced_by_a_file_leaves_the_other_name_alone() {
     let Some((_outer, root)) = rooms() else { return };
-    let members: &[Member<'_>] = &[(FILE, "a", "one"), (HARD, "b", "a"), (FILE, "b", "two"), (HARD, "a", "a")];
+    let members: &[Member<'_>] =
+        &[(FILE, "a", "one"), (HARD, "b", "a"), (FILE, "b", "two"), (HARD, "a", "a")];
     unpack_into(&root, Deletions::Marked, members).unwrap();
     assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "one");
     assert_eq!(fs::read_to_string(root.join("b")).unwrap(), "two");
@@ -204,7 +205,8 @@ fn deletions_are_carried_out_below_but_not_in_the_same_layer() {
 fn attributes_that_steer_overlayfs_are_not_taken_from_an_archive() {
     let Some((_outer, root)) = rooms() else { return };
     let record = |text: &str| format!("{} {text}\n", text.len() + 4);
-    let records = record("SCHILY.xattr.trusted.overlay.redirect=/etc") + &record("SCHILY.xattr.user.colour=blueish");
+    let records =
+        record("SCHILY.xattr.trusted.overlay.redirect=/etc") + &record("SCHILY.xattr.user.colour=blueish");
     let mut bytes = archive(&[(FILE, "x", &records), (DIR, "d", "")]);
     let mut header = Header::from_byte_slice(&bytes[..512]).clone();
     header.set_entry_type(EntryType::XHeader);
@@ -257,7 +259,9 @@ proptest! {
 
 #[test]
 fn cleaning_a_path_keeps_it_below_the_root() {
-    for (given, expected) in [("/a/b", "a/b"), ("./a", "a"), ("a/../b", "b"), ("", ""), ("a//b/", "a/b"), (".", "")] {
+    for (given, expected) in
+        [("/a/b", "a/b"), ("./a", "a"), ("a/../b", "b"), ("", ""), ("a//b/", "a/b"), (".", "")]
+    {
         assert_eq!(clean(Path::new(given)).unwrap(), Path::new(expected), "{given}");
     }
     assert_eq!(clean(Path::new("a/../../b")), None);
