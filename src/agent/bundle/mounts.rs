@@ -1,0 +1,117 @@
+//! The mounts of a bundle: the root, what every container has, and what this one asks for, parents before children.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{Mount, MountBuilder};
+
+use super::{BundleError, Recipe};
+use crate::agent::volumes;
+use crate::model::task_definition::{IpcMode, LinuxParameters, Tmpfs};
+use crate::shim::defaults;
+
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Something of the host that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bind {
+    /// The path on the host.
+    pub source: PathBuf,
+    /// Where the container sees it.
+    pub destination: PathBuf,
+    /// Without write access.
+    pub read_only: bool,
+}
+
+/// All mounts, in the order in which they are made.
+pub(super) fn mounts(recipe: &Recipe<'_>) -> Result<Vec<Mount>, BundleError> {
+    let linux = recipe.definition.linux_parameters.as_ref();
+    let mut own: Vec<Mount> = Vec::new();
+    for tmpfs in linux.iter().flat_map(|linux| &linux.tmpfs) {
+        own.push(memory(tmpfs)?);
+    }
+    for bind in recipe.binds {
+        own.push(host(bind)?);
+    }
+    own.sort_by_key(|mount| volumes::depth(mount.destination()));
+    let mut mounts = vec![overlay(recipe)?];
+    for usual in usual(recipe, linux)? {
+        if !own.iter().any(|mount| mount.destination() == usual.destination()) {
+            mounts.push(usual);
+        }
+    }
+    mounts.extend(own);
+    Ok(mounts)
+}
+
+/// The image's layers under a directory of the container's own.
+fn overlay(recipe: &Recipe<'_>) -> Result<Mount, BundleError> {
+    let text = |path: &Path| escape(&path.to_string_lossy());
+    let layers: Vec<String> = recipe.layers.iter().map(|layer| text(layer)).collect();
+    let options = vec![
+        format!("lowerdir={}", layers.join(":")),
+        format!("upperdir={}", text(&recipe.directory.join("upper"))),
+        format!("workdir={}", text(&recipe.directory.join("work"))),
+    ];
+    Ok(MountBuilder::default().destination("/").typ("overlay").source("overlay").options(options).build()?)
+}
+
+/// A colon parts layers and a comma options; in a path each is written with a backslash.
+fn escape(path: &str) -> String {
+    path.chars().fold(String::new(), |mut text, letter| {
+        if [':', ',', '\\'].contains(&letter) {
+            text.push('\\');
+        }
+        text.push(letter);
+        text
+    })
+}
+
+/// What every container has, with the shared memory it asks for.
+fn usual(recipe: &Recipe<'_>, linux: Option<&LinuxParameters>) -> Result<Vec<Mount>, BundleError> {
+    let mut mounts = defaults::mounts();
+    if recipe.document.ipc_mode == Some(IpcMode::None) {
+        mounts.retain(|mount| mount.destination() != Path::new(SHARED_MEMORY));
+    }
+    for mount in &mut mounts {
+        let destination = mount.destination().clone();
+        let mut options = mount.options().clone().unwrap_or_default();
+        if destination == Path::new(SHARED_MEMORY) {
+            if recipe.document.ipc_mode == Some(IpcMode::Host) {
+                *mount = host(&Bind {
+                    source: SHARED_MEMORY.into(),
+                    destination: SHARED_MEMORY.into(),
+                    read_only: false,
+                })?;
+                continue;
+            }
+            if let Some(mib) = linux.and_then(|linux| linux.shared_memory_size).filter(|mib| *mib > 0) {
+                options.retain(|option| !option.starts_with("size="));
+                options.push(format!("size={mib}m"));
+            }
+        }
+        let is_system = ["/sys", "/sys/fs/cgroup"].iter().any(|path| destination == Path::new(path));
+        if recipe.is_privileged() && is_system {
+            options.retain(|option| option != "ro");
+            options.push("rw".to_owned());
+        }
+        mount.set_options(Some(options));
+    }
+    Ok(mounts)
+}
+
+fn memory(tmpfs: &Tmpfs) -> Result<Mount, BundleError> {
+    let mut options: Vec<String> = ["nosuid", "nodev", "noexec"].map(str::to_owned).to_vec();
+    // A wish overrides the usual: `exec` takes `noexec` away.
+    options.retain(|usual| !tmpfs.mount_options.iter().any(|wish| usual.strip_prefix("no") == Some(wish)));
+    options.extend(tmpfs.mount_options.iter().filter(|wish| !wish.starts_with("size=")).cloned());
+    options.push(format!("size={}m", tmpfs.size));
+    let builder = MountBuilder::default().destination(&tmpfs.container_path).typ("tmpfs").source("tmpfs");
+    Ok(builder.options(options).build()?)
+}
+
+fn host(bind: &Bind) -> Result<Mount, BundleError> {
+    let access = if bind.read_only { "ro" } else { "rw" };
+    let options: Vec<String> = ["rbind", "rprivate", access].map(str::to_owned).to_vec();
+    let builder = MountBuilder::default().destination(&bind.destination).typ("bind");
+    Ok(builder.source(&bind.source).options(options).build()?)
+}

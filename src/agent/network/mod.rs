@@ -1,0 +1,293 @@
+//! The network of tasks: who gets what, and making it so.
+//!
+//! A task's address and ports are first reserved in memory, then written into the task's directory, then made: in
+//! that order, so that an agent that dies at any step finds in the directory all that may exist. Letting go is the
+//! same backwards. The tables are always installed whole, from all reservations; of many who ask at once the last one
+//! installs for all.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::TaskId;
+use crate::model::network::{LinkName, Protocol, TaskInterface};
+use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode, PortMapping};
+use crate::net::{Installed, NetError, Network, ipam};
+
+mod reservations;
+
+pub(crate) use reservations::{Given, ReservationError, Reservations, Wanted};
+
+/// A network that a task cannot have.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetworkFailure {
+    /// The daemon has no network of its own.
+    #[error("network mode {0} needs the instance's bridge, which this daemon runs without")]
+    NoNetwork(&'static str),
+    /// A mapping that says nothing usable.
+    #[error("port mapping of container {container}: {what}")]
+    Mapping {
+        /// The container.
+        container: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The address or the ports are taken.
+    #[error(transparent)]
+    Reserve(#[from] ReservationError),
+    /// What was reserved could not be written down.
+    #[error("write {}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The kernel refused.
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+/// What a task holds of the network, as its directory keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    /// The id of the attachment.
+    pub attachment: Option<crate::model::fact::Attachment>,
+    /// The ports.
+    pub given: Vec<Given>,
+}
+
+/// The instance's network and what is given out of it.
+#[derive(Debug)]
+pub(crate) struct Networks {
+    network: Option<Network>,
+    publish_address: Ipv4Addr,
+    dynamic: RangeInclusive<u16>,
+    book: Mutex<Reservations>,
+    /// The version of the reservations that the firewall holds.
+    installed: Mutex<Option<u64>>,
+}
+
+impl Networks {
+    pub(crate) fn new(network: Option<Network>, publish_address: Ipv4Addr) -> Self {
+        Self {
+            network,
+            publish_address,
+            dynamic: ipam::dynamic_range(),
+            book: Mutex::default(),
+            installed: Mutex::default(),
+        }
+    }
+
+    /// The instance's network.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    /// Reserves what a task needs. Nothing is made yet.
+    pub(crate) fn reserve(
+        &self,
+        task: &TaskId,
+        document: &Document,
+        attachment_id: &str,
+    ) -> Result<Record, NetworkFailure> {
+        let mode = document.network_mode();
+        let named = match mode {
+            NetworkMode::Host | NetworkMode::None => return Ok(Record::default()),
+            NetworkMode::Awsvpc => "awsvpc",
+            NetworkMode::Bridge => "bridge",
+        };
+        let network = self.network.as_ref().ok_or(NetworkFailure::NoNetwork(named))?;
+        let subnet = network.config().subnet;
+        let wanted = wanted(document)?;
+        let mut book = self.book();
+        let address = book.address(task, subnet)?;
+        let is_bindable = |protocol, port| ipam::is_bindable(protocol, self.publish_address, port);
+        let given = book.ports(task, address, self.publish_address, &wanted, &self.dynamic, is_bindable)?;
+        let interface = TaskInterface::on(subnet, task.as_str(), address);
+        let attachment = crate::model::fact::Attachment { id: attachment_id.to_owned(), interface };
+        Ok(Record { attachment: Some(attachment), given })
+    }
+
+    /// A namespace for a task, with its interface, or with loopback alone; none on the host's network.
+    pub(crate) fn make(&self, mode: NetworkMode, record: &Record) -> Result<Option<OwnedFd>, NetworkFailure> {
+        if mode == NetworkMode::Host {
+            return Ok(None);
+        }
+        let netns = crate::net::new_namespace()?;
+        match (&self.network, &record.attachment) {
+            (Some(network), Some(attachment)) => network.attach(netns.as_fd(), &attachment.interface)?,
+            (Some(_) | None, None) | (None, Some(_)) => Network::loopback(netns.as_fd())?,
+        }
+        Ok(Some(netns))
+    }
+
+    /// Makes the firewall hold what is reserved now.
+    pub(crate) fn install(&self) -> Result<Installed, NetError> {
+        let Some(network) = &self.network else { return Ok(Installed::Unchanged) };
+        let mut installed = self.installed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tables, version) = {
+            let book = self.book();
+            (book.tables(), book.version())
+        };
+        if *installed == Some(version) {
+            return Ok(Installed::Unchanged);
+        }
+        let done = network.install(&tables)?;
+        *installed = Some(version);
+        Ok(done)
+    }
+
+    /// Puts back whatever somebody else took away.
+    pub(crate) fn repair(&self) -> Result<(), NetError> {
+        let Some(network) = &self.network else { return Ok(()) };
+        let mut installed = self.installed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tables, version) = {
+            let book = self.book();
+            (book.tables(), book.version())
+        };
+        network.repair(&tables)?;
+        *installed = Some(version);
+        Ok(())
+    }
+
+    /// Takes what a task holds already.
+    pub(crate) fn adopt(&self, task: &TaskId, record: Record) {
+        let address = record.attachment.map(|attachment| attachment.interface.address);
+        self.book().adopt(task, address, record.given);
+    }
+
+    /// Takes a task's ports away and lets go of its address.
+    pub(crate) fn release(&self, task: &TaskId) -> Result<(), NetError> {
+        if self.book().release(task) { self.install().map(drop) } else { Ok(()) }
+    }
+
+    /// Deletes a task's interface.
+    pub(crate) fn detach(&self, task: &TaskId) -> Result<(), NetError> {
+        let Some(network) = &self.network else { return Ok(()) };
+        network.detach(&LinkName::for_task(task.as_str()))
+    }
+
+    /// The host's ends of all interfaces.
+    pub(crate) fn links(&self) -> Result<Vec<LinkName>, NetError> {
+        self.network.as_ref().map_or_else(|| Ok(Vec::new()), Network::links)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Reservations> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    /// Writes it down, so that it is there whole or not at all.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), NetworkFailure> {
+        let failed = |source| NetworkFailure::Record { path: path.to_owned(), source };
+        let text = serde_json::to_vec(self).map_err(|err| failed(err.into()))?;
+        let aside = path.with_extension("json.new");
+        std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, path)).map_err(failed)
+    }
+
+    /// Reads it again; nothing when there is nothing usable.
+    pub(crate) fn load(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+}
+
+/// The ports that the containers of a document are published on, in its order. Only `bridge` publishes.
+pub(crate) fn wanted(document: &Document) -> Result<Vec<Wanted>, NetworkFailure> {
+    match document.network_mode() {
+        NetworkMode::Bridge => {}
+        NetworkMode::Host | NetworkMode::Awsvpc | NetworkMode::None => return Ok(Vec::new()),
+    }
+    let mappings = document.container_definitions.iter().flat_map(|container| {
+        let is_reachable = container.disable_networking != Some(true);
+        container.port_mappings.iter().filter(move |_| is_reachable).map(move |mapping| (container, mapping))
+    });
+    mappings.map(|(container, mapping)| want(container, mapping)).collect()
+}
+
+fn want(container: &ContainerDefinition, mapping: &PortMapping) -> Result<Wanted, NetworkFailure> {
+    let wrong = |what: &str| NetworkFailure::Mapping {
+        container: container.name.to_string(),
+        what: what.to_owned(),
+    };
+    let (container_port, count) = match (&mapping.container_port_range, mapping.container_port) {
+        (Some(range), _) => parse_range(range).ok_or_else(|| wrong(&format!("{range:?} is not a range of ports")))?,
+        (None, Some(port)) if port > 0 => (port, 1),
+        (None, Some(_) | None) => return Err(wrong("containerPort is missing")),
+    };
+    let host_port = mapping.host_port.filter(|port| *port > 0 && mapping.container_port_range.is_none());
+    Ok(Wanted { container: container.name.clone(), protocol: protocol(mapping), container_port, count, host_port })
+}
+
+/// Anything but `udp` is TCP, as ECS has it.
+pub(crate) fn protocol(mapping: &PortMapping) -> Protocol {
+    if mapping.protocol.as_deref() == Some("udp") { Protocol::Udp } else { Protocol::Tcp }
+}
+
+/// The first port of `a-b` and how many there are.
+fn parse_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first > 0 && first <= last).then(|| (first, last - first + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(mode: &str, mappings: &str) -> Document {
+        let text = format!(
+            r#"{{"family": "f", "networkMode": "{mode}", "containerDefinitions": [
+                {{"name": "web", "image": "i", "portMappings": {mappings}}}]}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn only_the_bridge_publishes() {
+        let mappings = r#"[{"containerPort": 80}]"#;
+        for mode in ["host", "awsvpc", "none"] {
+            assert!(wanted(&document(mode, mappings)).unwrap().is_empty(), "{mode}");
+        }
+        assert_eq!(wanted(&document("bridge", mappings)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn mappings_read_to_runs_of_ports() {
+        let text = r#"[{"containerPort": 80, "hostPort": 0}, {"containerPort": 53, "hostPort": 5353, "protocol": "udp"},
+            {"containerPortRange": "7000-7009"}]"#;
+        let runs: Vec<_> = wanted(&document("bridge", text)).unwrap();
+        let runs: Vec<_> =
+            runs.iter().map(|run| (run.protocol, run.container_port, run.count, run.host_port)).collect();
+        let expected = [
+            (Protocol::Tcp, 80, 1, None),
+            (Protocol::Udp, 53, 1, Some(5353)),
+            (Protocol::Tcp, 7000, 10, None),
+        ];
+        assert_eq!(runs, expected);
+    }
+
+    #[test]
+    fn a_mapping_of_nothing_is_refused() {
+        let refused = wanted(&document("bridge", r#"[{"containerPortRange": "9-1"}]"#)).unwrap_err();
+        assert_eq!(refused.to_string(), "port mapping of container web: \"9-1\" is not a range of ports");
+        assert!(wanted(&document("bridge", "[{}]")).is_err());
+    }
+
+    #[test]
+    fn without_a_network_only_the_modes_that_need_none_work() {
+        let networks = Networks::new(None, Ipv4Addr::UNSPECIFIED);
+        let task = TaskId::from_random([1; 16]);
+        let refused = networks.reserve(&task, &document("bridge", "[]"), "id").unwrap_err();
+        let said = "network mode bridge needs the instance's bridge, which this daemon runs without";
+        assert_eq!(refused.to_string(), said);
+        assert_eq!(networks.reserve(&task, &document("host", "[]"), "id").unwrap(), Record::default());
+    }
+}

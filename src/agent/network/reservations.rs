@@ -1,0 +1,293 @@
+//! Who holds which address and which ports of the host: kept in memory, found again at every start.
+//!
+//! Everything here is arithmetic on what has been given out; whether somebody outside holds a port is asked through
+//! a function. The tables that the network installs are derived from this and from nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{ContainerName, TaskId};
+use crate::model::network::{Protocol, Publish, Subnet, Tables};
+use crate::model::task::NetworkBinding;
+use crate::net::ipam;
+
+/// A run of ports that a container wants to be reached by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The container.
+    pub container: ContainerName,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The first port inside.
+    pub container_port: u16,
+    /// How many.
+    pub count: u16,
+    /// The first port on the host; any when absent.
+    pub host_port: Option<u16>,
+}
+
+/// A run of ports that a container is reached by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Given {
+    /// The container.
+    pub container: ContainerName,
+    /// How.
+    pub publish: Publish,
+}
+
+impl Given {
+    /// The ports one by one, as they are told.
+    pub(crate) fn bindings(&self) -> impl Iterator<Item = NetworkBinding> + use<'_> {
+        self.publish.pairs().map(|(host_port, container_port)| NetworkBinding {
+            bind_ip: self.publish.bind.to_string(),
+            container_port,
+            host_port,
+            protocol: self.publish.protocol.name().to_owned(),
+        })
+    }
+}
+
+/// What cannot be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ReservationError {
+    /// Every address is taken.
+    #[error("subnet {0} has no free address")]
+    NoAddress(Subnet),
+    /// A port is somebody's.
+    #[error("host port {port}/{protocol} is in use{}", by.as_ref().map(|task| format!(" by task {task}")).unwrap_or_default())]
+    PortInUse {
+        /// The port.
+        port: u16,
+        /// TCP or UDP.
+        protocol: Protocol,
+        /// The task that holds it; somebody else when absent.
+        by: Option<TaskId>,
+    },
+    /// No row of free ports is long enough.
+    #[error("no {count} free host ports in a row for container port {container_port}/{protocol}")]
+    NoPorts {
+        /// How many.
+        count: u16,
+        /// The first port inside.
+        container_port: u16,
+        /// TCP or UDP.
+        protocol: Protocol,
+    },
+}
+
+/// What one task holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Held {
+    address: Option<Ipv4Addr>,
+    given: Vec<Given>,
+}
+
+/// What all tasks hold.
+#[derive(Debug, Default)]
+pub(crate) struct Reservations {
+    held: BTreeMap<TaskId, Held>,
+    last_address: Option<Ipv4Addr>,
+    last_port: Option<u16>,
+    version: u64,
+}
+
+impl Reservations {
+    /// The address of `task`: the one it holds, or the next free one.
+    pub(crate) fn address(&mut self, task: &TaskId, subnet: Subnet) -> Result<Ipv4Addr, ReservationError> {
+        if let Some(address) = self.held.get(task).and_then(|held| held.address) {
+            return Ok(address);
+        }
+        let used: BTreeSet<Ipv4Addr> = self.held.values().filter_map(|held| held.address).collect();
+        let free = ipam::allocate(subnet, &used, self.last_address);
+        let address = free.ok_or(ReservationError::NoAddress(subnet))?;
+        self.last_address = Some(address);
+        self.held.entry(task.clone()).or_default().address = Some(address);
+        Ok(address)
+    }
+
+    /// Ports for `task` at `address`, all of them or none.
+    pub(crate) fn ports(
+        &mut self,
+        task: &TaskId,
+        address: Ipv4Addr,
+        bind: Ipv4Addr,
+        wanted: &[Wanted],
+        dynamic: &RangeInclusive<u16>,
+        mut is_bindable: impl FnMut(Protocol, u16) -> bool,
+    ) -> Result<Vec<Given>, ReservationError> {
+        let mut given: Vec<Given> = Vec::new();
+        let mut last = self.last_port;
+        // Named ports first, so that a dynamic one cannot take what a later mapping names.
+        for want in wanted.iter().filter(|want| want.host_port.is_some()) {
+            let first = want.host_port.unwrap_or_default();
+            for port in (0..want.count).map(|step| first.saturating_add(step)) {
+                let ours = given.iter().any(|given| holds(&given.publish, want.protocol, port));
+                let by = self.holder(want.protocol, port, task);
+                if ours || by.is_some() || !is_bindable(want.protocol, port) {
+                    return Err(ReservationError::PortInUse { port, protocol: want.protocol, by });
+                }
+            }
+            given.push(give(want, first, address, bind));
+        }
+        for want in wanted.iter().filter(|want| want.host_port.is_none()) {
+            let first = ipam::allocate_ports(dynamic.clone(), want.count, last, |port| {
+                !given.iter().any(|given| holds(&given.publish, want.protocol, port))
+                    && self.holder(want.protocol, port, task).is_none()
+                    && is_bindable(want.protocol, port)
+            });
+            let first = first.ok_or(ReservationError::NoPorts {
+                count: want.count,
+                container_port: want.container_port,
+                protocol: want.protocol,
+            })?;
+            last = Some(first.saturating_add(want.count.saturating_sub(1)));
+            given.push(give(want, first, address, bind));
+        }
+        self.last_port = last;
+        self.version += 1;
+        self.held.entry(task.clone()).or_default().given.clone_from(&given);
+        Ok(given)
+    }
+
+    /// Writes down what a task holds already.
+    pub(crate) fn adopt(&mut self, task: &TaskId, address: Option<Ipv4Addr>, given: Vec<Given>) {
+        self.version += 1;
+        self.held.insert(task.clone(), Held { address, given });
+    }
+
+    /// Lets go of everything a task holds; whether it held anything.
+    pub(crate) fn release(&mut self, task: &TaskId) -> bool {
+        self.version += 1;
+        self.held.remove(task).is_some()
+    }
+
+    /// The whole of the tables, in a steady order.
+    pub(crate) fn tables(&self) -> Tables {
+        let given = self.held.values().flat_map(|held| &held.given);
+        Tables { publishes: given.map(|given| given.publish).collect() }
+    }
+
+    /// Counts changes of the tables.
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn holder(&self, protocol: Protocol, port: u16, except: &TaskId) -> Option<TaskId> {
+        let others = self.held.iter().filter(|(task, _)| *task != except);
+        let mut holders =
+            others.filter(|(_, held)| held.given.iter().any(|given| holds(&given.publish, protocol, port)));
+        holders.next().map(|(task, _)| task.clone())
+    }
+}
+
+fn give(want: &Wanted, host_port: u16, task: Ipv4Addr, bind: Ipv4Addr) -> Given {
+    let (protocol, count, container_port) = (want.protocol, want.count, want.container_port);
+    Given {
+        container: want.container.clone(),
+        publish: Publish { protocol, bind, host_port, count, task, container_port },
+    }
+}
+
+fn holds(publish: &Publish, protocol: Protocol, port: u16) -> bool {
+    let (first, count) = (u32::from(publish.host_port), u32::from(publish.count));
+    publish.protocol == protocol && (first..first + count).contains(&u32::from(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BIND: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+    const DYNAMIC: RangeInclusive<u16> = 40000..=40009;
+
+    fn task(number: u8) -> TaskId {
+        TaskId::from_random([number; 16])
+    }
+
+    fn want(container_port: u16, count: u16, host_port: Option<u16>) -> Wanted {
+        let container = ContainerName::parse("web").unwrap();
+        Wanted { container, protocol: Protocol::Tcp, container_port, count, host_port }
+    }
+
+    fn take(
+        book: &mut Reservations,
+        number: u8,
+        wanted: &[Wanted],
+    ) -> Result<Vec<(u16, u16)>, ReservationError> {
+        let address = book.address(&task(number), "10.88.0.0/24".parse().unwrap()).unwrap();
+        let given = book.ports(&task(number), address, BIND, wanted, &DYNAMIC, |_, port| port != 40001)?;
+        Ok(given.iter().map(|given| (given.publish.host_port, given.publish.count)).collect())
+    }
+
+    #[test]
+    fn an_address_is_kept_and_let_go() {
+        let subnet = "10.88.0.0/29".parse().unwrap();
+        let mut book = Reservations::default();
+        let first = book.address(&task(1), subnet).unwrap();
+        assert_eq!(first, Ipv4Addr::new(10, 88, 0, 2));
+        assert_eq!(book.address(&task(1), subnet), Ok(first), "asking twice changes nothing");
+        for number in 2..=5 {
+            book.address(&task(number), subnet).unwrap();
+        }
+        assert_eq!(book.address(&task(6), subnet), Err(ReservationError::NoAddress(subnet)));
+        assert!(book.release(&task(3)));
+        assert!(!book.release(&task(3)));
+        assert_eq!(book.address(&task(6), subnet), Ok(Ipv4Addr::new(10, 88, 0, 4)));
+    }
+
+    #[test]
+    fn dynamic_ports_walk_on_and_pass_over_what_is_taken() {
+        let mut book = Reservations::default();
+        assert_eq!(take(&mut book, 1, &[want(80, 1, None)]), Ok(vec![(40000, 1)]));
+        assert_eq!(take(&mut book, 2, &[want(80, 3, None)]), Ok(vec![(40002, 3)]));
+        assert_eq!(take(&mut book, 3, &[want(80, 5, None)]), Ok(vec![(40005, 5)]));
+        let none = ReservationError::NoPorts { count: 1, container_port: 80, protocol: Protocol::Tcp };
+        assert_eq!(take(&mut book, 4, &[want(80, 1, None)]), Err(none));
+        book.release(&task(2));
+        assert_eq!(take(&mut book, 4, &[want(80, 2, None)]), Ok(vec![(40002, 2)]));
+    }
+
+    #[test]
+    fn a_named_port_of_another_task_is_refused_with_its_holder() {
+        let mut book = Reservations::default();
+        assert_eq!(take(&mut book, 1, &[want(80, 1, Some(8080))]), Ok(vec![(8080, 1)]));
+        let refused = take(&mut book, 2, &[want(90, 1, None), want(80, 1, Some(8080))]).unwrap_err();
+        let said = format!("host port 8080/tcp is in use by task {}", task(1));
+        assert_eq!(refused.to_string(), said);
+        let refused = take(&mut book, 2, &[want(80, 1, Some(40001))]).unwrap_err();
+        assert_eq!(refused.to_string(), "host port 40001/tcp is in use");
+        assert_eq!(book.tables().publishes.len(), 1, "a refusal gives nothing");
+    }
+
+    #[test]
+    fn a_dynamic_port_leaves_the_named_ones_alone() {
+        let mut book = Reservations::default();
+        let given = take(&mut book, 1, &[want(80, 1, None), want(81, 1, Some(40000))]);
+        assert_eq!(given, Ok(vec![(40000, 1), (40002, 1)]));
+    }
+
+    #[test]
+    fn what_was_adopted_is_taken() {
+        let mut book = Reservations::default();
+        take(&mut book, 1, &[want(80, 1, Some(8080))]).unwrap();
+        let held = book.held[&task(1)].clone();
+        let mut after = Reservations::default();
+        after.adopt(&task(1), held.address, held.given);
+        assert_eq!(after.tables(), book.tables());
+        assert!(take(&mut after, 2, &[want(80, 1, Some(8080))]).is_err());
+    }
+
+    #[test]
+    fn bindings_are_told_port_by_port() {
+        let mut book = Reservations::default();
+        take(&mut book, 1, &[want(7000, 2, Some(9000))]).unwrap();
+        let bindings: Vec<_> = book.held[&task(1)].given[0].bindings().collect();
+        assert_eq!(bindings.len(), 2);
+        assert_eq!((bindings[1].host_port, bindings[1].container_port), (9001, 7001));
+        assert_eq!((bindings[1].bind_ip.as_str(), bindings[1].protocol.as_str()), ("0.0.0.0", "tcp"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Where things are: every path of an instance in one place.
+//!
+//! ```text
+//!   <state>/tasks/<task>/            spec.json · ledger · network.json · boot
+//!                        volumes/<name>
+//!                        containers/<name>/  config.json · rootfs · upper · work · hosts · hostname · resolv.conf
+//!   <state>/volumes/<name>
+//!   <state>/logs/<task>/<name>.log
+//!   <runtime>/tasks/<task>.sock
+//! ```
+//!
+//! Names are checked words, so none of them leads out of its directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::ids::{ContainerName, TaskId, VolumeName};
+
+/// The directories of an instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    state: PathBuf,
+    runtime: PathBuf,
+    cgroup: String,
+}
+
+impl Places {
+    pub(crate) fn new(state: &Path, runtime: &Path, cgroup: &str) -> Self {
+        Self { state: state.to_owned(), runtime: runtime.to_owned(), cgroup: cgroup.trim_matches('/').to_owned() }
+    }
+
+    /// The directory of all tasks.
+    pub(crate) fn tasks(&self) -> PathBuf {
+        self.state.join("tasks")
+    }
+
+    /// The directory of one task.
+    pub(crate) fn task(&self, task: &TaskId) -> PathBuf {
+        self.tasks().join(task.as_str())
+    }
+
+    /// What the shim is told.
+    pub(crate) fn spec(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join("spec.json")
+    }
+
+    /// What the shim tells.
+    pub(crate) fn ledger(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join("ledger")
+    }
+
+    /// The address and the ports of a task.
+    pub(crate) fn network(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join("network.json")
+    }
+
+    /// Which boot of the host a task was started in.
+    pub(crate) fn boot(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join("boot")
+    }
+
+    /// The bundle of a container.
+    pub(crate) fn container(&self, task: &TaskId, container: &ContainerName) -> PathBuf {
+        self.task(task).join("containers").join(container.as_str())
+    }
+
+    /// A volume that lives as long as its task.
+    pub(crate) fn task_volume(&self, task: &TaskId, volume: &VolumeName) -> PathBuf {
+        self.task(task).join("volumes").join(volume.as_str())
+    }
+
+    /// The volumes that outlive tasks.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
+    /// The images.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.state.join("image")
+    }
+
+    /// The directory of all logs.
+    pub(crate) fn all_logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
+    /// The logs of a task.
+    pub(crate) fn logs(&self, task: &TaskId) -> PathBuf {
+        self.all_logs().join(task.as_str())
+    }
+
+    /// The log of a container.
+    pub(crate) fn log(&self, task: &TaskId, container: &ContainerName) -> PathBuf {
+        self.logs(task).join(format!("{container}.log"))
+    }
+
+    /// The directory of all shims' sockets.
+    pub(crate) fn sockets(&self) -> PathBuf {
+        self.runtime.join("tasks")
+    }
+
+    /// Where a task's shim listens.
+    pub(crate) fn socket(&self, task: &TaskId) -> PathBuf {
+        self.sockets().join(format!("{task}.sock"))
+    }
+
+    /// The cgroup above all tasks, without a slash at either end.
+    pub(crate) fn cgroup_parent(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// The cgroup of a task.
+    pub(crate) fn cgroup(&self, task: &TaskId) -> String {
+        format!("{}/{task}", self.cgroup)
+    }
+
+    /// The cgroup of the shims, beside those of the tasks.
+    pub(crate) fn shims_cgroup(&self) -> String {
+        format!("{}/shims", self.cgroup)
+    }
+}
