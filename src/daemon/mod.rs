@@ -1,1 +1,7 @@
-//! Life: wires the rooms, owns the loops, the start order and the stop order.
+//! Life: wires the rooms, owns the loops, the order of the start and the order of the stop.
+
+pub mod clock;
+pub mod config;
+pub mod host;
+pub mod lock;
+pub mod notify;

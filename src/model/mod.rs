@@ -9,6 +9,7 @@
 //! These types know nothing of the wire. Their serde form is the storage form, in the spelling of the ECS
 //! documents; `api::wire` adds what a response has beyond it.
 
+pub mod action;
 pub mod arn;
 pub mod cluster;
 pub mod fact;

@@ -9,6 +9,12 @@ pub mod task;
 
 use crate::model::time::Moment;
 
+pub mod admit;
+pub mod crash_loop;
+pub mod history;
+mod rollout;
+pub mod service;
+
 /// What to do next, why, and when to ask again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan<Action, Note> {

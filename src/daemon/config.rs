@@ -1,0 +1,240 @@
+//! The configuration of an instance: a TOML file in which every key may be left out.
+//!
+//! Everything that an instance touches on the host is named here, so two instances with different names stand side
+//! by side: state directory, runtime directory, cgroup parent, bridge, subnet, nftables table, socket and address of
+//! the API. What a user wrote ([`file`]) and what the daemon does ([`Config`]) are two types.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    agent::PullPolicy,
+    model::{arn::Owner, resources::HostPort},
+    net::NetConfig,
+};
+
+mod file;
+mod words;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "/etc/hythe/hythe.toml";
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key or a value is not valid.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// The character of the line, from 1.
+        column: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// What an instance is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What survives a reboot.
+    pub state_dir: PathBuf,
+    /// What does not.
+    pub runtime_dir: PathBuf,
+    /// The cgroup above all tasks.
+    pub cgroup_parent: String,
+    /// In whose names ARNs are written.
+    pub owner: Owner,
+    /// The doors of the API.
+    pub api: ApiConfig,
+    /// The network of the tasks; none when it is switched off.
+    pub network: Option<NetConfig>,
+    /// The host address that ports are published on.
+    pub publish_address: Ipv4Addr,
+    /// What the host gives to tasks, where that is not all it has.
+    pub host: HostConfig,
+    /// How images come here.
+    pub images: ImagesConfig,
+    /// What containers get and may ask for.
+    pub containers: ContainersConfig,
+    /// How long a task of a service must run, without a health check, to count as healthy.
+    pub healthy_after: Duration,
+    /// How long what is over is remembered.
+    pub history: HistoryConfig,
+}
+
+/// The doors of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiConfig {
+    /// The unix socket.
+    pub socket: PathBuf,
+    /// A TCP address on loopback, when there is one.
+    pub listen: Option<SocketAddr>,
+    /// Users who may call over the socket, besides root and the daemon's own.
+    pub allowed_uids: Vec<u32>,
+    /// The group that the socket belongs to.
+    pub group: Option<u32>,
+}
+
+/// What the host gives to tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostConfig {
+    /// CPU units; all processors when absent.
+    pub cpu: Option<u64>,
+    /// MiB; all memory when absent.
+    pub memory: Option<u64>,
+    /// Ports that no task gets.
+    pub reserved_ports: BTreeSet<HostPort>,
+}
+
+/// How images come here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagesConfig {
+    /// When an image is pulled.
+    pub pull_policy: PullPolicy,
+    /// Registries, as `host` or `host:port`, that are spoken to over plain HTTP; loopback always is.
+    pub plain_http: Vec<String>,
+}
+
+/// What containers get and may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainersConfig {
+    /// Whether `privileged` is granted.
+    pub allow_privileged: bool,
+    /// Whether set-user-id programs gain privileges.
+    pub allow_new_privileges: bool,
+    /// The most processes and threads of one container.
+    pub pids_limit: Option<i64>,
+    /// Between the stop signal and SIGKILL, where the definition says nothing.
+    pub stop_timeout: Duration,
+    /// The largest log file, in bytes.
+    pub log_max_size: u64,
+    /// How many log files of a container are kept.
+    pub log_max_files: u32,
+}
+
+/// How long what is over is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// How long a stopped task and its logs are kept.
+    pub keep: Duration,
+    /// At most so many stopped tasks are kept.
+    pub most_tasks: usize,
+}
+
+impl Config {
+    /// Reads the file at `path`, or [`DEFAULT_FILE`] if there is one.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let named = path.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(named) {
+            Ok(text) => Self::parse(&text, named),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_none() => Self::parse("", named),
+            Err(source) => Err(ConfigError::Read { path: named.to_owned(), source }),
+        }
+    }
+
+    /// Reads the text of the file at `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file: file::File = toml::from_str(text).map_err(|error| explain(&error, text, path))?;
+        Ok(file.into())
+    }
+}
+
+/// A TOML error with its place, and with the nearest word for a key that does not exist.
+fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|&letter| letter != '\n').count() + 1;
+    let message = unknown_key(error.message()).unwrap_or_else(|| error.message().to_owned());
+    ConfigError::Invalid { path: path.to_owned(), line, column, message }
+}
+
+fn unknown_key(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("unknown field ").map(|rest| ("key", rest));
+    let (what, rest) =
+        rest.or_else(|| message.strip_prefix("unknown variant ").map(|rest| ("value", rest)))?;
+    let mut words = rest.split('`').skip(1).step_by(2);
+    let wrong = words.next()?;
+    let near = words
+        .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
+        .filter(|(distance, word)| *distance <= word.len().div_ceil(2))
+        .min_by_key(|(distance, _)| *distance);
+    let hint = near.map_or_else(String::new, |(_, word)| format!("; did you mean \"{word}\"?"));
+    Some(format!("unknown {what} \"{wrong}\"{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("hythe.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_key_may_be_left_out() {
+        let config = parse("").unwrap();
+        assert_eq!(config.state_dir, Path::new("/var/lib/hythe"));
+        assert_eq!(config.api.socket, Path::new("/run/hythe/hythe.sock"));
+        assert_eq!(config.cgroup_parent, "hythe");
+        let network = config.network.unwrap();
+        assert_eq!((network.bridge.as_str(), network.table.as_str()), ("hythe0", "hythe"));
+    }
+
+    #[test]
+    fn the_socket_follows_the_runtime_directory() {
+        let config = parse("runtime_dir = \"/run/blue\"").unwrap();
+        assert_eq!(config.api.socket, Path::new("/run/blue/hythe.sock"));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_its_place_and_the_nearest_word() {
+        let refused = parse("\n[network]\nbridg = \"x\"\n").unwrap_err();
+        assert_eq!(refused, "hythe.toml:3:1: unknown key \"bridg\"; did you mean \"bridge\"?");
+        let refused = parse("colour = 1").unwrap_err();
+        assert_eq!(refused, "hythe.toml:1:1: unknown key \"colour\"");
+        let refused = parse("[images]\npull_policy = \"allways\"").unwrap_err();
+        assert_eq!(refused, "hythe.toml:2:15: unknown value \"allways\"; did you mean \"always\"?");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_place() {
+        let refused = parse("[network]\nsubnet = \"10.0.0.0\"").unwrap_err();
+        assert_eq!(refused, "hythe.toml:2:10: '10.0.0.0' is not an IPv4 network like 10.88.0.0/16");
+        let refused = parse("state_dir = \"var/lib\"").unwrap_err();
+        assert_eq!(refused, "hythe.toml:1:13: \"var/lib\" is not an absolute path");
+        let refused = parse("cgroup_parent = \"../x\"").unwrap_err();
+        assert!(refused.contains("is not the name of a cgroup"), "{refused}");
+        let refused = parse("[containers]\nlog_max_size = \"many\"").unwrap_err();
+        assert!(refused.starts_with("hythe.toml:2:16: "), "{refused}");
+    }
+
+    #[test]
+    fn sizes_and_ports_are_read_as_people_write_them() {
+        let config =
+            parse("[containers]\nlog_max_size = \"64k\"\n[host]\nreserved_ports = [22, \"53/udp\"]").unwrap();
+        assert_eq!(config.containers.log_max_size, 64 * 1024);
+        assert_eq!(config.host.reserved_ports.len(), 2);
+    }
+
+    #[test]
+    fn the_network_can_be_switched_off() {
+        assert_eq!(parse("[network]\nenabled = false").unwrap().network, None);
+    }
+}

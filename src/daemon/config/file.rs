@@ -1,0 +1,191 @@
+//! The file as it is written: every key optional, none unknown.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use super::{
+    ApiConfig, Config, ContainersConfig, HistoryConfig, HostConfig, ImagesConfig,
+    words::{AbsolutePath, Account, CgroupName, Port, Size},
+};
+use crate::{
+    agent::PullPolicy,
+    model::{
+        arn::Owner,
+        network::{LinkName, Subnet},
+    },
+    net::NetConfig,
+};
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    state_dir: Option<AbsolutePath>,
+    runtime_dir: Option<AbsolutePath>,
+    cgroup_parent: Option<CgroupName>,
+    region: Option<String>,
+    account: Option<Account>,
+    api: Api,
+    network: Network,
+    host: Host,
+    images: Images,
+    containers: Containers,
+    services: Services,
+    history: History,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Api {
+    socket: Option<AbsolutePath>,
+    listen: Option<SocketAddr>,
+    allowed_uids: Vec<u32>,
+    group: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Network {
+    enabled: Option<bool>,
+    bridge: Option<LinkName>,
+    subnet: Option<Subnet>,
+    table: Option<String>,
+    mtu: Option<u32>,
+    publish_address: Option<Ipv4Addr>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Host {
+    cpu: Option<u64>,
+    memory: Option<u64>,
+    reserved_ports: Vec<Port>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Images {
+    pull_policy: Policy,
+    plain_http: Vec<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Policy {
+    #[default]
+    Default,
+    Always,
+    Once,
+    PreferCached,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Containers {
+    allow_privileged: bool,
+    allow_new_privileges: bool,
+    pids_limit: Option<i64>,
+    stop_timeout: Option<u64>,
+    log_max_size: Option<Size>,
+    log_max_files: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Services {
+    healthy_after: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct History {
+    keep: Option<u64>,
+    most_tasks: Option<usize>,
+}
+
+impl From<File> for Config {
+    fn from(file: File) -> Self {
+        let path = |given: Option<AbsolutePath>, usual: &str| {
+            given.map_or_else(|| PathBuf::from(usual), |path| path.0)
+        };
+        let runtime_dir = path(file.runtime_dir, "/run/hythe");
+        let publish_address = file.network.publish_address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        Self {
+            state_dir: path(file.state_dir, "/var/lib/hythe"),
+            cgroup_parent: file.cgroup_parent.map_or_else(|| "hythe".into(), |name| name.0),
+            owner: Owner {
+                region: file.region.unwrap_or_else(|| "us-east-1".into()),
+                account: file.account.map_or_else(|| "000000000000".into(), |account| account.0),
+            },
+            api: ApiConfig {
+                socket: file.api.socket.map_or_else(|| runtime_dir.join("hythe.sock"), |path| path.0),
+                listen: file.api.listen,
+                allowed_uids: file.api.allowed_uids,
+                group: file.api.group,
+            },
+            network: file.network.into(),
+            publish_address,
+            host: HostConfig {
+                cpu: file.host.cpu,
+                memory: file.host.memory,
+                reserved_ports: file.host.reserved_ports.into_iter().map(|port| port.0).collect(),
+            },
+            images: ImagesConfig {
+                pull_policy: file.images.pull_policy.into(),
+                plain_http: file.images.plain_http,
+            },
+            containers: file.containers.into(),
+            healthy_after: Duration::from_secs(file.services.healthy_after.unwrap_or(40)),
+            history: HistoryConfig {
+                keep: Duration::from_secs(file.history.keep.unwrap_or(3 * 60 * 60)),
+                most_tasks: file.history.most_tasks.unwrap_or(1000),
+            },
+            runtime_dir,
+        }
+    }
+}
+
+impl From<Network> for Option<NetConfig> {
+    fn from(network: Network) -> Self {
+        network.enabled.unwrap_or(true).then(|| NetConfig {
+            bridge: network.bridge.unwrap_or_else(|| {
+                LinkName::parse("hythe0").expect("six letters and digits are an interface name")
+            }),
+            subnet: network.subnet.unwrap_or_else(|| {
+                Subnet::new(Ipv4Addr::new(10, 213, 0, 0), 16).expect("16 bits are not more than 32")
+            }),
+            table: network.table.unwrap_or_else(|| "hythe".into()),
+            mtu: network.mtu,
+        })
+    }
+}
+
+impl From<Policy> for PullPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Default => Self::Default,
+            Policy::Always => Self::Always,
+            Policy::Once => Self::Once,
+            Policy::PreferCached => Self::PreferCached,
+        }
+    }
+}
+
+impl From<Containers> for ContainersConfig {
+    fn from(containers: Containers) -> Self {
+        Self {
+            allow_privileged: containers.allow_privileged,
+            allow_new_privileges: containers.allow_new_privileges,
+            pids_limit: containers.pids_limit,
+            stop_timeout: Duration::from_secs(containers.stop_timeout.unwrap_or(30)),
+            log_max_size: containers.log_max_size.map_or(10 * MEBIBYTE, |size| size.0),
+            log_max_files: containers.log_max_files.unwrap_or(3),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Words of the configuration file that need more than a type: paths, names, sizes, ports.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::model::{network::Protocol, resources::HostPort};
+
+/// An absolute path.
+pub(super) struct AbsolutePath(pub(super) PathBuf);
+
+impl<'de> Deserialize<'de> for AbsolutePath {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let path = PathBuf::from(&text);
+        if path.is_absolute() {
+            Ok(Self(path))
+        } else {
+            Err(D::Error::custom(format!("{text:?} is not an absolute path")))
+        }
+    }
+}
+
+/// A path of cgroups below the root of each hierarchy.
+pub(super) struct CgroupName(pub(super) String);
+
+impl<'de> Deserialize<'de> for CgroupName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let is_name = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        if text.split('/').all(is_name) {
+            Ok(Self(text))
+        } else {
+            let why = "letters, digits, '-', '_' and '.', in parts separated by '/'";
+            Err(D::Error::custom(format!("{text:?} is not the name of a cgroup: {why}")))
+        }
+    }
+}
+
+/// Twelve digits.
+pub(super) struct Account(pub(super) String);
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            Ok(Self(text))
+        } else {
+            Err(D::Error::custom(format!("{text:?} is not an account: twelve digits")))
+        }
+    }
+}
+
+/// Bytes: a number, or a text such as `10m`.
+pub(super) struct Size(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match NumberOrText::deserialize(from)? {
+            NumberOrText::Number(bytes) => Ok(Self(bytes)),
+            NumberOrText::Text(text) => parse_size(&text).map(Self).ok_or_else(|| {
+                D::Error::custom(format!("{text:?} is not a size: a number of bytes, or one with k, m or g"))
+            }),
+        }
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let (digits, shift) = match text.trim_end_matches("ib").trim_end_matches('b') {
+        number if number.ends_with('k') => (number.trim_end_matches('k'), 10),
+        number if number.ends_with('m') => (number.trim_end_matches('m'), 20),
+        number if number.ends_with('g') => (number.trim_end_matches('g'), 30),
+        number => (number, 0),
+    };
+    digits.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// A port of the host: `22`, `"22/tcp"` or `"53/udp"`.
+pub(super) struct Port(pub(super) HostPort);
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = match NumberOrText::deserialize(from)? {
+            NumberOrText::Number(port) => port.to_string(),
+            NumberOrText::Text(text) => text,
+        };
+        let (port, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
+        let protocol = match protocol {
+            "tcp" => Some(Protocol::Tcp),
+            "udp" => Some(Protocol::Udp),
+            _ => None,
+        };
+        let port = port.parse().ok().filter(|&port: &u16| port > 0);
+        protocol.zip(port).map(Self).ok_or_else(|| {
+            D::Error::custom(format!("{text:?} is not a port such as 22, \"22/tcp\" or \"53/udp\""))
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a number or a text")]
+enum NumberOrText {
+    Number(u64),
+    Text(String),
+}

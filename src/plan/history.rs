@@ -1,0 +1,159 @@
+//! A service's events: what was done and why, in ECS's words.
+//!
+//! The newest event comes first and a hundred are kept. Doings are told each time. A condition is told once: it
+//! comes up again only after the service was steady in between, or after six hours.
+
+use std::time::Duration;
+
+use crate::model::{
+    ids::{InstanceId, ServiceName, TaskId},
+    service::ServiceEvent,
+    time::Timestamp,
+};
+
+use super::service::ServiceNote;
+
+/// How many events a service keeps.
+pub const KEPT: usize = 100;
+
+/// A condition that lasts is told again after this long.
+const TOLD_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
+
+const STEADY: &str = "has reached a steady state.";
+
+/// What to tell of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// These tasks were started.
+    Started(Vec<TaskId>),
+    /// These tasks were stopped.
+    Stopped(Vec<TaskId>),
+    /// A plan's reason.
+    Note(ServiceNote),
+}
+
+impl News {
+    /// The sentence.
+    #[must_use]
+    pub fn text(&self, service: &ServiceName, instance: &InstanceId) -> String {
+        let name = format!("(service {service})");
+        let list = |tasks: &[TaskId]| {
+            tasks.iter().map(|task| format!("(task {task})")).collect::<Vec<_>>().join(" ")
+        };
+        match self {
+            Self::Started(tasks) => format!("{name} has started {} tasks: {}.", tasks.len(), list(tasks)),
+            Self::Stopped(tasks) => {
+                format!("{name} has stopped {} running tasks: {}.", tasks.len(), list(tasks))
+            }
+            Self::Note(ServiceNote::DeploymentCompleted(id)) => {
+                format!("{name} (deployment {id}) deployment completed.")
+            }
+            Self::Note(ServiceNote::SteadyState) => format!("{name} {STEADY}"),
+            Self::Note(ServiceNote::CannotPlace(shortage)) => format!(
+                "{name} was unable to place a task because no container instance met all of its requirements. \
+                 The closest matching (container-instance {instance}) {shortage}. For more information, see the \
+                 Troubleshooting section of the Amazon ECS Developer Guide."
+            ),
+            Self::Note(ServiceNote::CannotStart) => {
+                format!("{name} is unable to consistently start tasks successfully.")
+            }
+            Self::Note(ServiceNote::Deadlocked) => format!(
+                "{name} was unable to stop or start tasks during a deployment because of the service deployment \
+                 configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+            ),
+        }
+    }
+
+    /// Whether it tells how things are, rather than what was done.
+    #[must_use]
+    pub fn is_condition(&self) -> bool {
+        match self {
+            Self::Started(_) | Self::Stopped(_) | Self::Note(ServiceNote::DeploymentCompleted(_)) => false,
+            Self::Note(
+                ServiceNote::SteadyState
+                | ServiceNote::CannotPlace(_)
+                | ServiceNote::CannotStart
+                | ServiceNote::Deadlocked,
+            ) => true,
+        }
+    }
+
+    /// Whether these events, the newest first, tell it already.
+    #[must_use]
+    pub fn is_told(&self, events: &[ServiceEvent], text: &str, now: Timestamp) -> bool {
+        if !self.is_condition() {
+            return false;
+        }
+        if *self == Self::Note(ServiceNote::SteadyState) {
+            return events.first().is_some_and(|event| event.message.ends_with(STEADY));
+        }
+        events
+            .iter()
+            .take_while(|event| !event.message.ends_with(STEADY) && now.since(event.created_at) < TOLD_AGAIN)
+            .any(|event| event.message == text)
+    }
+}
+
+/// Puts an event on top and lets the oldest go.
+pub fn push(events: &mut Vec<ServiceEvent>, event: ServiceEvent) {
+    events.insert(0, event);
+    events.truncate(KEPT);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::resources::Shortage;
+
+    fn event(message: &str, at: u64) -> ServiceEvent {
+        ServiceEvent { id: String::new(), created_at: Timestamp(at), message: message.into() }
+    }
+
+    fn text(news: &News) -> String {
+        news.text(&ServiceName::parse("web").unwrap(), &InstanceId::from_random([0xc1; 16]))
+    }
+
+    #[test]
+    fn events_speak_as_ecs_does() {
+        let tasks = vec![TaskId::from_random([0xa1; 16]), TaskId::from_random([0xb2; 16])];
+        assert_eq!(
+            text(&News::Started(tasks)),
+            "(service web) has started 2 tasks: (task a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1) \
+             (task b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2)."
+        );
+        assert_eq!(
+            text(&News::Note(ServiceNote::CannotPlace(Shortage::Port((
+                crate::model::network::Protocol::Tcp,
+                80
+            ))))),
+            "(service web) was unable to place a task because no container instance met all of its requirements. \
+             The closest matching (container-instance c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1) is already using a port \
+             required by your task. For more information, see the Troubleshooting section of the Amazon ECS \
+             Developer Guide."
+        );
+    }
+
+    #[test]
+    fn a_condition_is_told_once_until_the_service_was_steady() {
+        let news = News::Note(ServiceNote::CannotStart);
+        let told = event(&text(&news), 1000);
+        let started = event("(service web) has started 1 tasks: (task x).", 2000);
+        let steady = event("(service web) has reached a steady state.", 3000);
+        let now = Timestamp(4000);
+        assert!(!news.is_told(&[], &text(&news), now));
+        assert!(news.is_told(&[started.clone(), told.clone()], &text(&news), now));
+        assert!(!news.is_told(&[steady.clone(), started, told.clone()], &text(&news), now));
+        assert!(!news.is_told(&[told], &text(&news), Timestamp(1000 + 6 * 3600 * 1000)));
+        let again = News::Note(ServiceNote::SteadyState);
+        assert!(again.is_told(&[steady], &text(&again), now));
+    }
+
+    #[test]
+    fn a_hundred_events_are_kept_the_newest_first() {
+        let mut events = Vec::new();
+        for at in 0..150 {
+            push(&mut events, event("e", at));
+        }
+        assert_eq!((events.len(), events[0].created_at.0, events[99].created_at.0), (100, 149, 50));
+    }
+}
