@@ -2,6 +2,13 @@
 
 pub mod clock;
 pub mod config;
+pub mod doer;
+pub mod facts;
+pub mod hands;
 pub mod host;
+mod kill_point;
 pub mod lock;
 pub mod notify;
+pub mod reconciler;
+pub mod report;
+pub mod services;
