@@ -1,3 +1,82 @@
-//! The offline door to `src/image`: make, pull, unpack, pack, verify, mount a root filesystem.
+//! The offline door to `src/image`: make, pull, unpack, pack, verify, push and mount root filesystems.
+//!
+//! Every command does one thing with one image and needs no daemon. Commands that keep something use a store
+//! directory, which may be the daemon's own: the store is safe to share between processes.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod pack;
+mod progress;
+mod recipe;
+mod store;
+
+/// Make, pull, unpack, pack, verify, push and mount root filesystems without a daemon.
+#[derive(Debug, Parser)]
+#[command(name = "rootfs-tools", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make an OCI image of directories and tar files, each a layer.
+    Pack(pack::PackArguments),
+    /// Make a ready image: busybox, nginx.
+    Recipe(recipe::RecipeArguments),
+    /// Fetch an image into a store.
+    Pull(store::PullArguments),
+    /// List stored images.
+    Ls(store::ListArguments),
+    /// Check the layers of stored images against what was unpacked.
+    Verify(store::VerifyArguments),
+    /// Unpack an image into a directory as one flat tree.
+    Unpack(store::UnpackArguments),
+    /// Send an image from an OCI layout to a registry.
+    Push(store::PushArguments),
+    /// Mount an image.
+    Mount(store::MountArguments),
+    /// Unmount an image.
+    Umount(store::UmountArguments),
+}
+
+/// Any failure, already told in full by its chain.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Pack(arguments) => pack::run(arguments),
+        Command::Recipe(arguments) => recipe::run(&arguments),
+        Command::Pull(arguments) => store::pull(&arguments),
+        Command::Ls(arguments) => store::list(&arguments),
+        Command::Verify(arguments) => store::verify(&arguments),
+        Command::Unpack(arguments) => store::unpack(&arguments),
+        Command::Push(arguments) => store::send(&arguments),
+        Command::Mount(arguments) => store::attach(&arguments),
+        Command::Umount(arguments) => store::detach(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("rootfs-tools: {}", report(&*failure));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole chain on one line: `a: b: c`.
+fn report(failure: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(failure), |&err| err.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// `DIR[:TAG]` as a user writes an output.
+fn output(text: &str) -> (PathBuf, String) {
+    match text.rsplit_once(':').filter(|(_, tag)| !tag.is_empty() && !tag.contains('/')) {
+        Some((directory, tag)) => (directory.into(), tag.to_owned()),
+        None => (text.into(), "latest".to_owned()),
+    }
+}

@@ -8,6 +8,7 @@
 //!
 //! Wire shapes stay in here: [`wire`] turns the nouns of `model` into the documents of ECS, one file a noun.
 
+pub mod client;
 pub mod live;
 mod server;
 

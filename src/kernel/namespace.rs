@@ -1,1 +1,155 @@
-//! Namespaces: unshare, setns, and handles to them.
+//! Namespaces: which kinds there are, making new ones, entering those of others.
+//!
+//! A namespace lives as long as a process in it or a descriptor of it. [`open`] and [`new_network`] return such
+//! descriptors, and dropping the last one ends an empty namespace: nothing is left under a name on the host.
+
+use std::ops::BitOr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open as open_file};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::Mode;
+
+use crate::kernel::process::Pidfd;
+
+/// A set of namespace kinds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Namespaces(u32);
+
+impl Namespaces {
+    /// No kind.
+    pub const NONE: Self = Self(0);
+    /// Mount points.
+    pub const MOUNT: Self = Self(libc::CLONE_NEWNS.cast_unsigned());
+    /// Process numbers.
+    pub const PID: Self = Self(libc::CLONE_NEWPID.cast_unsigned());
+    /// Network devices, addresses, ports and rules.
+    pub const NETWORK: Self = Self(libc::CLONE_NEWNET.cast_unsigned());
+    /// System V and POSIX message queues, semaphores, shared memory.
+    pub const IPC: Self = Self(libc::CLONE_NEWIPC.cast_unsigned());
+    /// Host and domain name.
+    pub const UTS: Self = Self(libc::CLONE_NEWUTS.cast_unsigned());
+    /// The view of control groups.
+    pub const CGROUP: Self = Self(libc::CLONE_NEWCGROUP.cast_unsigned());
+    /// User and group numbers, and what capabilities are worth.
+    pub const USER: Self = Self(libc::CLONE_NEWUSER.cast_unsigned());
+    /// The offsets of the monotonic and boot clocks.
+    pub const TIME: Self = Self(0x80);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This set less `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether every kind in `other` is in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether no kind is in the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(in crate::kernel) const fn bits(self) -> u64 {
+        self.0 as u64
+    }
+
+    fn flags(self) -> CloneFlags {
+        CloneFlags::from_bits_retain(self.0.cast_signed())
+    }
+}
+
+impl BitOr for Namespaces {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.with(other)
+    }
+}
+
+/// Why a namespace could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// No thread to make it in.
+    #[error("start a thread for a new network namespace")]
+    Thread(#[source] std::io::Error),
+    /// The kernel refused.
+    #[error("make a network namespace")]
+    Make(#[source] Errno),
+}
+
+/// Moves this process (this thread, for all kinds but pid and time) into new namespaces.
+pub fn make(kinds: Namespaces) -> Result<(), Errno> {
+    unshare(kinds.flags())
+}
+
+/// Enters the namespace behind `fd`, which must be of the one kind given.
+pub fn enter(fd: impl AsFd, kind: Namespaces) -> Result<(), Errno> {
+    setns(fd, kind.flags())
+}
+
+/// Enters several namespaces of a process at once, or none of them.
+pub fn enter_those_of(process: &Pidfd, kinds: Namespaces) -> Result<(), Errno> {
+    setns(process, kinds.flags())
+}
+
+/// Opens a namespace by the path of its file, such as `/proc/PID/ns/net`.
+pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    open_file(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// A new, empty network namespace that nobody is in. The caller stays where it is.
+///
+/// Network namespaces belong to threads, so a short-lived one makes it.
+pub fn new_network() -> Result<OwnedFd, NamespaceError> {
+    let thread = std::thread::Builder::new()
+        .name("new-network".to_owned())
+        .stack_size(64 * 1024)
+        .spawn(|| {
+            make(Namespaces::NETWORK)?;
+            open(Path::new("/proc/thread-self/ns/net"))
+        })
+        .map_err(NamespaceError::Thread)?;
+    thread.join().unwrap_or(Err(Errno::ECANCELED)).map_err(NamespaceError::Make)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_new_network_leaves_the_caller_where_it_is() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: namespaces need root");
+            return;
+        }
+        let own = || std::fs::metadata("/proc/self/ns/net").unwrap().ino();
+        let before = own();
+        let made = new_network().unwrap();
+        assert_eq!(own(), before);
+        let inode = std::fs::File::from(made).metadata().unwrap().ino();
+        assert_ne!(inode, before);
+    }
+
+    #[test]
+    fn sets_of_kinds_behave_as_sets() {
+        let both = Namespaces::MOUNT | Namespaces::PID;
+        assert!(both.contains(Namespaces::PID));
+        assert!(!both.without(Namespaces::PID).contains(Namespaces::PID));
+        assert!(both.without(both).is_empty());
+    }
+}

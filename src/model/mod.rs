@@ -16,6 +16,7 @@ pub mod fact;
 pub mod ids;
 pub mod lifecycle;
 pub mod network;
+pub mod progress;
 pub mod reading;
 pub mod resources;
 pub mod service;

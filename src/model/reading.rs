@@ -140,9 +140,15 @@ pub fn parse(text: &str) -> Result<Value, Refusal> {
 
 /// Reads `value` as a `T`.
 pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+    read_at(&MemberPath::default(), value)
+}
+
+/// Reads `value`, which is at `path` of a document, as a `T`.
+pub fn read_at<T: DeserializeOwned>(path: &MemberPath, value: Value) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(without_nulls(value)).map_err(|error| {
-        let path = path_of(error.path());
-        refusal(path, error.inner())
+        let mut steps = path.0.clone();
+        steps.extend(path_of(error.path()).0);
+        refusal(MemberPath(steps), error.inner())
     })
 }
 
@@ -208,11 +214,17 @@ fn nearest(words: &[&str]) -> Option<String> {
 
 /// The one of `valid` that is most like `wrong`, if any is like it at all.
 pub fn nearest_word<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let likeness = |word: &str| strsim::jaro_winkler(&wrong.to_ascii_lowercase(), &word.to_ascii_lowercase());
+    let wrong = wrong.to_ascii_lowercase();
+    // Long words are alike by their beginning, short ones by how few letters would have to change.
+    let likeness = |word: &str| {
+        let word = word.to_ascii_lowercase();
+        let beginning = strsim::jaro_winkler(&wrong, &word);
+        let letters = strsim::normalized_damerau_levenshtein(&wrong, &word);
+        (beginning > 0.75 || letters > 0.6).then_some(beginning.max(letters))
+    };
     valid
         .into_iter()
-        .map(|word| (likeness(word), word))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .filter_map(|word| Some((likeness(word)?, word)))
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, word)| word.to_owned())
 }

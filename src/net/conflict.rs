@@ -25,6 +25,8 @@ pub enum Conflict {
         /// The chain.
         chain: String,
     },
+    /// firewalld runs, which rejects forwarded packets of interfaces it was not told of.
+    Firewalld,
     /// Rules of the older packet filter, which cannot be listed here.
     LegacyRules,
     /// A network that shares addresses with the instance's.
@@ -44,6 +46,10 @@ impl fmt::Display for Conflict {
                 "chain {chain} of nftables table {family} {table} drops forwarded packets by default: let it accept \
                  packets to and from the bridge"
             ),
+            Self::Firewalld => out.write_str(
+                "firewalld rejects forwarded packets of the bridge: add it to a zone that forwards, \
+                 firewall-cmd --permanent --zone=trusted --add-interface=BRIDGE",
+            ),
             Self::LegacyRules => out.write_str(
                 "rules of iptables-legacy are loaded and may drop forwarded packets: see iptables-legacy -S FORWARD",
             ),
@@ -61,7 +67,8 @@ pub(super) fn find(
     config: &NetConfig,
 ) -> Result<Vec<Conflict>, NetError> {
     let chains = filter.query(&nftables::list_chains(), nftables::read_chain)?;
-    let mut found: Vec<Conflict> = chains.into_iter().filter_map(|chain| dropping(chain, config)).collect();
+    let mut found: Vec<Conflict> = chains.into_iter().filter_map(|chain| conflict(chain, config)).collect();
+    found.dedup();
     let legacy = fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
     if legacy.lines().any(|name| name == "filter") {
         found.push(Conflict::LegacyRules);
@@ -72,13 +79,18 @@ pub(super) fn find(
     Ok(found)
 }
 
-fn dropping(chain: FoundChain, config: &NetConfig) -> Option<Conflict> {
+fn conflict(chain: FoundChain, config: &NetConfig) -> Option<Conflict> {
     let family = match chain.family {
         1 => "inet",
         2 => "ip",
         _ => return None,
     };
     let is_ours = family == "ip" && chain.table == config.table;
-    let drops = chain.hook == Some(FORWARD) && chain.drops && !is_ours;
-    drops.then_some(Conflict::ForwardDropped { family, table: chain.table, chain: chain.chain })
+    if chain.hook != Some(FORWARD) || is_ours {
+        return None;
+    }
+    if chain.table == "firewalld" {
+        return Some(Conflict::Firewalld);
+    }
+    chain.drops.then_some(Conflict::ForwardDropped { family, table: chain.table, chain: chain.chain })
 }

@@ -52,9 +52,6 @@ pub enum NetError {
     /// A kernel without packet rules.
     #[error("this kernel has no nftables: module nf_tables is missing")]
     NoNftables(#[source] NetlinkError),
-    /// Rules changed faster than ours could be installed.
-    #[error("packet rules keep changing while table ip {0} is installed")]
-    Unsettled(String),
     /// Somebody else's link.
     #[error("interface {0} exists and does not belong to this instance")]
     LinkTaken(LinkName),

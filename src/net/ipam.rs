@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
+use super::hold;
 use crate::model::network::{Protocol, Subnet};
 
 /// Dynamic ports on a host that names none of its own.
@@ -65,10 +66,7 @@ fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
 
 /// Binds a port and lets it go: an error says why it cannot be published.
 pub fn try_bind(protocol: Protocol, bind: Ipv4Addr, port: u16) -> io::Result<()> {
-    match protocol {
-        Protocol::Tcp => TcpListener::bind((bind, port)).map(drop),
-        Protocol::Udp => UdpSocket::bind((bind, port)).map(drop),
-    }
+    Ok(hold::hold(protocol, bind, port).map(drop)?)
 }
 
 /// Whether nobody on the host holds the port.

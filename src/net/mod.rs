@@ -17,6 +17,7 @@ mod conflict;
 mod error;
 mod firewall;
 mod flows;
+mod hold;
 mod host;
 mod interface;
 pub mod ipam;
@@ -33,6 +34,8 @@ pub use conflict::Conflict;
 pub use error::NetError;
 pub use firewall::Installed;
 use firewall::Shape;
+use firewall::elements::Key;
+pub use hold::{HoldError, PortHold};
 pub use host::Change;
 pub use interface::TASK_LINK;
 use sockets::Sockets;
@@ -134,7 +137,10 @@ impl Network {
     /// Gives the namespace `netns` its loopback and an interface on the bridge. Attaching twice changes nothing.
     pub fn attach(&self, netns: BorrowedFd<'_>, interface: &TaskInterface) -> Result<(), NetError> {
         interface::attach(&mut *self.route.borrow()?, &self.config, self.mtu, netns, interface)?;
-        interface::configure(netns, interface)
+        interface::configure(netns, interface).inspect_err(|_| {
+            // What is half made must not stay; the failure itself is the one worth telling.
+            let _ = self.detach(&interface.host);
+        })
     }
 
     /// Gives the namespace `netns` its loopback and nothing else.
@@ -153,22 +159,27 @@ impl Network {
     /// it is made anew. Of two publishes of one port the first counts.
     pub fn install(&self, tables: &Tables) -> Result<Installed, NetError> {
         let (installed, changed) = firewall::install(&mut self.filter(), &self.shape, tables)?;
-        if !changed.is_empty() {
-            let (mut flows, mut route) = (self.flows.borrow()?, self.route.borrow()?);
-            flows::forget_stale(&mut flows, &mut route, &self.config, tables, &changed)?;
-        }
+        self.settle_flows(tables, &changed)?;
         Ok(installed)
     }
 
-    /// Puts back what is missing: the bridge, the links' places on it, the firewall.
-    pub fn repair(&self, tables: &Tables) -> Result<Installed, NetError> {
-        {
-            let mut route = self.route.borrow()?;
-            bridge::ensure(&mut route, &self.config, self.mtu)?;
-            bridge::gather(&mut route, &self.config)?;
-        }
+    /// Puts back what is missing: the bridge, the links' places on it, the firewall, which is made anew.
+    pub fn repair(&self, tables: &Tables) -> Result<(), NetError> {
+        let mut route = self.route.borrow()?;
+        bridge::ensure(&mut route, &self.config, self.mtu)?;
+        bridge::gather(&mut route, &self.config)?;
+        drop(route);
         host::enable_forwarding()?;
-        self.install(tables)
+        let changed = firewall::replace(&mut self.filter(), &self.shape, tables)?;
+        self.settle_flows(tables, &changed)
+    }
+
+    fn settle_flows(&self, tables: &Tables, changed: &[Key]) -> Result<(), NetError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let (mut flows, mut route) = (self.flows.borrow()?, self.route.borrow()?);
+        flows::forget_stale(&mut flows, &mut route, &self.config, tables, changed)
     }
 
     /// Starts watching for changes by others. To miss none, watch before the first [`Network::install`].

@@ -3,6 +3,10 @@
 //! A decision reads nothing, logs nothing and makes no ids: equal views give equal plans. What it decides is a
 //! [`Plan`]; who does it, and what came of it, is elsewhere.
 
+pub mod health;
+pub mod restart;
+pub mod task;
+
 use crate::model::time::Moment;
 
 pub mod admit;

@@ -4,7 +4,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::message::{ACK, CREATE, DUMP, EXCLUSIVE, Message, REPLACE};
+use super::message::{ACK, CREATE, DUMP, Message, REPLACE};
 use super::reply::{Reply, word};
 
 const NEW_ADDRESS: u16 = 20;
@@ -62,13 +62,6 @@ pub struct Route {
     pub priority: u32,
     /// The table it lives in.
     pub table: u32,
-}
-
-/// Gives a link an address; refused when it has it.
-#[must_use]
-pub fn add_address(new: &Address, broadcast: Ipv4Addr) -> Message {
-    let what = format!("add address {}/{}", new.address, new.prefix);
-    address(NEW_ADDRESS, ACK | CREATE | EXCLUSIVE, what, new).bytes(ADDRESS_BROADCAST, &broadcast.octets())
 }
 
 /// Gives a link an address, or leaves it the one it has.

@@ -121,7 +121,7 @@ fn a_link_reads_back() {
 #[test]
 fn an_address_reads_back() {
     let address = Address { link: 3, address: Ipv4Addr::new(10, 88, 0, 2), prefix: 16 };
-    let bytes = route::add_address(&address, Ipv4Addr::BROADCAST).finished();
+    let bytes = route::put_address(&address, Ipv4Addr::BROADCAST).finished();
     assert_eq!(route::read_address(&parse(&bytes)), Some(address));
 }
 

@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use super::*;
 
 fn subnet(text: &str) -> Subnet {
@@ -66,6 +68,29 @@ fn a_published_range_leads_port_by_port() {
         container_port: 10,
     };
     assert_eq!(publish.pairs().collect::<Vec<_>>(), [(65534, 10), (65535, 11)]);
+}
+
+#[test]
+fn publishes_clash_where_they_share_a_port_of_an_address() {
+    let publish = |protocol, bind: u8, host_port, count| Publish {
+        protocol,
+        bind: Ipv4Addr::new(0, 0, 0, bind),
+        host_port,
+        count,
+        task: Ipv4Addr::LOCALHOST,
+        container_port: 1,
+    };
+    let one = publish(Protocol::Tcp, 0, 80, 3);
+    assert!(
+        one.clashes_with(&publish(Protocol::Tcp, 0, 82, 1))
+            && one.clashes_with(&publish(Protocol::Tcp, 1, 79, 2))
+    );
+    assert!(
+        !one.clashes_with(&publish(Protocol::Tcp, 0, 83, 1))
+            && !one.clashes_with(&publish(Protocol::Tcp, 0, 79, 1))
+    );
+    assert!(!one.clashes_with(&publish(Protocol::Udp, 0, 80, 3)));
+    assert!(!publish(Protocol::Tcp, 1, 80, 1).clashes_with(&publish(Protocol::Tcp, 2, 80, 1)));
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Elements {
         Self(all)
     }
 
-    /// The elements that the kernel listed; one that cannot be ours reads as a key that nobody wants.
+    /// The elements that the kernel listed, less those that the maps of this release could not hold.
     pub(super) fn found(any: Vec<FoundElement>, bound: Vec<FoundElement>) -> Self {
         let read = |(key, goal): (Vec<u8>, Vec<u8>)| Some((read_key(&key)?, read_goal(&goal)?));
         Self(any.into_iter().chain(bound).filter_map(read).collect())
@@ -103,8 +103,8 @@ impl Difference {
     }
 
     /// The transaction that makes the change.
-    pub(super) fn transaction(&self, table: &str, generation: u32) -> Vec<Message> {
-        let mut batch = vec![nftables::begin(Some(generation))];
+    pub(super) fn transaction(&self, table: &str, generation: Option<u32>) -> Vec<Message> {
+        let mut batch = vec![nftables::begin(generation)];
         for map in MAPS {
             let of_map = self.removed.keys().filter(|key| key.map() == map);
             let removed: Vec<Vec<u8>> = of_map.map(|key| Key::bytes(*key)).collect();

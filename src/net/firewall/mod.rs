@@ -17,8 +17,8 @@ use crate::model::network::Tables;
 use elements::{ANY, BOUND, Elements, Key, MAPS};
 pub(super) use shape::Shape;
 
-/// How often an installation that somebody's change overtook is tried.
-const ATTEMPTS: usize = 20;
+/// How often an installation is tried that somebody's change overtook.
+const ATTEMPTS: usize = 5;
 
 /// What an installation did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +36,18 @@ pub enum Installed {
     Replaced,
 }
 
-/// Makes the table with no published port, unless its shape is whole.
+/// What the kernel holds of the table.
+#[derive(Default)]
+struct Present {
+    /// Whether the fixed part is as it should be.
+    is_whole: bool,
+    elements: Elements,
+}
+
+/// Sees to the table's shape. Ports that are published stay, also when an older release made the table.
 pub(super) fn ensure(socket: &mut Socket, shape: &Shape) -> Result<(), NetError> {
-    settle(socket, shape, |generation, present| match present {
-        Some(_) => None,
-        None => Some(whole(shape, generation, &Elements::default())),
+    settle(socket, shape, |generation, present| {
+        (!present.is_whole).then(|| whole(shape, generation, &present.elements))
     })
 }
 
@@ -53,11 +60,11 @@ pub(super) fn install(
     let wanted = Elements::of(tables);
     let mut outcome = (Installed::Unchanged, Vec::new());
     settle(socket, shape, |generation, present| {
-        let Some(present) = present else {
+        if !present.is_whole {
             outcome = (Installed::Replaced, wanted.keys());
             return Some(whole(shape, generation, &wanted));
-        };
-        let difference = wanted.since(present);
+        }
+        let difference = wanted.since(&present.elements);
         let changed = difference.keys();
         if changed.is_empty() {
             outcome = (Installed::Unchanged, changed);
@@ -70,6 +77,13 @@ pub(super) fn install(
     Ok(outcome)
 }
 
+/// Makes the table anew, whatever it looks like: not every kind of tampering shows in a listing.
+pub(super) fn replace(socket: &mut Socket, shape: &Shape, tables: &Tables) -> Result<Vec<Key>, NetError> {
+    let wanted = Elements::of(tables);
+    settle(socket, shape, |generation, _| Some(whole(shape, generation, &wanted)))?;
+    Ok(wanted.keys())
+}
+
 /// Deletes the table.
 pub(super) fn remove(socket: &mut Socket, shape: &Shape) -> Result<(), NetError> {
     if find(socket, shape)?.is_none() {
@@ -80,22 +94,26 @@ pub(super) fn remove(socket: &mut Socket, shape: &Shape) -> Result<(), NetError>
     Ok(())
 }
 
-/// Reads what is there, lets `decide` make a transaction of it, and sends that, until nobody interferes.
+/// Reads what is there, lets `decide` make a transaction of it, and sends that.
+///
+/// When others keep changing rules in between, the last attempt makes the table anew, which holds whatever they do.
 fn settle(
     socket: &mut Socket,
     shape: &Shape,
-    mut decide: impl FnMut(u32, Option<&Elements>) -> Option<Vec<Message>>,
+    mut decide: impl FnMut(Option<u32>, &Present) -> Option<Vec<Message>>,
 ) -> Result<(), NetError> {
     for _ in 0..ATTEMPTS {
         let generation = generation(socket)?;
         let present = read(socket, shape)?;
-        let Some(batch) = decide(generation, present.as_ref()) else { return Ok(()) };
+        let Some(batch) = decide(Some(generation), &present) else { return Ok(()) };
         match socket.transact(&batch) {
             Err(error) if error.refusal() == Some(Errno::ERESTART) => {}
             other => return Ok(other?),
         }
     }
-    Err(NetError::Unsettled(shape.table.clone()))
+    let present = Present { is_whole: false, ..read(socket, shape)? };
+    let batch = decide(None, &present).unwrap_or_default();
+    Ok(socket.transact(&batch)?)
 }
 
 /// The generation of the rule set; the first thing asked, so a kernel without nftables shows here.
@@ -109,25 +127,21 @@ fn generation(socket: &mut Socket) -> Result<u32, NetError> {
     }
 }
 
-/// The published elements, when the table exists and its shape is whole.
-fn read(socket: &mut Socket, shape: &Shape) -> Result<Option<Elements>, NetError> {
-    let Some(found) = find(socket, shape)? else { return Ok(None) };
-    if found.comment.as_ref() != Some(&shape.comment) {
-        return Ok(None);
-    }
+/// Reads the table, as far as it is there.
+fn read(socket: &mut Socket, shape: &Shape) -> Result<Present, NetError> {
+    let Some(found) = find(socket, shape)? else { return Ok(Present::default()) };
     let table = shape.table.as_str();
     let rules = unless_missing(socket.query(&nftables::list_rules(table), nftables::read_rule).map(Some))?;
-    if rules.as_ref() != Some(&shape.rules) {
-        return Ok(None);
-    }
+    let mut is_whole = found.comment.as_ref() == Some(&shape.comment) && rules.as_ref() == Some(&shape.rules);
     let mut maps: [Vec<FoundElement>; 2] = [Vec::new(), Vec::new()];
     for (map, into) in MAPS.iter().zip(&mut maps) {
         let listed = socket.query(&nftables::list_elements(table, map), nftables::read_elements);
-        let Some(listed) = unless_missing(listed.map(Some))? else { return Ok(None) };
-        *into = listed.concat();
+        let listed = unless_missing(listed.map(Some))?;
+        is_whole &= listed.is_some();
+        *into = listed.unwrap_or_default().concat();
     }
     let [any, bound] = maps;
-    Ok(Some(Elements::found(any, bound)))
+    Ok(Present { is_whole, elements: Elements::found(any, bound) })
 }
 
 /// Looks the table up; somebody else's is an error.
@@ -141,9 +155,9 @@ fn find(socket: &mut Socket, shape: &Shape) -> Result<Option<FoundTable>, NetErr
 }
 
 /// The transaction that makes the whole table, whatever was there.
-fn whole(shape: &Shape, generation: u32, elements: &Elements) -> Vec<Message> {
+fn whole(shape: &Shape, generation: Option<u32>, elements: &Elements) -> Vec<Message> {
     let table = shape.table.as_str();
-    let mut batch = vec![nftables::begin(Some(generation))];
+    let mut batch = vec![nftables::begin(generation)];
     // A table must exist to be deleted, and is made again empty.
     batch.push(nftables::put_table(table, &shape.comment));
     batch.push(nftables::delete_table(table));

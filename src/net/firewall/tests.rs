@@ -98,7 +98,7 @@ fn the_tables_comment_tells_shape_and_owner() {
 #[test]
 fn the_whole_table_is_one_transaction() {
     let shape = Shape::of(&config("hythe0"));
-    let batch = whole(&shape, 1, &Elements::default());
+    let batch = whole(&shape, Some(1), &Elements::default());
     let sentences: Vec<&str> = batch.iter().map(Message::what).collect();
     assert_eq!(sentences.first(), Some(&"begin a transaction on the packet rules"));
     assert_eq!(sentences.last(), Some(&"commit a transaction on the packet rules"));

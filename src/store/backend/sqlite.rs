@@ -99,6 +99,14 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+#[cfg(test)]
+impl Sqlite {
+    /// Lets the file grow no further than this, as a full disk would.
+    pub(in crate::store) fn limit_pages(&self, pages: u32) {
+        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    }
+}
+
 impl Backend for Sqlite {
     fn load(&mut self) -> Result<Vec<Row>, BackendError> {
         let failed = |error| named("read the database", error);

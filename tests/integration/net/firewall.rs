@@ -74,6 +74,42 @@ fn a_daemon_that_opens_the_network_again_disturbs_no_port() {
 }
 
 #[test]
+fn a_table_of_an_older_shape_is_made_anew_and_keeps_its_ports() {
+    let Some(lab) = Lab::new() else { return };
+    let network = Network::open(&config(91)).unwrap();
+    let (_task, tables) = a_published_task(&lab, &network);
+    drop(network);
+    if !nft("flush chain ip hythe91 published") {
+        return;
+    }
+    assert!(lab.world.misses_tcp(HOST, 8080));
+    let network = Network::open(&config(91)).unwrap();
+    assert_eq!(lab.world.ask_tcp(HOST, 8080).unwrap(), format!("web {WORLD}"));
+    assert_eq!(network.install(&tables).unwrap(), Installed::Unchanged);
+}
+
+#[test]
+fn installations_that_overtake_each_other_all_arrive() {
+    let Some(lab) = Lab::new() else { return };
+    let networks = [91, 92, 93].map(|number| Network::open(&config(number)).unwrap());
+    let task = lab.task(&networks[0], "web", WEB);
+    std::thread::scope(|scope| {
+        for network in &networks {
+            scope.spawn(|| {
+                for port in 1..=50 {
+                    let publishes = vec![task.publish(Protocol::Tcp, EVERY, port, port)];
+                    network.install(&Tables { publishes }).unwrap();
+                }
+            });
+        }
+    });
+    let last = Tables { publishes: vec![task.publish(Protocol::Tcp, EVERY, 50, 50)] };
+    for network in &networks {
+        assert_eq!(network.install(&last).unwrap(), Installed::Unchanged);
+    }
+}
+
+#[test]
 fn a_deleted_table_is_noticed_and_restored() {
     let Some(lab) = Lab::new() else { return };
     let network = Network::open(&config(91)).unwrap();
@@ -83,7 +119,7 @@ fn a_deleted_table_is_noticed_and_restored() {
     delete_table("hythe91");
     assert!(lab.world.misses_tcp(HOST, 8080));
     assert!(is_readable(&watch) && watch.drain());
-    assert_eq!(network.repair(&tables).unwrap(), Installed::Replaced);
+    network.repair(&tables).unwrap();
     assert_eq!(lab.world.ask_tcp(HOST, 8080).unwrap(), format!("web {WORLD}"));
     assert!(!watch.drain(), "our own repair is no news");
 }
@@ -102,15 +138,19 @@ fn whatever_the_nft_program_takes_away_is_noticed_and_restored() {
         ("add rule ip hythe91 passing drop", Installed::Replaced),
         ("delete element ip hythe91 published-any { tcp . 8080 }", element(1, 0)),
         ("add element ip hythe91 published-any { tcp . 99 : 10.91.0.9 . 99 }", element(0, 1)),
+        ("add chain ip hythe91 passing { policy drop; }", Installed::Unchanged),
     ];
     for (damage, remedy) in damages {
         if !nft(damage) {
             return;
         }
         assert!(is_readable(&watch) && watch.drain(), "{damage}");
-        assert_eq!(network.repair(&tables).unwrap(), remedy, "{damage}");
+        assert_eq!(network.install(&tables).unwrap(), remedy, "{damage}");
+        assert!(nft(damage), "once more");
+        network.repair(&tables).unwrap();
         assert_eq!(lab.world.ask_tcp(HOST, 8080).unwrap(), format!("web {WORLD}"), "{damage}");
         assert_eq!(network.install(&tables).unwrap(), Installed::Unchanged, "{damage}");
+        watch.drain();
     }
     assert!(nft("add table ip someone-else"));
     assert!(!watch.drain(), "somebody else's table is no news");
@@ -125,7 +165,7 @@ fn a_deleted_bridge_is_noticed_and_the_tasks_are_put_back_on_it() {
     assert!(!watch.drain());
     Socket::open(Family::Route).unwrap().transact(&[link::delete("hythe91")]).unwrap();
     assert!(is_readable(&watch) && watch.drain());
-    assert_eq!(network.repair(&tables).unwrap(), Installed::Unchanged);
+    network.repair(&tables).unwrap();
     assert_eq!(lab.world.ask_tcp(HOST, 8080).unwrap(), format!("web {WORLD}"));
     assert_eq!(network.links().unwrap(), std::slice::from_ref(&task.interface.host));
     wait_until("news of the repair settles", || !watch.drain());
@@ -142,7 +182,7 @@ fn a_loop_that_sleeps_on_the_watch_is_woken_each_time() {
         for _ in 0..3 {
             delete_table("hythe91");
             tokio::time::timeout(Duration::from_secs(2), watch.touched()).await.unwrap().unwrap();
-            assert_eq!(network.repair(&tables).unwrap(), Installed::Replaced);
+            network.repair(&tables).unwrap();
         }
         let nothing = tokio::time::timeout(Duration::from_millis(50), watch.touched()).await;
         assert!(nothing.is_err(), "our own repair is no news");

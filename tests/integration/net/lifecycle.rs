@@ -147,6 +147,20 @@ fn a_failed_attachment_leaves_no_link() {
 }
 
 #[test]
+fn an_interface_that_cannot_be_set_up_leaves_no_link() {
+    let Some(lab) = Lab::new() else { return };
+    let network = Network::open(&config(91)).unwrap();
+    let place = Place::new();
+    let gateway = Ipv4Addr::new(10, 92, 0, 1);
+    let interface = TaskInterface { gateway, ..TaskInterface::on(network.config().subnet, "web", WEB) };
+    let error = network.attach(place.fd(), &interface).unwrap_err();
+    assert_eq!(error.to_string(), "set up the network inside the task");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.starts_with("set the default route by 10.92.0.1"), "{source}");
+    assert!(network.links().unwrap().is_empty() && !names(&lab).contains(&interface.host.to_string()));
+}
+
+#[test]
 fn the_packet_size_follows_the_way_out() {
     let Some(_lab) = Lab::new() else { return };
     let mut socket = Socket::open(Family::Route).unwrap();

@@ -1,10 +1,11 @@
 //! What a published port can be: one of many, on one address, of either protocol, moved.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use hythe::model::network::{Protocol, Publish, Tables};
-use hythe::net::{Installed, Network, ipam};
+use hythe::net::{Installed, Network, PortHold, ipam};
 
 use super::lab::{EVERY, HOST, LOCALHOST, Lab, WORLD, ask_udp, config};
 
@@ -98,4 +99,44 @@ fn a_port_that_somebody_holds_is_not_bindable() {
     assert!(ipam::is_bindable(Protocol::Udp, EVERY, port));
     let range = ipam::dynamic_range();
     assert!(range.start() < range.end());
+}
+
+#[test]
+fn a_held_port_is_nobody_elses_and_still_leads_to_its_task() {
+    let Some(lab) = Lab::new() else { return };
+    let network = Network::open(&config(91)).unwrap();
+    let task = lab.task(&network, "web", WEB);
+    task.place.serve_tcp("web", 80);
+    task.place.serve_udp("web", 53);
+    let publishes =
+        vec![task.publish(Protocol::Tcp, EVERY, 8080, 80), task.publish(Protocol::Udp, LOCALHOST, 5300, 53)];
+    let holds: Vec<PortHold> = publishes.iter().map(|publish| PortHold::take(publish).unwrap()).collect();
+    network.install(&Tables { publishes: publishes.clone() }).unwrap();
+    assert_eq!(lab.world.ask_tcp(HOST, 8080).unwrap(), format!("web {WORLD}"));
+    assert_eq!(lab.host.ask_tcp(LOCALHOST, 8080).unwrap(), "web 10.91.0.1");
+    assert_eq!(lab.host.ask_udp(LOCALHOST, 5300).unwrap(), "web 10.91.0.1");
+    assert_eq!(TcpListener::bind((HOST, 8080)).unwrap_err().kind(), ErrorKind::AddrInUse);
+    let refused = PortHold::take(&Publish { host_port: 8078, count: 5, ..publishes[0] }).unwrap_err();
+    assert_eq!(refused.to_string(), "port 8080/tcp cannot be published on 0.0.0.0");
+    assert!(refused.is_in_use());
+    drop(holds);
+    assert_eq!(PortHold::take(&publishes[0]).unwrap().held(), 1);
+    network.install(&Tables::default()).unwrap();
+    assert!(TcpListener::bind((HOST, 8080)).is_ok());
+}
+
+#[test]
+fn an_address_of_another_host_cannot_be_published() {
+    let Some(_lab) = Lab::new() else { return };
+    let publish = Publish {
+        protocol: Protocol::Tcp,
+        bind: WORLD,
+        host_port: 80,
+        count: 1,
+        task: WEB,
+        container_port: 80,
+    };
+    let refused = PortHold::take(&publish).unwrap_err();
+    assert!(!refused.is_in_use());
+    assert_eq!(refused.source.kind(), ErrorKind::AddrNotAvailable);
 }

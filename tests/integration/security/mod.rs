@@ -1,1 +1,1 @@
-//!
+//! What a container cannot do.

@@ -1,1 +1,1 @@
-//!
+//! What a service promises: its count is held.

@@ -1,1 +1,1 @@
-//!
+//! What one task promises, through the command line and the API.

@@ -1,1 +1,0 @@
-//! Control groups, version 1, version 2 and the hybrid layout.

@@ -1,0 +1,146 @@
+//! Limits into files: what to write is decided per controller by its version, then written.
+
+use std::io::ErrorKind;
+
+use oci_spec::runtime::LinuxResources;
+
+use super::group::{Home, write};
+use super::{CgroupError, Group, NotEnforced, v1, v2};
+
+/// One value for one file of one controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// The limit as the specification names it.
+    pub resource: String,
+    /// The file, or several of which the first that exists is meant.
+    pub files: Vec<String>,
+    /// What to write.
+    pub value: String,
+}
+
+impl Setting {
+    pub(super) fn new(resource: &str, file: &str, value: impl ToString) -> Self {
+        Self { resource: resource.to_owned(), files: vec![file.to_owned()], value: value.to_string() }
+    }
+
+    pub(super) fn either(mut self, other: &str) -> Self {
+        self.files.push(other.to_owned());
+        self
+    }
+}
+
+/// The limits of one controller, in both languages. Controllers are named as in version 2.
+struct Controller {
+    name: &'static str,
+    v1: fn(&LinuxResources) -> Vec<Setting>,
+    v2: fn(&LinuxResources) -> Vec<Setting>,
+}
+
+const CONTROLLERS: [Controller; 7] = [
+    Controller { name: "cpu", v1: v1::cpu, v2: v2::cpu },
+    Controller { name: "cpuset", v1: v1::cpuset, v2: v2::cpuset },
+    Controller { name: "memory", v1: v1::memory, v2: v2::memory },
+    Controller { name: "pids", v1: v1::pids, v2: v2::pids },
+    Controller { name: "io", v1: v1::io, v2: v2::io },
+    Controller { name: "hugetlb", v1: v1::hugetlb, v2: v2::hugetlb },
+    Controller { name: "devices", v1: v1::devices, v2: v2::devices },
+];
+
+impl Group {
+    /// Sets the limits, and returns those that this host does not hold.
+    #[must_use]
+    pub fn apply(&self, resources: &LinuxResources) -> Vec<NotEnforced> {
+        let mut missed = Vec::new();
+        for controller in &CONTROLLERS {
+            match self.home(controller.name) {
+                Some(Home::V1(dir)) => {
+                    for setting in in_workable_order((controller.v1)(resources), &dir) {
+                        missed.extend(put(&dir, &setting));
+                    }
+                }
+                Some(Home::V2(dir)) => {
+                    for setting in (controller.v2)(resources) {
+                        missed.extend(put(&dir, &setting));
+                    }
+                }
+                None => missed.extend((controller.v2)(resources).into_iter().map(|setting| NotEnforced {
+                    resource: setting.resource,
+                    reason: format!("this host has no {} control group controller", controller.name),
+                })),
+            }
+        }
+        missed.extend(self.apply_unified(resources));
+        missed.dedup();
+        missed
+    }
+
+    /// Values for version 2 files by their own names.
+    fn apply_unified(&self, resources: &LinuxResources) -> Vec<NotEnforced> {
+        let Some(wanted) = resources.unified().as_ref().filter(|wanted| !wanted.is_empty()) else {
+            return Vec::new();
+        };
+        let mut wanted: Vec<_> = wanted.iter().collect();
+        wanted.sort_unstable();
+        let dir = self.unified_dir();
+        let settings =
+            wanted.into_iter().map(|(file, value)| Setting::new(&format!("unified.{file}"), file, value));
+        settings
+            .filter_map(|setting| match &dir {
+                Some(_) if setting.files.iter().any(|file| file.contains('/')) => Some(NotEnforced {
+                    resource: setting.resource,
+                    reason: "not a file of a control group".to_owned(),
+                }),
+                Some(dir) => put(dir, &setting),
+                None => Some(NotEnforced {
+                    resource: setting.resource,
+                    reason: "this host has no version 2 control groups".to_owned(),
+                }),
+            })
+            .collect()
+    }
+}
+
+/// Version 1 checks each memory limit against the other as it is written. Raising both needs the outer one first.
+fn in_workable_order(mut settings: Vec<Setting>, dir: &std::path::Path) -> Vec<Setting> {
+    let at = |settings: &[Setting], file: &str| settings.iter().position(|one| one.files[0] == file);
+    let inner = at(&settings, v1::MEMORY_LIMIT);
+    let outer = at(&settings, v1::MEMORY_AND_SWAP_LIMIT);
+    if let (Some(inner), Some(outer)) = (inner, outer) {
+        let current = super::group::read(&dir.join(v1::MEMORY_AND_SWAP_LIMIT)).ok();
+        let current = current.and_then(|text| text.trim().parse::<u64>().ok());
+        let wanted = settings[inner].value.parse::<u64>().ok();
+        if wanted.zip(current).is_some_and(|(wanted, current)| wanted > current) {
+            settings.swap(inner, outer);
+        }
+    }
+    settings
+}
+
+fn put(dir: &std::path::Path, setting: &Setting) -> Option<NotEnforced> {
+    let mut last = None;
+    for file in &setting.files {
+        match write(&dir.join(file), &setting.value) {
+            Ok(()) => return None,
+            Err(CgroupError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(err) => last = Some(err),
+        }
+    }
+    if last.is_none() && setting.resource == "memory.swap" && !host_has_swap() {
+        // No swap at all is what any limit on it comes to.
+        return None;
+    }
+    let reason = last.map_or_else(
+        || format!("this kernel has no {}", setting.files.join(" or ")),
+        |err| match err {
+            CgroupError::Write { path, value, source } => {
+                format!("the kernel refused {value:?} for {}: {source}", path.display())
+            }
+            other => other.to_string(),
+        },
+    );
+    Some(NotEnforced { resource: setting.resource.clone(), reason })
+}
+
+fn host_has_swap() -> bool {
+    std::fs::read_to_string("/proc/swaps").map_or(true, |text| text.lines().count() > 1)
+}

@@ -1,0 +1,249 @@
+//! One group: the same path in every hierarchy.
+
+use std::ffi::CString;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{CgroupError, CgroupPath, Layout};
+use crate::kernel::process::Pid;
+
+/// Controllers of version 2 that are passed down to our groups, where the host offers them.
+const PASSED_DOWN: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
+
+/// The files that a new group of the version 1 cpuset controller must be given before it takes a process.
+const CPUSET_INHERITED: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
+
+/// How a new process gets into a group: be born in one, and join the others itself.
+///
+/// A process that writes `0` to its own `tasks` file is moved without waiting for every fork on the host, which moving
+/// it from outside would. Version 2 has no such file, but clone3 can make a process there in the first place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The version 2 directory for clone3.
+    pub born_in: Option<PathBuf>,
+    /// The files to write `0` to.
+    pub join: Vec<CString>,
+}
+
+/// A group, made in every hierarchy of its layout.
+#[derive(Debug, Clone)]
+pub struct Group {
+    layout: Layout,
+    path: CgroupPath,
+}
+
+/// Where one controller of a group lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Home {
+    V1(PathBuf),
+    V2(PathBuf),
+}
+
+impl Layout {
+    /// Makes the group in every hierarchy, with the groups above it. One that is there already stays as it is.
+    ///
+    /// If it cannot be made everywhere, what was made of the last component is removed again.
+    pub fn create(&self, path: &CgroupPath) -> Result<Group, CgroupError> {
+        let group = self.group(path);
+        let made = self.create_everywhere(path);
+        if made.is_err() {
+            for dir in group.dirs() {
+                // Only an empty group can be removed; one that others use survives this.
+                let _ = fs::remove_dir(dir);
+            }
+        }
+        made.map(|()| group)
+    }
+
+    fn create_everywhere(&self, path: &CgroupPath) -> Result<(), CgroupError> {
+        for hierarchy in self.hierarchies() {
+            let inherit: &[&str] = if hierarchy.has("cpuset") { &CPUSET_INHERITED } else { &[] };
+            make_below(&hierarchy.mount, path, |parent, dir| inherit_files(parent, dir, inherit))?;
+        }
+        if let Some(unified) = self.unified() {
+            make_below(&unified.mount, path, |parent, _| {
+                pass_controllers_down(parent);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A handle to a group that may or may not exist.
+    #[must_use]
+    pub fn group(&self, path: &CgroupPath) -> Group {
+        Group { layout: self.clone(), path: path.clone() }
+    }
+}
+
+impl Group {
+    /// Its path below the hierarchies' roots.
+    #[must_use]
+    pub fn path(&self) -> &CgroupPath {
+        &self.path
+    }
+
+    /// The layout it belongs to.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether it exists in any hierarchy.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.dirs().iter().any(|dir| dir.exists())
+    }
+
+    /// Its directory in every hierarchy.
+    #[must_use]
+    pub fn dirs(&self) -> Vec<PathBuf> {
+        let unified = self.layout.unified().map(|unified| &unified.mount);
+        let all = self.layout.hierarchies().iter().map(|hierarchy| &hierarchy.mount).chain(unified);
+        all.map(|mount| mount.join(self.path.as_path())).collect()
+    }
+
+    /// Its directory in version 2, if that is mounted.
+    #[must_use]
+    pub fn unified_dir(&self) -> Option<PathBuf> {
+        self.layout.unified().map(|unified| unified.mount.join(self.path.as_path()))
+    }
+
+    /// Where a controller lives, named as in version 2. Version 1 has it if both claim it.
+    pub(super) fn home(&self, controller: &str) -> Option<Home> {
+        let old = if controller == "io" { "blkio" } else { controller };
+        if let Some(hierarchy) = self.layout.hierarchies().iter().find(|hierarchy| hierarchy.has(old)) {
+            return Some(Home::V1(hierarchy.mount.join(self.path.as_path())));
+        }
+        let unified = self.layout.unified()?;
+        let is_core = controller == "freezer";
+        (is_core || unified.controllers.contains(controller))
+            .then(|| Home::V2(unified.mount.join(self.path.as_path())))
+    }
+
+    /// Moves a process, with all its threads, into the group.
+    pub fn add(&self, pid: Pid) -> Result<(), CgroupError> {
+        for dir in self.dirs() {
+            write(&dir.join("cgroup.procs"), &pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// How a process that is about to be made gets into the group.
+    #[must_use]
+    pub fn placement(&self) -> Placement {
+        let join = self
+            .layout
+            .hierarchies()
+            .iter()
+            .map(|hierarchy| hierarchy.mount.join(self.path.as_path()).join("tasks"))
+            .filter_map(|path| CString::new(path.as_os_str().as_bytes()).ok())
+            .collect();
+        Placement { born_in: self.unified_dir(), join }
+    }
+
+    /// The processes in the group and in all groups below it, each once.
+    pub fn procs(&self) -> Result<Vec<Pid>, CgroupError> {
+        let mut pids = Vec::new();
+        for dir in self.dirs() {
+            collect_procs(&dir, &mut pids)?;
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(pids)
+    }
+}
+
+/// Makes each missing directory of `path` below `mount`, calling `prepare` with its parent and itself.
+fn make_below(
+    mount: &Path,
+    path: &CgroupPath,
+    prepare: impl Fn(&Path, &Path) -> Result<(), CgroupError>,
+) -> Result<(), CgroupError> {
+    let mut dir = mount.to_path_buf();
+    for part in path.as_path() {
+        let parent = dir.clone();
+        dir.push(part);
+        match fs::create_dir(&dir) {
+            Ok(()) => {}
+            Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(CgroupError::Make { path: dir, source }),
+        }
+        prepare(&parent, &dir)?;
+    }
+    Ok(())
+}
+
+/// Copies the parent's value of each file that is still empty in `dir`.
+fn inherit_files(parent: &Path, dir: &Path, files: &[&str]) -> Result<(), CgroupError> {
+    for file in files {
+        if read(&dir.join(file))?.trim().is_empty() {
+            let value = read(&parent.join(file))?;
+            write(&dir.join(file), value.trim())?;
+        }
+    }
+    Ok(())
+}
+
+/// Offers `parent`'s controllers to the groups below it.
+///
+/// Each on its own: one that the host keeps back must not take the others with it. What is missing afterwards shows
+/// when a limit is applied.
+fn pass_controllers_down(parent: &Path) {
+    let file = parent.join("cgroup.subtree_control");
+    let offered = read(&parent.join("cgroup.controllers")).unwrap_or_default();
+    let passed = read(&file).unwrap_or_default();
+    let has = |text: &str, name: &str| text.split_whitespace().any(|word| word == name);
+    for name in PASSED_DOWN {
+        if has(&offered, name) && !has(&passed, name) {
+            let _ = write(&file, &format!("+{name}"));
+        }
+    }
+}
+
+/// Adds the processes of `dir` and of the groups below it; a group that vanishes meanwhile has none.
+fn collect_procs(dir: &Path, into: &mut Vec<Pid>) -> Result<(), CgroupError> {
+    let file = dir.join("cgroup.procs");
+    match fs::read_to_string(&file) {
+        // Zero stands for a process that this pid namespace cannot see.
+        Ok(text) => into.extend(
+            text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).map(Pid::from_raw),
+        ),
+        Err(err) if is_gone(&err) => return Ok(()),
+        Err(source) => return Err(CgroupError::Read { path: file, source }),
+    }
+    for below in subgroups(dir)? {
+        collect_procs(&below, into)?;
+    }
+    Ok(())
+}
+
+/// The groups directly below `dir`; none if it is gone.
+pub(super) fn subgroups(dir: &Path) -> Result<Vec<PathBuf>, CgroupError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(err) if is_gone(&err) => return Ok(Vec::new()),
+        Err(source) => return Err(CgroupError::Read { path: dir.to_path_buf(), source }),
+    };
+    let is_dir = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    Ok(entries.flatten().filter(is_dir).map(|entry| entry.path()).collect())
+}
+
+/// A removed group's files are gone (ENOENT) or, if opened before, dead (ENODEV).
+pub(super) fn is_gone(err: &std::io::Error) -> bool {
+    err.kind() == ErrorKind::NotFound || err.raw_os_error() == Some(libc::ENODEV)
+}
+
+pub(super) fn read(path: &Path) -> Result<String, CgroupError> {
+    fs::read_to_string(path).map_err(|source| CgroupError::Read { path: path.to_path_buf(), source })
+}
+
+pub(super) fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
+    let put = || {
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        std::io::Write::write_all(&mut file, value.as_bytes())
+    };
+    put().map_err(|source| CgroupError::Write { path: path.to_path_buf(), value: value.to_owned(), source })
+}

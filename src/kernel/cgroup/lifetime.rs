@@ -1,0 +1,193 @@
+//! Freezing a group, killing all that is in it, removing it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::group::{Home, is_gone, read, subgroups, write};
+use super::{CgroupError, Group};
+use crate::kernel::process::{Pidfd, Signal};
+
+/// How long processes may take to end after SIGKILL. Beyond it they hang in the kernel.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a group may stay busy after its last process has ended.
+const REMOVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long freezing may take.
+const FREEZE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The pause between looks where the kernel offers no event. Doubles up to 32 times this.
+const FIRST_PAUSE: Duration = Duration::from_micros(200);
+
+impl Group {
+    /// Kills everything in the group and below it, and returns when all of it has ended.
+    ///
+    /// Version 2 has one call for it. In version 1 each process is killed through its handle, again and again until no
+    /// new one turns up. Children of the caller are left to be reaped.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        if let Some(dir) = self.unified_dir() {
+            // Absent before Linux 5.14; the loop below does the same, only slower.
+            let _ = write(&dir.join("cgroup.kill"), "1");
+        }
+        let deadline = Instant::now() + KILL_LIMIT;
+        loop {
+            let handles = self.handles()?;
+            if handles.is_empty() {
+                return Ok(());
+            }
+            for handle in &handles {
+                // One that has just ended needs no signal.
+                let _ = handle.signal(Signal::KILL);
+            }
+            // A frozen version 1 group does not die.
+            if let Some(Home::V1(dir)) = self.home("freezer") {
+                let _ = thaw_below(&dir);
+            }
+            if !wait_all(&handles, deadline) {
+                return Err(CgroupError::Survivors {
+                    path: self.path().as_path().into(),
+                    count: handles.len(),
+                });
+            }
+        }
+    }
+
+    /// Handles to the processes in the group.
+    ///
+    /// A number could pass to a stranger between reading it and opening it, so only processes that are still in the
+    /// group once the handle is open count.
+    fn handles(&self) -> Result<Vec<Pidfd>, CgroupError> {
+        let opened: Vec<_> =
+            self.procs()?.into_iter().filter_map(|pid| Some((pid, Pidfd::open(pid).ok()?))).collect();
+        if opened.is_empty() {
+            return Ok(Vec::new());
+        }
+        let still = self.procs()?;
+        Ok(opened.into_iter().filter(|(pid, _)| still.contains(pid)).map(|(_, handle)| handle).collect())
+    }
+
+    /// Removes the group and the groups below it from every hierarchy. There must be no process left in it.
+    ///
+    /// A group that is gone already is removed.
+    pub fn delete(&self) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + REMOVE_LIMIT;
+        for dir in self.dirs() {
+            remove(&dir, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Stops every process in the group until [`Group::thaw`].
+    pub fn freeze(&self) -> Result<(), CgroupError> {
+        match self.home("freezer").ok_or(CgroupError::NoFreezer)? {
+            Home::V1(dir) => {
+                write(&dir.join("freezer.state"), "FROZEN")?;
+                self.wait_until("frozen", || Ok(read(&dir.join("freezer.state"))?.trim() == "FROZEN"))
+            }
+            Home::V2(dir) => {
+                write(&dir.join("cgroup.freeze"), "1")?;
+                self.wait_until("frozen", || Ok(read(&dir.join("cgroup.events"))?.contains("frozen 1")))
+            }
+        }
+    }
+
+    /// Lets a frozen group go on.
+    pub fn thaw(&self) -> Result<(), CgroupError> {
+        match self.home("freezer").ok_or(CgroupError::NoFreezer)? {
+            Home::V1(dir) => {
+                write(&dir.join("freezer.state"), "THAWED")?;
+                self.wait_until("thawed", || Ok(read(&dir.join("freezer.state"))?.trim() == "THAWED"))
+            }
+            Home::V2(dir) => write(&dir.join("cgroup.freeze"), "0"),
+        }
+    }
+
+    /// Whether the group was frozen by [`Group::freeze`].
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        match self.home("freezer") {
+            Some(Home::V1(dir)) => {
+                read(&dir.join("freezer.state")).is_ok_and(|state| state.trim() != "THAWED")
+            }
+            Some(Home::V2(dir)) => read(&dir.join("cgroup.freeze")).is_ok_and(|state| state.trim() == "1"),
+            None => false,
+        }
+    }
+
+    fn wait_until(
+        &self,
+        state: &'static str,
+        reached: impl Fn() -> Result<bool, CgroupError>,
+    ) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + FREEZE_LIMIT;
+        let mut pause = FIRST_PAUSE;
+        while !reached()? {
+            if Instant::now() >= deadline {
+                return Err(CgroupError::Freezing { path: self.path().as_path().into(), state });
+            }
+            std::thread::sleep(pause);
+            pause = longer(pause);
+        }
+        Ok(())
+    }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(FIRST_PAUSE * 32)
+}
+
+fn thaw_below(dir: &Path) -> Result<(), CgroupError> {
+    write(&dir.join("freezer.state"), "THAWED")?;
+    for below in subgroups(dir)? {
+        thaw_below(&below)?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of every process; false if some are left at the deadline.
+fn wait_all(handles: &[Pidfd], deadline: Instant) -> bool {
+    for handle in handles {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let limit = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(handle.as_fd(), PollFlags::POLLIN)], limit) {
+                Ok(0) if left.is_zero() => return false,
+                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+    }
+    true
+}
+
+/// Removes a directory of groups from the bottom up.
+///
+/// A process that has ended leaves its group a moment later, and no event tells when; hence the pauses.
+fn remove(dir: &Path, deadline: Instant) -> Result<(), CgroupError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match fs::remove_dir(dir) {
+            Ok(()) => return Ok(()),
+            Err(err) if is_gone(&err) => return Ok(()),
+            Err(source) if source.kind() == ErrorKind::ResourceBusy => {
+                let below = subgroups(dir)?;
+                for group in &below {
+                    remove(group, deadline)?;
+                }
+                if below.is_empty() {
+                    if Instant::now() >= deadline {
+                        return Err(CgroupError::Remove { path: dir.to_path_buf(), source });
+                    }
+                    std::thread::sleep(pause);
+                    pause = longer(pause);
+                }
+            }
+            Err(source) => return Err(CgroupError::Remove { path: dir.to_path_buf(), source }),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Control groups: version 2, version 1 with a hierarchy for each controller, and both side by side.
+//!
+//! [`Layout`] is what this host has mounted. A [`Group`] is one path made in every hierarchy of the layout, so that its
+//! processes can be counted, limited, frozen and killed together whichever version a controller happens to live in.
+//!
+//! Limits come as the resources of an OCI specification. What the host has no controller or file for is not an
+//! error: [`Group::apply`] returns it as [`NotEnforced`], for somebody to say once.
+
+mod apply;
+mod group;
+mod layout;
+mod lifetime;
+mod stats;
+mod v1;
+mod v2;
+
+use std::path::{Path, PathBuf};
+
+pub use group::{Group, Placement};
+pub use layout::{Hierarchy, Layout, Unified};
+pub use stats::Stats;
+pub use v2::weight_of_shares;
+
+/// Where a group lies below the roots of the hierarchies: relative, without `.` or `..`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CgroupPath(PathBuf);
+
+impl CgroupPath {
+    /// Reads a path; a leading slash means nothing, because every hierarchy has its own root.
+    pub fn parse(text: &str) -> Result<Self, CgroupError> {
+        let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+        let is_bad = |part: &&str| *part == "." || *part == ".." || part.contains(['\0', '\n']);
+        if parts.is_empty() || parts.iter().any(is_bad) {
+            return Err(CgroupError::Path(text.to_owned()));
+        }
+        Ok(Self(parts.iter().collect()))
+    }
+
+    /// The path of a group below this one.
+    pub fn join(&self, name: &str) -> Result<Self, CgroupError> {
+        Self::parse(&format!("{}/{name}", self.0.display()))
+    }
+
+    /// The path, relative to a hierarchy's root.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// A limit that was asked for and that this host does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotEnforced {
+    /// The limit, as the specification names it, such as `memory.swap`.
+    pub resource: String,
+    /// Why not, for people.
+    pub reason: String,
+}
+
+/// Why an operation on a group failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// Not a path of a group.
+    #[error("{0:?} is not a path of a control group")]
+    Path(String),
+    /// The mounts could not be read.
+    #[error("read /proc/self/mountinfo")]
+    Mounts(#[source] std::io::Error),
+    /// Nothing is mounted.
+    #[error("no control group hierarchy is mounted on this host")]
+    Nowhere,
+    /// A directory could not be made.
+    #[error("make control group {}", path.display())]
+    Make {
+        /// Its directory.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A file of the group could not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A file of the group could not be written.
+    #[error("write {value:?} to {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What was to be written.
+        value: String,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A directory could not be removed.
+    #[error("remove control group {}", path.display())]
+    Remove {
+        /// Its directory.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// Processes are left although they were sent SIGKILL.
+    #[error("{count} processes in control group {} do not end", path.display())]
+    Survivors {
+        /// The group.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// The host has no freezer.
+    #[error("this host cannot freeze control groups")]
+    NoFreezer,
+    /// The group did not freeze or thaw in time.
+    #[error("control group {} did not become {state} in time", path.display())]
+    Freezing {
+        /// The group.
+        path: PathBuf,
+        /// `frozen` or `thawed`.
+        state: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,0 @@
-//! What a single-threaded loop waits on: epoll, signalfd, timerfd, eventfd, inotify.

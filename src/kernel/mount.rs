@@ -1,1 +1,0 @@
-//! Mounts, the new mount API, pivot_root.

@@ -1,1 +1,0 @@
-//! clone3, pidfds, wait, signals, spawning with inherited descriptors.

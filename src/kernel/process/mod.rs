@@ -1,0 +1,29 @@
+//! Processes: making them, naming them without races, waiting for them, signalling them.
+//!
+//! Two ways to make one. [`clone`] copies the caller, which must have one thread, and is how containers begin.
+//! [`spawn`] executes a program from a process with any number of threads, which is how the daemon starts its
+//! shims; between the two system calls its child touches only memory that was filled before.
+//!
+//! A process is held by its [`Pidfd`], never by its number alone, so a signal cannot reach a stranger that was
+//! given the same number.
+
+mod clone;
+mod control;
+mod pidfd;
+mod rights;
+mod signal;
+mod spawn;
+
+pub use clone::{Child, CloneRequest, clone};
+pub use control::{
+    PointerList, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute, exit_now,
+    new_session, session_keyring, set_subreaper, undumpable, write_file,
+};
+pub use nix::unistd::Pid;
+pub use pidfd::{Exit, Pidfd};
+pub use rights::{MAX_RIGHTS, recv_with_fds, send_with_fds};
+pub use signal::{Signal, SignalMask, UnknownSignal, default_dispositions};
+pub use spawn::{Spawn, SpawnError, Spawned, spawn};
+
+#[cfg(test)]
+mod tests;

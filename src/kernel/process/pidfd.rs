@@ -1,0 +1,120 @@
+//! A handle to a process that stays with it: signal it, wait for it, register it with a poll.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::Signal;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It called exit with this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(Signal),
+}
+
+impl Exit {
+    /// The code a shell would show: 128 plus the number for a signal.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal.as_raw(),
+        }
+    }
+}
+
+/// A process, whatever happens to its number. Readable once the process has ended.
+#[derive(Debug)]
+pub struct Pidfd(OwnedFd);
+
+impl Pidfd {
+    /// A handle to the process that has `pid` now.
+    ///
+    /// Only the parent, before it reaps, can be sure which process that is.
+    pub fn open(pid: Pid) -> Result<Self, Errno> {
+        // SAFETY: the call takes two integers and touches none of our memory.
+        let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+        let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+        // SAFETY: the kernel has just made this descriptor; nothing else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Takes over a descriptor that clone or a socket has handed us.
+    #[must_use]
+    pub fn from_owned(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Sends `signal`. A process that has ended but is not reaped takes it silently; a reaped one gives `ESRCH`.
+    pub fn signal(&self, signal: Signal) -> Result<(), Errno> {
+        self.send(signal.as_raw())
+    }
+
+    /// Whether the process has not been reaped yet.
+    pub fn exists(&self) -> bool {
+        self.send(0) != Err(Errno::ESRCH)
+    }
+
+    fn send(&self, number: i32) -> Result<(), Errno> {
+        let none: *const libc::siginfo_t = std::ptr::null();
+        // SAFETY: a null siginfo asks the kernel to fill in the usual one; no memory of ours is passed.
+        let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), number, none, 0) };
+        Errno::result(sent).map(drop)
+    }
+
+    /// Reaps the child if it has ended. `ECHILD` when it is not our child or was reaped before.
+    pub fn try_wait(&self) -> Result<Option<Exit>, Errno> {
+        self.waitid(libc::WEXITED | libc::WNOHANG)
+    }
+
+    /// Waits for the child to end and reaps it.
+    pub fn wait(&self) -> Result<Exit, Errno> {
+        loop {
+            match self.waitid(libc::WEXITED) {
+                Ok(Some(exit)) => return Ok(exit),
+                Ok(None) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// How the child ended, leaving it to be reaped later.
+    pub fn peek(&self) -> Result<Option<Exit>, Errno> {
+        self.waitid(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+    }
+
+    fn waitid(&self, options: i32) -> Result<Option<Exit>, Errno> {
+        let id = libc::id_t::try_from(self.0.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: `info` is large enough for a siginfo and lives across the call; the descriptor is ours.
+        Errno::result(unsafe { libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), options) })?;
+        // SAFETY: all-zero bytes are a valid siginfo, and the kernel has at most overwritten them.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: waitid fills in the fields of a child's change of state, or leaves zeroes.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        if pid == 0 {
+            return Ok(None);
+        }
+        Ok(Some(match info.si_code {
+            libc::CLD_EXITED => Exit::Code(status),
+            _ => Signal::from_raw(status).map_or(Exit::Code(status), Exit::Signal),
+        }))
+    }
+}
+
+impl AsFd for Pidfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<Pidfd> for OwnedFd {
+    fn from(pidfd: Pidfd) -> Self {
+        pidfd.0
+    }
+}

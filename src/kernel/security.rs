@@ -1,1 +1,0 @@
-//! Capabilities, no_new_privs, resource limits.

@@ -1,0 +1,143 @@
+//! Small documents for the tests of the store.
+
+use std::{
+    convert::Infallible,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    model::{
+        cluster::{Cluster, ClusterStatus},
+        ids::{ClusterName, DeploymentId, Family, InstanceId, ServiceName, TaskDefinitionId, TaskId},
+        service::{
+            CrashLoop, Deployment, DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy,
+            Service, ServiceStatus,
+        },
+        task::{NewTask, Task, TaskOwner},
+        task_definition::{TaskDefinition, TaskDefinitionStatus},
+        time::Timestamp,
+    },
+    store::{Draft, Store},
+};
+
+pub(super) fn family(name: &str) -> Family {
+    Family::parse(name).unwrap()
+}
+
+pub(super) fn cluster_name() -> ClusterName {
+    ClusterName::parse("default").unwrap()
+}
+
+pub(super) fn service_name(name: &str) -> ServiceName {
+    ServiceName::parse(name).unwrap()
+}
+
+/// Registers the next revision of `name`, padded with `padding` bytes.
+pub(super) fn define(draft: &mut Draft, name: &str, padding: usize) {
+    let family = family(name);
+    let revision = draft.next_revision(&family);
+    let document = serde_json::from_value(json!({
+        "family": name,
+        "containerDefinitions": [{
+            "name": "main", "image": "busybox", "cpu": 10, "memory": 20, "command": ["x".repeat(padding)],
+            "portMappings": [{"containerPort": 80, "hostPort": 8080}],
+        }],
+    }))
+    .unwrap();
+    draft.put_task_definition(TaskDefinition {
+        id: TaskDefinitionId { family, revision },
+        document,
+        status: TaskDefinitionStatus::Active,
+        registered_at: Timestamp(1),
+        deregistered_at: None,
+        tags: Vec::new(),
+    });
+}
+
+pub(super) async fn put(store: &Store, name: &str) {
+    let name = name.to_owned();
+    store.write(move |draft| Ok::<_, Infallible>(define(draft, &name, 0))).await.unwrap();
+}
+
+pub(super) fn cluster() -> Cluster {
+    Cluster {
+        name: cluster_name(),
+        status: ClusterStatus::Active,
+        instance: InstanceId::from_random([7; 16]),
+        created_at: Timestamp(1),
+        tags: Vec::new(),
+        extra: serde_json::Map::new(),
+    }
+}
+
+pub(super) fn deployment(number: u64) -> DeploymentId {
+    DeploymentId::from_random(number)
+}
+
+pub(super) fn service(name: &str, definition: &TaskDefinitionId, number: u64) -> Service {
+    Service {
+        cluster: cluster_name(),
+        name: service_name(name),
+        status: ServiceStatus::Active,
+        scheduling_strategy: SchedulingStrategy::Replica,
+        desired_count: 1,
+        deployments: vec![Deployment {
+            id: deployment(number),
+            status: DeploymentStatus::Primary,
+            task_definition: definition.clone(),
+            rollout_state: RolloutState::InProgress,
+            rollout_state_reason: String::new(),
+            failed_tasks: 0,
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+        }],
+        bounds: DeploymentBounds { minimum_healthy_percent: 100, maximum_percent: 200 },
+        crash_loop: CrashLoop::default(),
+        events: Vec::new(),
+        created_at: Timestamp(1),
+        tags: Vec::new(),
+        extra: serde_json::Map::new(),
+    }
+}
+
+pub(super) fn task_id(number: u8) -> TaskId {
+    TaskId::from_random([number; 16])
+}
+
+/// A task of revision 1 of `definition`, of a service when one is named.
+pub(super) fn task(draft: &Draft, number: u8, definition: &str, owner: Option<(&str, u64)>) -> Task {
+    let id = TaskDefinitionId { family: family(definition), revision: 1 };
+    let definition = draft.task_definition(&id).unwrap();
+    NewTask {
+        id: task_id(number),
+        cluster: cluster_name(),
+        definition,
+        owner: owner
+            .map(|(name, number)| TaskOwner { service: service_name(name), deployment: deployment(number) }),
+        group: None,
+        started_by: None,
+        overrides: Default::default(),
+        tags: Vec::new(),
+        extra: serde_json::Map::new(),
+        at: Timestamp(1),
+    }
+    .into()
+}
+
+/// The writer thread closes the file shortly after the store is dropped.
+pub(super) fn wait_until_free(path: &Path) {
+    let limit = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = try_lock(path) {
+        assert!(Instant::now() < limit, "{error}");
+        std::thread::yield_now();
+    }
+}
+
+fn try_lock(path: &Path) -> rusqlite::Result<()> {
+    let connection = rusqlite::Connection::open(path)?;
+    connection.pragma_update(None, "locking_mode", "exclusive")?;
+    connection.execute_batch("begin immediate; rollback")
+}

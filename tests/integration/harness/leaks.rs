@@ -1,0 +1,144 @@
+//! What an instance left behind: processes, mounts, cgroups, links, tables and files.
+//!
+//! [`Before`] remembers the host. [`Before::left`] compares: a process counts when it carries the test's mark in its
+//! environment or sits in the instance's cgroups, a mount (a pinned namespace is one) when its path is inside the
+//! test's directory, a file when it appeared at one of hythe's default places. Links and tables are those of the
+//! calling thread's network namespace, which belongs to the test.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::probe::cgroup_mounts;
+
+/// Places that belong to an instance with the default configuration, which no test may write to.
+const DEFAULT_PLACES: [&str; 3] = ["/var/lib/hythe", "/run/hythe", "/etc/hythe"];
+
+/// The host as it was before the instance.
+pub struct Before {
+    mark: String,
+    directory: PathBuf,
+    cgroup: String,
+    files: BTreeSet<PathBuf>,
+}
+
+impl Before {
+    /// Remembers the host for an instance that marks its processes with `mark`, keeps to `directory` and makes its
+    /// cgroups under `cgroup`.
+    pub fn new(mark: &str, directory: &Path, cgroup: &str) -> Self {
+        Self {
+            mark: mark.to_owned(),
+            directory: directory.to_owned(),
+            cgroup: cgroup.to_owned(),
+            files: default_files(),
+        }
+    }
+
+    /// What is left, a line each; empty when nothing is.
+    pub fn left(&self) -> Vec<String> {
+        let mut left: Vec<String> = Vec::new();
+        left.extend(self.processes(&[]).into_iter().map(describe_process));
+        left.extend(self.mounts().into_iter().map(|path| format!("mount {}", path.display())));
+        left.extend(self.cgroups().into_iter().map(|path| format!("cgroup {}", path.display())));
+        left.extend(default_files().difference(&self.files).map(|path| format!("file {}", path.display())));
+        left
+    }
+
+    /// The instance's processes, without those named.
+    pub fn processes(&self, known: &[i32]) -> Vec<i32> {
+        let mut found: BTreeSet<i32> =
+            all_processes().filter(|pid| carries(*pid, &self.mark) && !is_zombie(*pid)).collect();
+        for cgroup in self.cgroups() {
+            let members = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+            found.extend(members.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+        }
+        found.into_iter().filter(|pid| !known.contains(pid)).collect()
+    }
+
+    /// Mount points inside the instance's directory, the deepest first.
+    pub fn mounts(&self) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> =
+            mount_points().into_iter().filter(|path| path.starts_with(&self.directory)).collect();
+        found.sort();
+        found.reverse();
+        found
+    }
+
+    /// The instance's cgroups in every hierarchy, the deepest first.
+    pub fn cgroups(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for mount in cgroup_mounts() {
+            directories_below(&mount.at.join(&self.cgroup), &mut found);
+        }
+        found.reverse();
+        found
+    }
+}
+
+/// Links of the calling thread's network namespace, without `lo`.
+pub fn links() -> Vec<String> {
+    // sysfs shows the namespace it was mounted in; procfs shows that of the reading thread.
+    let table = fs::read_to_string("/proc/thread-self/net/dev").expect("procfs lists the links");
+    table
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, _)| name.trim().to_owned())
+        .filter(|name| name != "lo")
+        .collect()
+}
+
+/// The nftables rule set of the calling thread's network namespace, in nft's own words.
+pub fn ruleset() -> String {
+    let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn describe_process(pid: i32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    format!("process {pid}: {}", String::from_utf8_lossy(&line).replace('\0', " "))
+}
+
+fn all_processes() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc")
+        .expect("procfs is mounted")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != std::process::id().cast_signed())
+}
+
+fn carries(pid: i32, mark: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+}
+
+fn is_zombie(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && line.contains('Z'))
+}
+
+fn mount_points() -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("procfs lists the mounts");
+    table.lines().filter_map(|line| line.split(' ').nth(4).map(PathBuf::from)).collect()
+}
+
+fn default_files() -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for place in DEFAULT_PLACES {
+        let Ok(entries) = fs::read_dir(place) else { continue };
+        found.insert(PathBuf::from(place));
+        found.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    found
+}
+
+fn directories_below(top: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(top) else { return };
+    found.push(top.to_owned());
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            directories_below(&entry.path(), found);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Questions about the machine, each answered with `Ok` or with the reason for skipping.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// What a probe answers.
+pub type Probe = Result<(), String>;
+
+/// Namespaces, mounts and cgroups need root.
+pub fn root() -> Probe {
+    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err("needs root".to_owned()) }
+}
+
+/// A network namespace of the test's own.
+pub fn netns() -> Probe {
+    root()?;
+    let works = Command::new("unshare").args(["--net", "true"]).stderr(Stdio::null()).status();
+    match works {
+        Ok(status) if status.success() => program("ip"),
+        Ok(_) => Err("this machine refuses new network namespaces".to_owned()),
+        Err(_) => Err("unshare (util-linux) is not installed".to_owned()),
+    }
+}
+
+/// Everything an [`Instance`](super::Instance) stands on.
+pub fn host() -> Probe {
+    netns()?;
+    overlay()?;
+    if cgroup_mounts().is_empty() { Err("no cgroup file system is mounted".to_owned()) } else { Ok(()) }
+}
+
+/// The overlay file system.
+pub fn overlay() -> Probe {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if known.lines().any(|line| line.ends_with("\toverlay")) {
+        Ok(())
+    } else {
+        Err("the kernel has no overlay file system loaded".to_owned())
+    }
+}
+
+/// The memory controller.
+pub fn cgroup_memory() -> Probe {
+    controller("memory")
+}
+
+/// The CPU controller.
+pub fn cgroup_cpu() -> Probe {
+    controller("cpu")
+}
+
+/// The pids controller.
+pub fn cgroup_pids() -> Probe {
+    controller("pids")
+}
+
+/// nftables, as an oracle.
+pub fn nft() -> Probe {
+    root()?;
+    program("nft")
+}
+
+/// Debian's static busybox, which the test images are made of.
+pub fn busybox() -> Probe {
+    program("busybox")
+}
+
+/// Debian's docker-registry.
+pub fn registry() -> Probe {
+    program("docker-registry")
+}
+
+/// debootstrap, which makes the Debian image.
+pub fn debootstrap() -> Probe {
+    root()?;
+    program("debootstrap")
+}
+
+/// Whether `name` can be run.
+pub fn program(name: &str) -> Probe {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .any(|directory| directory.join(name).is_file());
+    if found { Ok(()) } else { Err(format!("{name} is not installed")) }
+}
+
+fn controller(name: &str) -> Probe {
+    root()?;
+    let found = cgroup_mounts().iter().any(|mount| {
+        mount.options.split(',').any(|option| option == name)
+            || fs::read_to_string(mount.at.join("cgroup.controllers"))
+                .is_ok_and(|known| known.split_whitespace().any(|word| word == name))
+    });
+    if found { Ok(()) } else { Err(format!("the cgroup controller '{name}' is not available")) }
+}
+
+/// A mounted cgroup hierarchy.
+pub struct CgroupMount {
+    /// Where.
+    pub at: PathBuf,
+    /// Its super block's options: the controllers of a version 1 hierarchy.
+    pub options: String,
+}
+
+/// Every mounted cgroup hierarchy, both versions.
+pub fn cgroup_mounts() -> Vec<CgroupMount> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let at = words.next()?;
+            let kind = words.next()?;
+            let options = words.next()?.to_owned();
+            matches!(kind, "cgroup" | "cgroup2")
+                .then(|| CgroupMount { at: Path::new(at).to_owned(), options })
+        })
+        .collect()
+}
