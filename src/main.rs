@@ -3,6 +3,7 @@
 //! The shim and the OCI runtime fork, and what forks should be small: they are told apart before anything else is
 //! set up. The daemon's arguments are read by the command line, which has the help for all of them.
 
+<<<<<<< HEAD
 use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
@@ -10,5 +11,15 @@ fn main() -> ExitCode {
     match args.next() {
         Some(face) if face == "shim" => hythe::shim::main(args),
         Some(_) | None => ExitCode::FAILURE,
+=======
+use std::process::ExitCode;
+
+use hythe::cli::{self, Next};
+
+fn main() -> ExitCode {
+    match cli::main() {
+        Next::Exit(code) => code,
+        Next::Daemon(_) => ExitCode::FAILURE,
+>>>>>>> main
     }
 }

@@ -27,7 +27,7 @@ use crate::{
         process::{Exit as Status, Pid, Signal},
     },
     model::{task::Exit, task_definition::HealthCheck},
-    runtime::{self, ContainerId, Options, Running, Stdio, Stream},
+    runtime::{self, ContainerId, Options, Running, Stdio, Stream, Timing},
 };
 
 /// The longest reason that ECS knows.
@@ -66,6 +66,8 @@ pub(super) struct Started {
     pub(super) container: Container,
     /// What this host does not hold.
     pub(super) not_enforced: Vec<NotEnforced>,
+    /// Where the time went until the program was executed.
+    pub(super) timing: Timing,
 }
 
 /// The ends of the pipes or of the terminal: the container's and ours.
@@ -99,7 +101,7 @@ pub(super) fn start(
     let streams = streams(container).map_err(StartError::create)?;
     let options = Options { layout: layout.clone(), die_with_parent: true, start_socket: None };
     let created = runtime::create(&id, &bundle, streams.stdio, &options).map_err(StartError::create)?;
-    let not_enforced = created.not_enforced().to_vec();
+    let (not_enforced, timing) = (created.not_enforced().to_vec(), *created.timing());
     let oom_kills = created.group().oom_kills();
     let running = created.start().map_err(|error| StartError::Start(Box::new(error)))?;
     let container = Container {
@@ -110,7 +112,7 @@ pub(super) fn start(
         probe: None,
         oom_kills,
     };
-    Ok(Started { container, not_enforced })
+    Ok(Started { container, not_enforced, timing })
 }
 
 impl Container {
@@ -131,7 +133,7 @@ impl Container {
 
     /// Sends a signal to the first process. One that has ended needs none.
     pub(super) fn signal(&self, signal: Signal) {
-        let _ = self.running.signal(signal);
+        let _ = self.running.kill(signal);
     }
 
     /// Kills everything in the container, and waits for it.

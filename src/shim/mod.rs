@@ -31,6 +31,7 @@ pub mod client;
 mod clock;
 mod connections;
 mod container;
+pub mod defaults;
 pub mod ledger;
 pub mod logs;
 pub mod protocol;
@@ -38,9 +39,6 @@ mod setup;
 mod source;
 pub mod spec;
 mod supervise;
-
-/// What most containers start from, for whoever writes bundles.
-pub use crate::runtime::defaults;
 
 use ledger::Ledger;
 use spec::{Network, TaskSpec};
