@@ -1,28 +1,46 @@
-//! What every container has.
-use oci_spec::runtime::*;
-/// caps
+//! What every container starts from, for whoever writes bundles.
+//!
+//! The runtime knows the usual mounts, paths, devices and capabilities; whoever writes bundles may not know the
+//! runtime, so the shim, which does, passes them on.
+
+use oci_spec::runtime::{Capabilities, Capability, Mount};
+
+use crate::{kernel::security, runtime};
+
+pub use crate::runtime::defaults::{
+    capability_sets, device_rules, devices, masked_paths, namespaces, readonly_paths,
+};
+
+/// Bytes of `/dev/shm` when nobody names a size.
+const SHARED_MEMORY: u64 = 64 << 20;
+
+/// The usual capabilities.
+#[must_use]
 pub fn capabilities() -> Capabilities {
-    use Capability::*;
-    [AuditWrite, Chown, DacOverride, Fowner, Fsetid, Kill, Mknod, NetBindService, NetRaw, Setfcap, Setgid, Setpcap, Setuid, SysChroot].into()
+    runtime::defaults::CAPABILITIES.into_iter().collect()
 }
-/// all
+
+/// Every capability that this kernel knows.
+#[must_use]
 pub fn all_capabilities() -> Capabilities {
-    use Capability::*;
-    capabilities().into_iter().chain([SysAdmin, NetAdmin]).collect()
+    let names = security::known().names();
+    names.iter().filter_map(|name| name.strip_prefix("CAP_")?.parse::<Capability>().ok()).collect()
 }
-/// mounts
+
+/// The usual mounts, with the usual size of `/dev/shm`.
+#[must_use]
 pub fn mounts() -> Vec<Mount> {
-    get_default_mounts()
+    runtime::defaults::mounts(SHARED_MEMORY)
 }
-/// masked
-pub fn masked_paths() -> Vec<String> {
-    get_default_maskedpaths()
-}
-/// ro
-pub fn readonly_paths() -> Vec<String> {
-    get_default_readonly_paths()
-}
-/// rules
-pub fn device_rules() -> Vec<LinuxDeviceCgroup> {
-    Vec::new()
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_capabilities_are_more_than_the_usual_ones() {
+        let (all, usual) = (all_capabilities(), capabilities());
+        assert!(usual.iter().all(|capability| all.contains(capability)));
+        assert!(all.contains(&Capability::SysAdmin) && all.len() >= 38, "{} are known", all.len());
+    }
 }

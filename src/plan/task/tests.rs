@@ -291,22 +291,14 @@ fn stories() -> Vec<(&'static str, Sim)> {
             Sim::new(vec![(app(), Script { heeds: None, ..STEADY })]).stop_at(1)
         }),
         ("a migration succeeds before the app starts", {
-<<<<<<< HEAD
             Sim::new(vec![
-=======
-            sim(vec![
->>>>>>> main
                 (named("migrate", false), exits(4, 0)),
                 (needing("app", true, 0, Condition::Success), STEADY),
             ])
             .stop_at(9)
         }),
         ("a migration fails", {
-<<<<<<< HEAD
             Sim::new(vec![
-=======
-            sim(vec![
->>>>>>> main
                 (named("migrate", false), exits(4, 3)),
                 (needing("app", true, 0, Condition::Success), STEADY),
             ])
@@ -331,11 +323,7 @@ fn stories() -> Vec<(&'static str, Sim)> {
             Sim::new(vec![(named("sidecar", false), STEADY), (app(), bad)])
         }),
         ("a stop arrives before anything could start", {
-<<<<<<< HEAD
             Sim::new(vec![
-=======
-            sim(vec![
->>>>>>> main
                 (hasty(named("seed", false)), STEADY),
                 (needing("app", true, 0, Condition::Complete), STEADY),
             ])

@@ -165,7 +165,10 @@ impl Drop for Lab {
         if std::thread::panicking() {
             println!("{}", fs::read_to_string(self.path().join("shim.err")).unwrap_or_default());
             for pid in self.processes() {
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
             }
         }
         let none_runs = || self.processes().is_empty().then_some(());
@@ -191,7 +194,8 @@ impl Talk {
         async move {
             loop {
                 let next = timeout(PATIENCE, self.connection.next()).await;
-                let fact = next.unwrap_or_else(|_| panic!("waited for {what}, saw {:#?}", self.facts)).unwrap();
+                let fact =
+                    next.unwrap_or_else(|_| panic!("waited for {what}, saw {:#?}", self.facts)).unwrap();
                 let fact = fact.unwrap_or_else(|| panic!("no {what} in {:#?}", self.facts));
                 self.facts.push(fact.clone());
                 if wanted(&fact.seen) {
@@ -284,7 +288,9 @@ fn make_root(root: &Path) {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
     fs::copy("/usr/bin/busybox", root.join("bin/busybox")).unwrap();
-    for program in ["sh", "cat", "sleep", "httpd", "wget", "tail", "seq", "yes", "touch", "test", "kill", "hostname"] {
+    for program in
+        ["sh", "cat", "sleep", "httpd", "wget", "tail", "seq", "yes", "touch", "test", "kill", "hostname"]
+    {
         let _ = symlink("busybox", root.join("bin").join(program));
     }
     fs::write(root.join("www/hello"), "hello over localhost\n").unwrap();
@@ -296,7 +302,7 @@ fn config(script: &str, memory: Option<i64>) -> Spec {
         .env(["PATH=/bin".to_owned()])
         .cwd("/")
         .user(UserBuilder::default().uid(0_u32).gid(0_u32).build().unwrap())
-        .capabilities(defaults::capabilities())
+        .capabilities(defaults::capability_sets(defaults::capabilities()))
         .no_new_privileges(true)
         .build()
         .unwrap();
@@ -315,7 +321,7 @@ fn config(script: &str, memory: Option<i64>) -> Spec {
     SpecBuilder::default()
         .process(process)
         .root(RootBuilder::default().path("rootfs").readonly(false).build().unwrap())
-        .mounts(defaults::mounts(16 << 20))
+        .mounts(defaults::mounts())
         .linux(linux.build().unwrap())
         .build()
         .unwrap()

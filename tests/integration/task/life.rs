@@ -26,7 +26,8 @@ async fn containers_of_a_task_talk_over_localhost_and_a_stop_leaves_nothing() {
     require!(root, busybox, cgroup_memory);
     let mut lab = Lab::new();
     lab.container("web", "exec httpd -f -p 127.0.0.1:8080 -h /www");
-    let sidecar = lab.container("sidecar", "until wget -q -O - http://127.0.0.1:8080/hello; do sleep 0.05; done");
+    let sidecar =
+        lab.container("sidecar", "until wget -q -O - http://127.0.0.1:8080/hello; do sleep 0.05; done");
     sidecar.essential = false;
     sidecar.depends_on = on("web", Condition::Start);
     let mut talk = lab.start().await;
@@ -128,7 +129,8 @@ async fn health_goes_both_ways_and_a_probe_that_hangs_has_failed() {
     app.health_check = Some(check("test ! -f /ill || sleep 1000", 0));
     let root = app.bundle.join("rootfs");
     let mut talk = lab.start().await;
-    let turns = |wanted| move |seen: &Seen| matches!(seen, Seen::HealthChanged { health, .. } if *health == wanted);
+    let turns =
+        |wanted| move |seen: &Seen| matches!(seen, Seen::HealthChanged { health, .. } if *health == wanted);
     talk.until("health", turns(HealthStatus::Healthy)).await;
     std::fs::write(root.join("ill"), "").unwrap();
     talk.until("illness", turns(HealthStatus::Unhealthy)).await;
@@ -142,7 +144,10 @@ async fn health_goes_both_ways_and_a_probe_that_hangs_has_failed() {
 async fn a_container_is_started_again_when_its_policy_says_so() {
     require!(root, busybox, cgroup_memory);
     let mut lab = Lab::new();
-    let script = format!("test -f /twice && exec sh -c \"{}\"; test -f /once && touch /twice; touch /once; exit 1", "sleep 1000");
+    let script = format!(
+        "test -f /twice && exec sh -c \"{}\"; test -f /once && touch /twice; touch /once; exit 1",
+        "sleep 1000"
+    );
     let app = lab.container("app", &script);
     app.stop_timeout = Some(0);
     app.restart_policy =

@@ -33,7 +33,8 @@ async fn every_byte_of_both_outputs_comes_back() {
     let mut talk = lab.start().await;
     talk.end().await;
     let (out, err) = read(&lab, "app").await;
-    let expected: String = (1..=200_000).map(|number| format!("{number}\n")).chain(["no end".to_owned()]).collect();
+    let expected: String =
+        (1..=200_000).map(|number| format!("{number}\n")).chain(["no end".to_owned()]).collect();
     assert!(out == expected.as_bytes(), "{} bytes, not {}", out.len(), expected.len());
     assert_eq!(err, b"oops\n");
 }

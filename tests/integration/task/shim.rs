@@ -65,7 +65,8 @@ async fn what_happened_while_nobody_listened_is_in_the_ledger() {
     talk.started("app").await;
     drop(talk);
     std::fs::write(lab.path().join("app/rootfs/go"), "").unwrap();
-    let last = || read_ledger(&lab.spec.ledger, 1).unwrap().pop().filter(|fact| fact.seen == Seen::AllStopped);
+    let last =
+        || read_ledger(&lab.spec.ledger, 1).unwrap().pop().filter(|fact| fact.seen == Seen::AllStopped);
     wait_for("the end of the task", PATIENCE, last);
     let facts = read_ledger(&lab.spec.ledger, 1).unwrap();
     let exit = |fact: &Fact| matches!(fact.seen, Seen::ContainerExited { exit: Exit::Code(6), .. });
@@ -117,7 +118,9 @@ async fn a_host_that_goes_down_stops_its_tasks_in_order() {
     let mut talk = lab.start().await;
     talk.started("app").await;
     let log = lab.log("app");
-    wait_for("the trap", PATIENCE, || std::fs::read_to_string(&log).ok().filter(|text| text.contains("ready")));
+    wait_for("the trap", PATIENCE, || {
+        std::fs::read_to_string(&log).ok().filter(|text| text.contains("ready"))
+    });
     kill(Pid::from_raw(lab.shim()), Signal::SIGTERM).unwrap();
     talk.end().await;
     assert_eq!(talk.exit("app").0, Exit::Code(9));
@@ -132,7 +135,9 @@ async fn a_signal_reaches_the_container_it_is_for() {
     let mut talk = lab.start().await;
     talk.started("app").await;
     let log = lab.log("app");
-    wait_for("the trap", PATIENCE, || std::fs::read_to_string(&log).ok().filter(|text| text.contains("ready")));
+    wait_for("the trap", PATIENCE, || {
+        std::fs::read_to_string(&log).ok().filter(|text| text.contains("ready"))
+    });
     talk.connection.signal(&name("app"), Signal::SIGUSR1 as i32).await.unwrap();
     talk.end().await;
     assert_eq!(talk.exit("app").0, Exit::Code(8));
@@ -169,7 +174,11 @@ async fn a_shim_asleep_is_small_and_does_nothing() {
     println!("{smaps}");
     let switches = || {
         let status = std::fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
-        status.lines().filter(|line| line.contains("ctxt_switches")).map(ToOwned::to_owned).collect::<Vec<_>>()
+        status
+            .lines()
+            .filter(|line| line.contains("ctxt_switches"))
+            .map(ToOwned::to_owned)
+            .collect::<Vec<_>>()
     };
     let before = switches();
     std::thread::park_timeout(std::time::Duration::from_millis(1500));
