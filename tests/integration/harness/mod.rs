@@ -23,7 +23,9 @@ use std::{
 
 pub mod instance;
 pub mod leaks;
+pub mod outside;
 pub mod probe;
+pub mod tasks;
 
 pub use instance::Instance;
 
