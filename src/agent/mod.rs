@@ -13,6 +13,13 @@
 //! The agent decides nothing: which task runs is a plan's word, when a container starts is its shim's. It has never
 //! seen the store.
 
+mod bundle;
+mod environment;
+mod names;
+mod network;
+mod places;
+mod volumes;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -39,7 +39,8 @@ pub enum LookupError {
 /// A directory as the layers together have it: one descriptor for each that contributes, top first.
 type Merged = Rc<Vec<OwnedFd>>;
 
-enum Found {
+/// What is at a path of an image.
+pub(super) enum Found {
     Nothing,
     Directory(Merged),
     Link(OsString),
@@ -48,6 +49,14 @@ enum Found {
 
 /// Reads `path` in the image made of `layers`, top first.
 pub fn read_file(layers: &[PathBuf], path: &Path) -> Result<Option<Vec<u8>>, LookupError> {
+    match walk(layers, path)? {
+        Found::Other(fd) => read(fd, path).map(Some),
+        Found::Nothing | Found::Directory(_) | Found::Link(_) => Ok(None),
+    }
+}
+
+/// What is at `path` in the image made of `layers`, top first; links are followed.
+pub(super) fn walk(layers: &[PathBuf], path: &Path) -> Result<Found, LookupError> {
     let failed = |err: io::Error| LookupError::Io(path.to_owned(), err);
     let roots = layers.iter().map(|layer| File::open(layer).map(OwnedFd::from));
     let root: Merged = Rc::new(roots.collect::<io::Result<_>>().map_err(failed)?);
@@ -62,10 +71,10 @@ pub fn read_file(layers: &[PathBuf], path: &Path) -> Result<Option<Vec<u8>>, Loo
         }
         let here = above.last().cloned().unwrap_or_default();
         match find(&here, &step).map_err(|errno| failed(errno.into()))? {
-            Found::Nothing => return Ok(None),
+            Found::Nothing => return Ok(Found::Nothing),
             Found::Directory(merged) => above.push(merged),
-            Found::Other(fd) if steps.is_empty() => return read(fd, path).map(Some),
-            Found::Other(_) => return Ok(None),
+            Found::Other(fd) if steps.is_empty() => return Ok(Found::Other(fd)),
+            Found::Other(_) => return Ok(Found::Nothing),
             Found::Link(target) => {
                 links += 1;
                 if links > MOST_LINKS {
@@ -78,7 +87,7 @@ pub fn read_file(layers: &[PathBuf], path: &Path) -> Result<Option<Vec<u8>>, Loo
             }
         }
     }
-    Ok(None)
+    Ok(Found::Directory(above.pop().unwrap_or_default()))
 }
 
 fn prepend(steps: &mut VecDeque<OsString>, path: &Path) {
@@ -93,7 +102,7 @@ fn prepend(steps: &mut VecDeque<OsString>, path: &Path) {
 }
 
 /// What `name` is in a merged directory.
-fn find(directory: &[OwnedFd], name: &OsStr) -> Result<Found, Errno> {
+pub(super) fn find(directory: &[OwnedFd], name: &OsStr) -> Result<Found, Errno> {
     let mut merged = Vec::new();
     for layer in directory {
         let stat = match stat_at(layer, name) {

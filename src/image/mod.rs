@@ -11,6 +11,7 @@
 //! true: a layer is visible only whole and checked, and nothing in a layer can reach outside its directory. It does
 //! not know tasks, containers or the daemon; who uses an image is told to it when it asks what may go.
 
+pub mod copy;
 pub mod credentials;
 pub mod digest;
 mod download;

@@ -217,7 +217,7 @@ impl ImageStore {
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         let resolved = source.resolve(&image, &platform).await?;
         self.fetch(&image, source, &resolved.layers, options.parallel, progress).await?;
-        self.record_image(name, &resolved).map_err(stored)
+        self.record_image(name, &resolved, reference.name().is_none()).map_err(stored)
     }
 
     /// Lands all layers; on the first failure the others are given up and their threads awaited.
@@ -245,7 +245,12 @@ impl ImageStore {
     }
 
     /// Writes down what has been fetched.
-    fn record_image(&self, reference: &Reference, resolved: &Resolved) -> Result<Image, StoreError> {
+    fn record_image(
+        &self,
+        reference: &Reference,
+        resolved: &Resolved,
+        is_loaded: bool,
+    ) -> Result<Image, StoreError> {
         for (digest, bytes) in &resolved.documents {
             self.write_blob(digest, bytes)?;
         }
@@ -257,6 +262,7 @@ impl ImageStore {
             config: resolved.config.clone(),
             layers: resolved.layers.iter().map(|layer| layer.diff_id.clone()).collect(),
             pulled_at: now,
+            is_loaded,
         };
         self.write_record(&record)?;
         self.image(record)

@@ -96,6 +96,9 @@ pub(crate) struct Record {
     pub(crate) config: Digest,
     pub(crate) layers: Vec<Digest>,
     pub(crate) pulled_at: u64,
+    /// Whether it came from a file.
+    #[serde(default)]
+    pub(crate) is_loaded: bool,
 }
 
 impl ImageStore {
@@ -281,6 +284,7 @@ impl ImageStore {
             config,
             layers,
             pulled_at: record.pulled_at,
+            is_loaded: record.is_loaded,
         })
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::ImageConfiguration;
 
+use crate::image::copy::copy_directory;
 use crate::image::digest::Digest;
 use crate::image::lookup::{self, LookupError};
 use crate::image::reference::Reference;
@@ -28,6 +29,8 @@ pub struct Image {
     pub size: u64,
     /// When it was pulled, in seconds since 1970.
     pub pulled_at: u64,
+    /// Whether it came from a file, so that no registry knows it by this name.
+    pub is_loaded: bool,
 }
 
 /// One layer in the store.
@@ -56,6 +59,16 @@ impl Image {
     /// A file as a container of this image would read it; nothing when there is none.
     pub fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>, LookupError> {
         lookup::read_file(&self.overlay_lowerdirs(), path)
+    }
+
+    /// Copies what a directory of the image holds, as a container would see it; see [`copy_directory`].
+    pub fn copy_directory(
+        &self,
+        path: &Path,
+        destination: &Path,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> std::io::Result<()> {
+        copy_directory(&self.overlay_lowerdirs(), path, destination, is_wanted)
     }
 
     /// Who `name|uid[:group|gid]` is by the image's own passwd and group files.

@@ -90,6 +90,9 @@ pub enum NetError {
     /// News that cannot be waited for.
     #[error("wait for changes of the host's network")]
     Watch(#[source] io::Error),
+    /// A task's namespace that cannot be made.
+    #[error(transparent)]
+    NewNamespace(crate::kernel::namespace::NamespaceError),
     /// Anything else that the kernel refused.
     #[error("change the host's network")]
     Kernel(#[from] NetlinkError),

@@ -21,6 +21,7 @@ mod hold;
 mod host;
 mod interface;
 pub mod ipam;
+mod namespace;
 mod sockets;
 mod watch;
 
@@ -38,6 +39,7 @@ use firewall::elements::Key;
 pub use hold::{HoldError, PortHold};
 pub use host::Change;
 pub use interface::TASK_LINK;
+pub use namespace::new_namespace;
 use sockets::Sockets;
 pub use watch::NetworkWatch;
 

@@ -10,14 +10,13 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File},
+    fs::File,
     io,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -28,10 +27,16 @@ use super::{
     protocol::{LINE_MAX, Order, Report},
     spec::{SpecError, TaskSpec},
 };
-use crate::model::{
-    fact::{Fact, Seen},
-    ids::{ContainerName, TaskId},
-    task::StopRequest,
+use crate::{
+    kernel::{
+        process::{Child, Spawn, SpawnError, spawn as spawn_process},
+        readiness::Readable,
+    },
+    model::{
+        fact::{Fact, Seen},
+        ids::{ContainerName, TaskId},
+        task::StopRequest,
+    },
 };
 
 /// How long a shim may take to say that it is there.
@@ -55,7 +60,10 @@ pub enum ClientError {
     #[error("the shim of task {0} is gone")]
     Gone(TaskId),
     /// The program could not be executed.
-    #[error("start a shim with {}", program.display())]
+    #[error(transparent)]
+    Execute(#[from] SpawnError),
+    /// What the program needs could not be made.
+    #[error("prepare to start {} as a shim", program.display())]
     Spawn {
         /// The program.
         program: PathBuf,
@@ -108,7 +116,7 @@ pub struct Connection {
 /// Starts the shim of the task in `launch.directory`, and returns once it has answered.
 pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
     let spec = TaskSpec::load(&launch.directory)?;
-    let (ours, child) = tokio::task::spawn_blocking(move || execute(launch))
+    let (ours, child) = tokio::task::spawn_blocking(move || execute(&launch))
         .await
         .map_err(|_| ClientError::Gone(spec.task.clone()))??;
     reap(child);
@@ -141,24 +149,38 @@ pub(super) fn split(socket: &Path) -> io::Result<(&Path, &str)> {
 }
 
 /// Executes the program and keeps the other end of its standard output.
-fn execute(launch: Launch) -> Result<(StdUnixStream, Child), ClientError> {
-    let Launch { program, directory, network } = launch;
-    let start = || -> io::Result<(StdUnixStream, Child)> {
-        let (ours, theirs) = StdUnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let mut command = Command::new(&program);
-        command.arg("shim").arg(&directory).env_clear();
-        if let Some(point) = std::env::var_os("HYTHE_KILL_AT") {
-            command.env("HYTHE_KILL_AT", point);
+fn execute(launch: &Launch) -> Result<(StdUnixStream, Child), ClientError> {
+    let failed = |source| ClientError::Spawn { program: launch.program.clone(), source };
+    let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
+    ours.set_nonblocking(true).map_err(failed)?;
+    let errors = File::create(launch.directory.join("shim.err")).map_err(failed)?;
+    let mut fds = vec![(theirs.as_fd(), 1), (errors.as_fd(), 2)];
+    fds.extend(launch.network.as_ref().map(|network| (network.as_fd(), 0)));
+    let args = ["hythe".into(), "shim".into(), launch.directory.clone().into_os_string()];
+    // Where to die, in tests; nothing else of our environment is the shim's business.
+    let point = std::env::var_os("HYTHE_KILL_AT").map(|point| ("HYTHE_KILL_AT".into(), point));
+    let env: Vec<_> = point.into_iter().collect();
+    let child = spawn_process(&Spawn {
+        program: Some(&launch.program),
+        args: &args,
+        env: &env,
+        fds: &fds,
+        dir: Some(Path::new("/")),
+        new_session: true,
+    })?;
+    Ok((ours, child))
+}
+
+/// Waits for the end of a shim that this process started, so that it does not stay behind as a zombie.
+fn reap(child: Child) {
+    tokio::spawn(async move {
+        let Ok(ended) = Readable::register(child.pidfd.as_fd()) else { return };
+        while let Ok(None) = child.pidfd.try_wait() {
+            if ended.wait().await.is_err() {
+                return;
+            }
         }
-        let child = command
-            .stdin(network.map_or_else(Stdio::null, Stdio::from))
-            .stdout(OwnedFd::from(theirs))
-            .stderr(fs::File::create(directory.join("shim.err"))?)
-            .spawn()?;
-        Ok((ours, child))
-    };
-    start().map_err(|source| ClientError::Spawn { program: program.clone(), source })
+    });
 }
 
 impl Connection {
@@ -262,6 +284,3 @@ impl Connection {
         }
     }
 }
-
-/// Waits for the end of a shim that this process started, so that it does not stay behind as a zombie.
-fn reap(_child: Child) {}

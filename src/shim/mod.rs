@@ -7,6 +7,7 @@
 //! [`client`] is the other end, for the agent: it starts shims, finds them again, and reads what they saw.
 
 pub mod client;
+pub mod defaults;
 pub mod ledger;
 pub mod logs;
 pub mod protocol;

@@ -41,6 +41,10 @@ pub struct TaskSpec {
     pub network: Network,
     /// In the definition's order.
     pub containers: Vec<ContainerSpec>,
+    /// When the start of the task began, in microseconds since the host booted (`CLOCK_BOOTTIME`); spans of time
+    /// are counted from there.
+    #[serde(default)]
+    pub begun_us: u64,
     /// Where the shim listens.
     pub socket: PathBuf,
     /// Where facts are kept.
@@ -100,6 +104,9 @@ pub struct ContainerSpec {
     /// Whether its standard input stays open, with nothing ever written to it; `/dev/null` otherwise.
     #[serde(default)]
     pub open_stdin: bool,
+    /// Whether its standard streams are a terminal.
+    #[serde(default)]
+    pub tty: bool,
 }
 
 /// Namespaces that do not exist when the bundle is written.

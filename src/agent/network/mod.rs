@@ -145,16 +145,16 @@ impl Networks {
     }
 
     /// Puts back whatever somebody else took away.
-    pub(crate) fn repair(&self) -> Result<Installed, NetError> {
-        let Some(network) = &self.network else { return Ok(Installed::Unchanged) };
+    pub(crate) fn repair(&self) -> Result<(), NetError> {
+        let Some(network) = &self.network else { return Ok(()) };
         let mut installed = self.installed.lock().unwrap_or_else(PoisonError::into_inner);
         let (tables, version) = {
             let book = self.book();
             (book.tables(), book.version())
         };
-        let done = network.repair(&tables)?;
+        network.repair(&tables)?;
         *installed = Some(version);
-        Ok(done)
+        Ok(())
     }
 
     /// Takes what a task holds already.

@@ -9,14 +9,12 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::AsFd,
         unix::fs::{FileExt, MetadataExt},
     },
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
-
-use tokio::io::unix::AsyncFd;
 
 use super::{
     Record,
@@ -24,7 +22,10 @@ use super::{
     writer::older,
 };
 use crate::{
-    kernel::event::{Watch, Watcher},
+    kernel::{
+        event::{Watch, Watcher},
+        readiness::Readable,
+    },
     model::time::Timestamp,
 };
 
@@ -66,7 +67,7 @@ struct Place {
 #[derive(Debug)]
 struct Follow {
     watcher: Watcher,
-    readable: AsyncFd<OwnedFd>,
+    readable: Readable,
 }
 
 impl Reader {
@@ -201,15 +202,14 @@ impl Follow {
         let watcher = Watcher::new()?;
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         watcher.add(folder, Watch::ENTRIES.and(Watch::CONTENT))?;
-        let readable = AsyncFd::new(watcher.as_fd().try_clone_to_owned()?)?;
+        let readable = Readable::register(watcher.as_fd())?;
         Ok(Self { watcher, readable })
     }
 
     /// Until something in the directory changes.
     async fn wait(&self) -> io::Result<()> {
-        let mut ready = self.readable.readable().await?;
+        self.readable.wait().await?;
         while !self.watcher.read()?.is_empty() {}
-        ready.clear_ready();
         Ok(())
     }
 }

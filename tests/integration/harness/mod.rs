@@ -21,10 +21,12 @@ use std::{
     time::{Duration, Instant as Clock},
 };
 
+pub mod images;
 pub mod instance;
 pub mod leaks;
 pub mod outside;
 pub mod probe;
+pub mod registry;
 pub mod tasks;
 
 pub use instance::Instance;

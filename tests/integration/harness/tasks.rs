@@ -4,42 +4,16 @@
 //! A container made by [`shell`] takes at most two seconds to stop: a shell that is a container's first process
 //! does not hear SIGTERM.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::OnceLock,
-};
+use std::{path::PathBuf, sync::OnceLock};
 
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
-use super::{Instance, PATIENCE, wait_for};
+use super::{Instance, PATIENCE, images, wait_for};
 
-/// The reference of an image that a recipe of `rootfs-tools` makes: `busybox` or `nginx`.
-pub fn image(recipe: &str) -> String {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
-    let lock = File::create(place.with_extension("lock")).expect("the lock of the test images");
-    // Other tests make it at the same time; a recipe that finds its result does nothing.
-    let _held =
-        Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("a file can be locked");
-    let layout = place.join(recipe);
-    let made = Command::new(env!("CARGO_BIN_EXE_rootfs-tools"))
-        .args(["recipe", recipe, "-o"])
-        .arg(format!("{}:latest", layout.display()))
-        .arg("--cache")
-        .arg(place.join("cache"))
-        .stdin(Stdio::null())
-        .output()
-        .expect("rootfs-tools runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    format!("oci:{}:latest", layout.display())
-}
-
-/// The busybox image, made once a process.
+/// The reference of Debian's busybox in the layout that the tests share.
 pub fn busybox() -> &'static str {
     static REFERENCE: OnceLock<String> = OnceLock::new();
-    REFERENCE.get_or_init(|| image("busybox"))
+    REFERENCE.get_or_init(|| format!("oci:{}:latest", images::busybox().display()))
 }
 
 /// A container that runs a line of shell.
