@@ -27,7 +27,6 @@ pub mod leaks;
 pub mod outside;
 pub mod probe;
 pub mod registry;
-pub mod tasks;
 
 pub use instance::Instance;
 
