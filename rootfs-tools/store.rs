@@ -215,24 +215,17 @@ pub(crate) fn attach(arguments: &MountArguments) -> Result<(), Failure> {
     let store = ImageStore::open(&arguments.place.store)?;
     let image = fetch(&store, &arguments.image, &arguments.access.options(Policy::IfMissing)?)?;
     let mut lower = image.overlay_lowerdirs();
-    let upper = match &arguments.upper {
-        Some(upper) => {
-            let (changes, work) = (upper.join("upper"), upper.join("work"));
-            fs::create_dir_all(&changes)?;
-            fs::create_dir_all(&work)?;
-            format!(
-                ",upperdir={},workdir={}",
-                option(&changes.canonicalize()?),
-                option(&work.canonicalize()?)
-            )
-        }
-        None => {
-            // A read-only overlay wants two directories at least; an empty one changes nothing.
-            let empty = store.root().join("empty");
-            fs::create_dir_all(&empty)?;
-            lower.push(empty.clone());
-            String::new()
-        }
+    let upper = if let Some(upper) = &arguments.upper {
+        let (changes, work) = (upper.join("upper"), upper.join("work"));
+        fs::create_dir_all(&changes)?;
+        fs::create_dir_all(&work)?;
+        format!(",upperdir={},workdir={}", option(&changes.canonicalize()?), option(&work.canonicalize()?))
+    } else {
+        // A read-only overlay wants two directories at least; an empty one changes nothing.
+        let empty = store.root().join("empty");
+        fs::create_dir_all(&empty)?;
+        lower.push(empty.clone());
+        String::new()
     };
     let lower: Vec<String> = lower.iter().map(|path| option(path)).collect();
     let data = CString::new(format!("lowerdir={}{upper}", lower.join(":")))?;
