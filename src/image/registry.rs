@@ -140,12 +140,12 @@ impl Registry {
             extra.extend(certificates(file)?);
         }
         // This machine is never reached by way of another, whatever the environment says. The client takes that only as
-        // a proxy with an exception for everything.
+        // a proxy with exceptions.
         let nowhere = name.is_loopback().then(|| "http://127.0.0.1:9".to_owned());
         let config = ClientConfig {
             http_proxy: nowhere.clone(),
             https_proxy: nowhere,
-            no_proxy: name.is_loopback().then(|| "*".to_owned()),
+            no_proxy: name.is_loopback().then(|| "localhost,127.0.0.0/8,::1/128".to_owned()),
             protocol,
             extra_root_certificates: extra,
             connect_timeout: Some(Duration::from_secs(15)),
