@@ -46,21 +46,18 @@ pub(crate) fn run(arguments: &MountArguments) -> Result<(), Failure> {
     let store = ImageStore::open(&arguments.place.store)?;
     let image = fetch(&store, &arguments.image, &arguments.access.options(Policy::IfMissing)?)?;
     let mut lower = image.overlay_lowerdirs();
-    let changes = match &arguments.upper {
-        Some(upper) => {
-            let (changes, work) = (upper.join("upper"), upper.join("work"));
-            fs::create_dir_all(&changes)?;
-            fs::create_dir_all(&work)?;
-            Some((changes.canonicalize()?, work.canonicalize()?))
-        }
-        None => {
-            // A read-only overlay wants two directories at least; an empty one changes nothing.
-            let empty = store.root().join("empty");
-            fs::create_dir_all(&empty)?;
-            lower.push(empty);
-            None
-        }
-    };
+    let mut changes = None;
+    if let Some(upper) = &arguments.upper {
+        let (upper, work) = (upper.join("upper"), upper.join("work"));
+        fs::create_dir_all(&upper)?;
+        fs::create_dir_all(&work)?;
+        changes = Some((upper.canonicalize()?, work.canonicalize()?));
+    } else {
+        // A read-only overlay wants two directories at least; an empty one changes nothing.
+        let empty = store.root().join("empty");
+        fs::create_dir_all(&empty)?;
+        lower.push(empty);
+    }
     let at = &arguments.directory;
     one_by_one(&lower, changes.as_ref(), at)
         .or_else(|_| in_one_string(&lower, changes.as_ref(), at))
@@ -92,7 +89,7 @@ fn in_one_string(lower: &[PathBuf], changes: Option<&(PathBuf, PathBuf)>, at: &P
     let lower: Vec<String> = lower.iter().map(|path| option(path)).collect();
     let mut options = format!("lowerdir={}", lower.join(":"));
     if let Some((upper, work)) = changes {
-        options += &format!(",upperdir={},workdir={}", option(upper), option(work));
+        options = format!("{options},upperdir={},workdir={}", option(upper), option(work));
     }
     let options = CString::new(options).map_err(|_| Errno::EINVAL)?;
     mount_with_options(c"overlay", &text(at)?, &options)?;
