@@ -89,8 +89,8 @@ fn reason(kind: Kind, text: &str) -> String {
 
 /// The whole chain of an error on one line.
 pub(crate) fn sentence(error: &dyn Error) -> String {
-    let chain = iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
-    let mut parts: Vec<String> = chain.collect();
+    let chain = iter::successors(Some(error), |&error| error.source());
+    let mut parts: Vec<String> = chain.map(ToString::to_string).collect();
     parts.dedup(); // a transparent error says what its source says
     parts.join(": ").replace('\n', " ")
 }
