@@ -110,8 +110,12 @@ mod tests {
         let chain = std::fmt::Error.to_string();
         assert_eq!(failure.reason, format!("CannotPullContainerError: pull image web:1: {chain}"));
         let facts: Vec<Seen> = failure.facts().collect();
-        assert!(matches!(&facts[0], Seen::ContainerFailed { container, exit: None, .. } if *container == web));
-        assert!(matches!(&facts[1], Seen::Stopping { request } if request.code == StopCode::TaskFailedToStart));
+        assert!(
+            matches!(&facts[0], Seen::ContainerFailed { container, exit: None, .. } if *container == web)
+        );
+        assert!(
+            matches!(&facts[1], Seen::Stopping { request } if request.code == StopCode::TaskFailedToStart)
+        );
     }
 
     #[test]

@@ -56,7 +56,8 @@ fn open(hands: &Hands, query: &LogQuery) -> Vec<Source> {
         let follow = query.follow && is_running && fs::create_dir_all(&directory).is_ok();
         let selection = Selection { since: query.since, tail: query.tail, follow };
         let names = hands.containers(task).unwrap_or_else(|| written(&directory));
-        let wanted = names.into_iter().filter(|name| query.container.as_ref().is_none_or(|only| only == name));
+        let wanted =
+            names.into_iter().filter(|name| query.container.as_ref().is_none_or(|only| only == name));
         for container in wanted {
             match Reader::open(&hands.places.log(task, &container), &selection) {
                 Ok(reader) => sources.push(Source::new(task, container, reader)),

@@ -66,7 +66,9 @@ fn look(hands: &Hands, known: &BTreeSet<TaskId>) -> Result<Vec<Orphan>, AgentErr
         let half_removed = name.strip_prefix('.').and_then(|id| TaskId::parse(id).ok());
         match (TaskId::parse(name.as_str()), half_removed) {
             (Ok(task), _) if !known.contains(&task) => found.insert(Kind::Task(task)),
-            (Err(_), Some(task)) if !known.contains(&task) => found.insert(Kind::Path(places.tasks().join(name))),
+            (Err(_), Some(task)) if !known.contains(&task) => {
+                found.insert(Kind::Path(places.tasks().join(name)))
+            }
             (Ok(_) | Err(_), _) => false,
         };
     }
@@ -119,7 +121,8 @@ pub(crate) async fn remove(hands: &Arc<Hands>, orphan: &Orphan) -> Result<(), Ag
         }
         Kind::Group(group) => {
             let group = group.clone();
-            let done = spawn_blocking(move || remains::kill(&group).and_then(|()| remains::remove(&group))).await;
+            let done =
+                spawn_blocking(move || remains::kill(&group).and_then(|()| remains::remove(&group))).await;
             done.map_err(|err| failed(&err))?.map_err(|err| failed(&err))
         }
         Kind::Path(path) => {

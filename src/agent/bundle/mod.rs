@@ -149,11 +149,13 @@ fn linux(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Linux, BundleEr
     if !nodes.is_empty() {
         builder = builder.devices(nodes);
     }
-    if !recipe.is_privileged() {
-        builder =
-            builder.masked_paths(defaults::masked_paths()).readonly_paths(defaults::readonly_paths());
-    }
-    Ok(builder.build()?)
+    // A list left out is not an empty one: the type has a usual list of its own.
+    let (masked, read_only) = if recipe.is_privileged() {
+        (Vec::new(), Vec::new())
+    } else {
+        (defaults::masked_paths(), defaults::readonly_paths())
+    };
+    Ok(builder.masked_paths(masked).readonly_paths(read_only).build()?)
 }
 
 /// The namespaces that are the container's own. Shared ones are the shim's to fill in.

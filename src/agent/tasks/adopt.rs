@@ -66,7 +66,13 @@ impl Hands {
     }
 
     /// What the shim had seen before it ended is in its ledger; a task that has no fact there had not begun.
-    async fn gone(self: &Arc<Self>, task: &Task, spec: &TaskSpec, reins: Reins, is_same_boot: bool) -> Adopted {
+    async fn gone(
+        self: &Arc<Self>,
+        task: &Task,
+        spec: &TaskSpec,
+        reins: Reins,
+        is_same_boot: bool,
+    ) -> Adopted {
         let facts = read_ledger(&spec.ledger, task.ledger_seen + 1).unwrap_or_else(|err| {
             tracing::error!(task = %task.id, error = sentence(&err), "ledger lost");
             Vec::new()

@@ -167,7 +167,8 @@ impl Plot<'_> {
         let who = definition.user.as_deref().filter(|who| !who.is_empty());
         let user = image.resolve_user(who.or(config.user().as_deref()).unwrap_or_default());
         let user = user.map_err(|err| Failure::of(name, Kind::Create, &err))?;
-        let devices = bundle::find_devices(definition).map_err(|err| Failure::of(name, Kind::Create, &err))?;
+        let devices =
+            bundle::find_devices(definition).map_err(|err| Failure::of(name, Kind::Create, &err))?;
         let mut layers = image.overlay_lowerdirs();
         if layers.is_empty() {
             layers.push(directory.join("lower"));

@@ -29,8 +29,10 @@ pub(crate) struct ClearError {
 impl Hands {
     /// Kills whatever is in the task's control group.
     pub(crate) async fn kill(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
-        self.steps(task, |hands, task| vec![step("kill its processes", || remains::kill(&hands.places.cgroup(task)))])
-            .await
+        self.steps(task, |hands, task| {
+            vec![step("kill its processes", || remains::kill(&hands.places.cgroup(task)))]
+        })
+        .await
     }
 
     /// Removes everything but the logs.

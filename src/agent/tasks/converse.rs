@@ -41,7 +41,8 @@ impl Progress {
     pub(super) fn take(&mut self, fact: &Fact) {
         match &fact.seen {
             Seen::ContainerStarted { .. } => self.has_run = true,
-            Seen::ContainerExited { container, restarting: false, .. } | Seen::ContainerFailed { container, .. } => {
+            Seen::ContainerExited { container, restarting: false, .. }
+            | Seen::ContainerFailed { container, .. } => {
                 self.open.remove(container);
             }
             Seen::Stopping { .. } => self.is_stopping = true,
@@ -163,9 +164,16 @@ mod tests {
         let mut progress = two();
         progress.take(&fact(Seen::ContainerStarted { container: name("web"), pid: 7, restarts: 0 }));
         let exit = Exit::Code(0);
-        progress.take(&fact(Seen::ContainerExited { container: name("side"), exit, reason: None, restarting: false }));
+        progress.take(&fact(Seen::ContainerExited {
+            container: name("side"),
+            exit,
+            reason: None,
+            restarting: false,
+        }));
         let told = progress.lost(true);
-        assert!(matches!(&told[0], Seen::Stopping { request } if request.code == StopCode::EssentialContainerExited));
+        assert!(
+            matches!(&told[0], Seen::Stopping { request } if request.code == StopCode::EssentialContainerExited)
+        );
         assert!(matches!(&told[1], Seen::ContainerFailed { container, .. } if *container == name("web")));
         assert_eq!(told[2..], [Seen::AllStopped]);
     }
@@ -174,7 +182,12 @@ mod tests {
     fn a_container_that_restarts_has_not_ended() {
         let mut progress = two();
         let exit = Exit::Code(1);
-        progress.take(&fact(Seen::ContainerExited { container: name("side"), exit, reason: None, restarting: true }));
+        progress.take(&fact(Seen::ContainerExited {
+            container: name("side"),
+            exit,
+            reason: None,
+            restarting: true,
+        }));
         assert_eq!(progress.open.len(), 2);
     }
 

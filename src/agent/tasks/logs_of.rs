@@ -29,7 +29,9 @@ pub(super) fn log_spec(
         }
         driver => {
             let name = &definition.name;
-            let note = format!("container {name}: log driver {driver} is not on this host; its output goes to a file");
+            let note = format!(
+                "container {name}: log driver {driver} is not on this host; its output goes to a file"
+            );
             (Some(log), Some(note))
         }
     }

@@ -123,7 +123,9 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
         }
         // Only a lost store asks for it.
         let order = serde_json::to_vec(&(&start.task, &*start.definition)).unwrap_or_default();
-        for (path, text) in [(hands.places.boot(task), hands.boot.as_bytes()), (hands.places.kept(task), &order)] {
+        for (path, text) in
+            [(hands.places.boot(task), hands.boot.as_bytes()), (hands.places.kept(task), &order)]
+        {
             let written = fs::write(&path, text).map_err(|source| DirectoryError::Write { path, source });
             written.map_err(|err| Failure::of_task(Kind::Create, &err))?;
         }

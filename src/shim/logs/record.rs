@@ -66,8 +66,9 @@ fn read_time(text: &[u8]) -> Option<u64> {
     if text.len() != TIME || !text.iter().zip(shape).all(fits) {
         return None;
     }
-    let number =
-        |at: usize, digits: usize| text[at..at + digits].iter().fold(0, |n, byte| 10 * n + u64::from(byte - b'0'));
+    let number = |at: usize, digits: usize| {
+        text[at..at + digits].iter().fold(0, |n, byte| 10 * n + u64::from(byte - b'0'))
+    };
     let days = days(number(0, 4), number(5, 2), number(8, 2))?;
     let seconds = days * 86_400 + number(11, 2) * 3600 + number(14, 2) * 60 + number(17, 2);
     seconds.checked_mul(1_000_000_000)?.checked_add(number(20, 9))

@@ -168,12 +168,15 @@ mod tests {
     fn read(path: &Path) -> (Vec<u8>, Vec<Stream>) {
         let text = fs::read(path).unwrap();
         let records = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        records.map(|line| parse(line).unwrap()).fold(Default::default(), |(mut bytes, mut streams), record| {
-            bytes.extend(record.bytes);
-            bytes.extend(record.whole.then_some(b'\n'));
-            streams.push(record.stream);
-            (bytes, streams)
-        })
+        records.map(|line| parse(line).unwrap()).fold(
+            Default::default(),
+            |(mut bytes, mut streams), record| {
+                bytes.extend(record.bytes);
+                bytes.extend(record.whole.then_some(b'\n'));
+                streams.push(record.stream);
+                (bytes, streams)
+            },
+        )
     }
 
     #[test]
@@ -183,7 +186,9 @@ mod tests {
         let mut writer = writer(&path, 10 << 20, 5);
         let long = vec![b'x'; 100_000];
         let mut said = Vec::new();
-        for piece in [b"one\ntwo\n\nhalf ".as_slice(), b"a line\n", &[0, 255, b'\r', b'\n'], &long, b"\n", b"end"] {
+        for piece in
+            [b"one\ntwo\n\nhalf ".as_slice(), b"a line\n", &[0, 255, b'\r', b'\n'], &long, b"\n", b"end"]
+        {
             writer.take(Stream::Stdout, piece, 7, &mut Vec::new());
             said.extend_from_slice(piece);
         }
