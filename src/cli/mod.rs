@@ -1,1 +1,86 @@
 //! People: an API client that prints; and `oci`, which drives the runtime directly.
+//!
+//! Every command reads its arguments, asks the daemon over its socket and prints the answer: a table or a few lines
+//! for people, the API's own JSON with `--output json`. Nothing here decides anything, and nothing but [`doctor`]
+//! looks at the host. How a command ends is in its exit code; [`failure`] has the list.
+
+mod arguments;
+mod cluster;
+mod doctor;
+mod failure;
+mod image;
+mod logs;
+mod pages;
+mod print;
+mod progress;
+mod run;
+mod service;
+mod session;
+mod table;
+mod task;
+mod task_definition;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser as _;
+
+use self::{
+    arguments::{Arguments, Command},
+    failure::Failure,
+    session::Session,
+};
+
+/// What is left to do after the command line was read.
+#[derive(Debug)]
+pub enum Next {
+    /// Nothing: the command ran.
+    Exit(ExitCode),
+    /// Be the daemon, with this configuration file if one was named.
+    Daemon(Option<PathBuf>),
+}
+
+/// Reads the command line and does what it says, except being the daemon.
+pub fn main() -> Next {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap writes help to standard output and what is wrong to standard error.
+            let _ = error.print();
+            return Next::Exit(ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 }));
+        }
+    };
+    if let Command::Daemon { config } = arguments.command {
+        return Next::Daemon(config);
+    }
+    let done = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("start: {error}")))
+        .and_then(|runtime| runtime.block_on(command(arguments)));
+    Next::Exit(match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.tell(),
+    })
+}
+
+/// Runs one command; its exit code is 0 unless it is that of a container.
+async fn command(arguments: Arguments) -> Result<u8, Failure> {
+    let session = Session::new(&arguments.global);
+    match arguments.command {
+        // The daemon was told apart above, the shim and the runtime before the command line was read.
+        Command::Daemon { .. } | Command::Oci { .. } => Ok(()),
+        Command::Doctor => return doctor::run(&session).await,
+        Command::Image { command } => image::run(&session, command).await,
+        Command::TaskDef { command } => task_definition::run(&session, command).await,
+        Command::Run(arguments) => return run::run(&session, arguments).await,
+        Command::Ps(arguments) => task::list(&session, arguments).await,
+        Command::Show(arguments) => task::show(&session, arguments).await,
+        Command::Logs(arguments) => logs::run(&session, arguments).await,
+        Command::Stop(arguments) => task::stop(&session, arguments).await,
+        Command::Service { command } => service::run(&session, command).await,
+        Command::Cluster { command } => cluster::run(&session, command).await,
+        Command::Completions { shell } => pages::completions(&session, shell),
+        Command::Man { directory } => pages::manual(&directory),
+    }
+    .map(|()| 0)
+}

@@ -134,7 +134,9 @@ impl<R: Read> Entries<R> {
         let kind = kind_of(header)?;
         // Entries that are all header have no data, whatever their size field says.
         let is_header_only = kind.is_some_and(|kind| kind != Kind::File);
-        let size = records.number("size")?.map_or_else(|| header.entry_size(), Ok)?;
+        let size = records
+            .number("size")?
+            .map_or_else(|| or_zero(&header.as_old().size, header.entry_size()), Ok)?;
         let size = if is_header_only { 0 } else { size };
         self.expect(size)?;
         let Some(kind) = kind else { return Ok(None) };
@@ -145,8 +147,9 @@ impl<R: Read> Entries<R> {
         if path.contains(&0) || link.contains(&0) {
             return Err(corrupt("name with a zero byte in it"));
         }
-        let id = |key, field: io::Result<u64>| -> io::Result<u32> {
-            let id = records.number(key)?.map_or(field, Ok)?;
+        let old = header.as_old();
+        let id = |key, bytes: &[u8], field: io::Result<u64>| -> io::Result<u32> {
+            let id = records.number(key)?.map_or_else(|| or_zero(bytes, field), Ok)?;
             u32::try_from(id).map_err(|_| corrupt("owner does not fit in 32 bits"))
         };
         let mut entry = Entry {
@@ -154,10 +157,10 @@ impl<R: Read> Entries<R> {
             kind: if kind == Kind::File && path.ends_with(b"/") { Kind::Directory } else { kind },
             path: OsString::from_vec(path).into(),
             link: OsString::from_vec(link),
-            mode: header.mode()? & 0o7777,
-            uid: id("uid", header.uid())?,
-            gid: id("gid", header.gid())?,
-            mtime: records.mtime().unwrap_or((header.mtime()?.cast_signed(), 0)),
+            mode: or_zero(&old.mode, header.mode())? & 0o7777,
+            uid: id("uid", &old.uid, header.uid())?,
+            gid: id("gid", &old.gid, header.gid())?,
+            mtime: records.mtime().unwrap_or((or_zero(&old.mtime, header.mtime())?.cast_signed(), 0)),
             xattrs: records.xattrs(),
             length: size,
             segments: vec![Segment { offset: 0, length: size }],
@@ -262,6 +265,11 @@ impl<R: Read> Read for Entries<R> {
         self.left -= read as u64;
         Ok(read)
     }
+}
+
+/// A number of a header; one that was left empty is zero.
+fn or_zero<T: Default>(bytes: &[u8], field: io::Result<T>) -> io::Result<T> {
+    if bytes.iter().all(|b| matches!(b, 0 | b' ')) { Ok(T::default()) } else { field }
 }
 
 /// What the header says the entry is; nothing for kinds that mean nothing in a layer.

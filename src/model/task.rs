@@ -16,77 +16,13 @@ use super::{
     time::Timestamp,
 };
 
-/// Where a task was last seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum TaskStatus {
-    /// Its network interface is being made.
-    Provisioning,
-    /// It waits for the host.
-    Pending,
-    /// Images are pulled, containers created.
-    Activating,
-    /// All containers have started.
-    Running,
-    /// It is taken out of load balancers.
-    Deactivating,
-    /// Its containers were told to stop.
-    Stopping,
-    /// Its interface and its directories are being removed.
-    Deprovisioning,
-    /// Nothing of it is left.
-    Stopped,
-}
+mod new;
+mod overrides;
+mod status;
 
-/// Where a task or a container should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum DesiredStatus {
-    /// Up.
-    Running,
-    /// Down, for good.
-    Stopped,
-}
-
-/// Where a container was last seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ContainerStatus {
-    /// Everything before its process runs.
-    Pending,
-    /// Its process runs.
-    Running,
-    /// Its process has ended, or will never run.
-    Stopped,
-}
-
-/// The verdict of a health check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum HealthStatus {
-    /// No verdict yet, or no check.
-    #[default]
-    Unknown,
-    /// The last check passed.
-    Healthy,
-    /// As many checks in a row failed as the definition allows.
-    Unhealthy,
-}
-
-/// Why a task stopped, as a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum StopCode {
-    /// It never reached RUNNING.
-    TaskFailedToStart,
-    /// An essential container ended.
-    EssentialContainerExited,
-    /// Somebody asked.
-    UserInitiated,
-    /// Its service needed it no longer, or found it unhealthy.
-    ServiceSchedulerInitiated,
-    /// The host went down or restarted under it.
-    TerminationNotice,
-}
+pub use new::NewTask;
+pub use overrides::{ContainerOverride, TaskOverride};
+pub use status::{ContainerStatus, DesiredStatus, Exit, HealthStatus, StopCode, TaskStatus};
 
 /// A tag: a key and a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,27 +32,6 @@ pub struct Tag {
     /// At most 256 characters.
     #[serde(default)]
     pub value: String,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Exit {
-    /// It returned this code.
-    Code(i32),
-    /// This signal ended it.
-    Signal(i32),
-}
-
-impl Exit {
-    /// The code as shells and ECS print it: 128 and the number for a signal.
-    #[must_use]
-    pub fn code(self) -> i32 {
-        match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128 + signal,
-        }
-    }
 }
 
 /// A port of a container as it can be reached on the host.
@@ -191,59 +106,6 @@ pub struct StopRequest {
     pub code: StopCode,
     /// The sentence.
     pub reason: String,
-}
-
-/// What a RunTask call changes of the definition for one task.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TaskOverride {
-    /// One entry a container that is changed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub container_overrides: Vec<ContainerOverride>,
-    /// CPU units of the task, as ECS writes them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<super::task_definition::CpuUnits>,
-    /// Memory of the task in MiB, as ECS writes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<super::task_definition::Mebibytes>,
-    /// Kept and echoed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_role_arn: Option<String>,
-    /// Kept and echoed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub execution_role_arn: Option<String>,
-    /// Kept and echoed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ephemeral_storage: Option<serde_json::Value>,
-}
-
-/// What a RunTask call changes of one container.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ContainerOverride {
-    /// A container of the definition.
-    pub name: ContainerName,
-    /// Replaces its command.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-    /// Merged into its environment by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub environment: Vec<super::task_definition::KeyValue>,
-    /// Replaces its environment files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environment_files: Option<Vec<super::task_definition::EnvironmentFile>>,
-    /// CPU shares.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<u32>,
-    /// Hard limit in MiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<u32>,
-    /// Soft limit in MiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_reservation: Option<u32>,
-    /// Kept and echoed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource_requirements: Option<serde_json::Value>,
 }
 
 /// The service and the deployment that own a task.
@@ -345,93 +207,5 @@ impl Task {
     /// The published ports of all its containers.
     pub fn network_bindings(&self) -> impl Iterator<Item = &NetworkBinding> {
         self.containers.iter().flat_map(|container| &container.network_bindings)
-    }
-}
-
-/// Everything that makes a task, before it is one.
-pub struct NewTask<'a> {
-    /// Its id.
-    pub id: TaskId,
-    /// Its cluster.
-    pub cluster: ClusterName,
-    /// What it is made of.
-    pub definition: &'a super::task_definition::TaskDefinition,
-    /// The service that owns it.
-    pub owner: Option<TaskOwner>,
-    /// Its group; `family:NAME` or `service:NAME` by itself when none is chosen.
-    pub group: Option<String>,
-    /// Who starts it; the deployment by itself when it has an owner.
-    pub started_by: Option<String>,
-    /// What this run changes of the definition.
-    pub overrides: TaskOverride,
-    /// Its tags.
-    pub tags: Vec<Tag>,
-    /// Members of the request that are kept and echoed.
-    pub extra: serde_json::Map<String, serde_json::Value>,
-    /// When it is asked for.
-    pub at: Timestamp,
-}
-
-impl From<NewTask<'_>> for Task {
-    /// The task at version 1: desired RUNNING, known PROVISIONING when it gets an interface of its own
-    /// (`awsvpc`), PENDING otherwise.
-    fn from(new: NewTask<'_>) -> Self {
-        use super::task_definition::NetworkMode;
-
-        let document = &new.definition.document;
-        let known_status = match document.network_mode() {
-            NetworkMode::Awsvpc => TaskStatus::Provisioning,
-            NetworkMode::Bridge | NetworkMode::Host | NetworkMode::None => TaskStatus::Pending,
-        };
-        let group = new.group.unwrap_or_else(|| match &new.owner {
-            Some(owner) => format!("service:{}", owner.service),
-            None => format!("family:{}", document.family),
-        });
-        let started_by =
-            new.started_by.or_else(|| new.owner.as_ref().map(|owner| owner.deployment.to_string()));
-        Self {
-            id: new.id,
-            cluster: new.cluster,
-            task_definition: new.definition.id.clone(),
-            owner: new.owner,
-            group,
-            started_by,
-            overrides: new.overrides,
-            desired_status: DesiredStatus::Running,
-            stop: None,
-            created_at: new.at,
-            tags: new.tags,
-            extra: new.extra,
-            known_status,
-            containers: document.container_definitions.iter().map(Container::new).collect(),
-            attachment: None,
-            times: TaskTimes::default(),
-            timing: Vec::new(),
-            not_enforced: Vec::new(),
-            ledger_seen: 0,
-            version: 1,
-        }
-    }
-}
-
-impl Container {
-    /// A container that has not been started.
-    #[must_use]
-    pub fn new(definition: &super::task_definition::ContainerDefinition) -> Self {
-        Self {
-            name: definition.name.clone(),
-            essential: definition.essential,
-            image: definition.image.clone(),
-            image_digest: None,
-            known_status: ContainerStatus::Pending,
-            exit: None,
-            reason: None,
-            health: HealthStatus::Unknown,
-            pid: None,
-            restarts: 0,
-            started_at: None,
-            finished_at: None,
-            network_bindings: Vec::new(),
-        }
     }
 }

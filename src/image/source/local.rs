@@ -325,6 +325,7 @@ fn inflate(compression: Compression, packed: &File, scratch: &Path) -> io::Resul
     let mut options = std::fs::OpenOptions::new();
     let mut plain = options.read(true).write(true).custom_flags(nix::libc::O_TMPFILE).open(scratch)?;
     io::copy(&mut decoder(compression, packed)?, &mut plain)?;
+    io::Seek::rewind(&mut plain)?;
     Ok(plain)
 }
 

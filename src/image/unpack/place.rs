@@ -150,7 +150,8 @@ impl Unpacker {
         let wrong = |err: io::Error| UnpackError::Entry(entry.path.clone(), err);
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut written_to = 0;
-        for segment in &entry.segments {
+        // A map may end in an empty segment that only says where the file ends.
+        for segment in entry.segments.iter().filter(|segment| segment.length > 0) {
             let (mut at, mut left) = (segment.offset, segment.length);
             while left > 0 {
                 let wanted = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));

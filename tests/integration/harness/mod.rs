@@ -21,9 +21,11 @@ use std::{
     time::{Duration, Instant as Clock},
 };
 
+pub mod images;
 pub mod instance;
 pub mod leaks;
 pub mod probe;
+pub mod registry;
 
 pub use instance::Instance;
 

@@ -73,6 +73,11 @@ pub fn registry() -> Probe {
     program("docker-registry")
 }
 
+/// OpenSSL's program, which makes certificates.
+pub fn openssl() -> Probe {
+    program("openssl")
+}
+
 /// debootstrap, which makes the Debian image.
 pub fn debootstrap() -> Probe {
     root()?;

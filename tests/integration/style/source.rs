@@ -73,6 +73,16 @@ impl Source {
         before_tests(&self.code()).to_owned()
     }
 
+    /// Its code from where its tests begin, with empty lines before them, so that line numbers stay true.
+    pub fn tests(&self) -> String {
+        let code = self.code();
+        if self.is_tests() {
+            return code;
+        }
+        let before = before_tests(&code);
+        "\n".repeat(before.matches('\n').count()) + &code[before.len()..]
+    }
+
     /// How many lines it has before its unit tests.
     pub fn length(&self) -> usize {
         before_tests(&self.text).lines().count()

@@ -1,0 +1,130 @@
+//! The start: what became of the tasks while no daemon ran.
+//!
+//! ```text
+//!   another boot of the host     every task has ended with it: STOPPED, and swept
+//!   shim runs                    its facts flow on
+//!   shim is gone                 the facts it left say how it ended; swept
+//!   no shim yet                  started from the beginning, or swept when nobody wants it any more
+//! ```
+//!
+//! There is no other start, so a crash, an upgrade and the first start of all take the same path.
+
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{info, warn};
+
+use crate::{
+    agent::{Adopted, Agent},
+    model::{
+        fact::{Fact, Seen},
+        ids::TaskId,
+        task::{DesiredStatus, StopCode, StopRequest, Task, TaskStatus},
+        time::Timestamp,
+    },
+    plan::admit::Hands,
+    store::{Draft, Snapshot, Store, WriteError},
+};
+
+use super::{clock, facts, hands::HandsOf, report::chain};
+
+/// How many tasks are looked for at the same time.
+const AT_ONCE: usize = 16;
+
+/// Notes the boot that the host is in. When the last daemon ran in another one, every task has ended with it.
+///
+/// Services get new tasks by themselves; standalone tasks stay STOPPED. Gives the tasks that ended.
+pub async fn cross_boot(store: &Store, boot: String) -> Result<Vec<TaskId>, WriteError<Infallible>> {
+    let at = clock::wall();
+    if store.snapshot().boot_id() == Some(boot.as_str()) {
+        return Ok(Vec::new());
+    }
+    store.write(move |draft| Ok(end_with_boot(draft, &boot, at))).await
+}
+
+fn end_with_boot(draft: &mut Draft, boot: &str, at: Timestamp) -> Vec<TaskId> {
+    let is_first = draft.boot_id().is_none();
+    draft.set_boot_id(boot);
+    if is_first {
+        return Vec::new();
+    }
+    let ended: Vec<TaskId> = draft.live_tasks().map(|task| task.id.clone()).collect();
+    let request =
+        StopRequest { code: StopCode::TerminationNotice, reason: "Host restarted or was shut down.".into() };
+    for task in &ended {
+        let fact = |seen| Fact { task: task.clone(), at, ledger: None, seen };
+        let over = [fact(Seen::Stopping { request: request.clone() }), fact(Seen::AllStopped)];
+        // A stop that the host ordered says nothing of the launch, so no service waits for it.
+        facts::apply(draft, &over, std::time::Duration::ZERO);
+    }
+    ended
+}
+
+/// Finds every live task on the host, and says what the hands hold.
+pub async fn adopt(agent: &Agent, snapshot: &Snapshot, facts: &UnboundedSender<Fact>) -> HandsOf {
+    let tasks: Vec<Arc<Task>> = snapshot.live_tasks().map(Arc::clone).collect();
+    let found = stream::iter(tasks).map(|task| async move {
+        let adopted = match snapshot.task_definition(&task.task_definition) {
+            Some(definition) => agent.adopt(&task, definition).await,
+            None => Adopted::NotStarted,
+        };
+        (task, adopted)
+    });
+    let found: Vec<(Arc<Task>, Adopted)> = found.buffer_unordered(AT_ONCE).collect().await;
+    let mut hands = HandsOf::default();
+    for (task, adopted) in &found {
+        hands.set(&task.id, held(task, *adopted, facts));
+    }
+    let count = |which| found.iter().filter(|(_, adopted)| *adopted == which).count();
+    if !found.is_empty() {
+        info!(
+            running = count(Adopted::Running),
+            gone = count(Adopted::Gone),
+            not_started = count(Adopted::NotStarted),
+            "tasks adopted"
+        );
+    }
+    hands
+}
+
+fn held(task: &Task, adopted: Adopted, facts: &UnboundedSender<Fact>) -> Hands {
+    match adopted {
+        Adopted::Running | Adopted::Gone => Hands::Holding,
+        Adopted::NotStarted if has_run(task) && task.desired_status == DesiredStatus::Running => {
+            let request = StopRequest {
+                code: StopCode::TerminationNotice,
+                reason: "The task's processes and its ledger are gone from the host.".into(),
+            };
+            for seen in [Seen::Stopping { request }, Seen::AllStopped] {
+                let fact = Fact { task: task.id.clone(), at: clock::wall(), ledger: None, seen };
+                if facts.send(fact).is_err() {
+                    warn!(task = %task.id, "nobody takes facts");
+                }
+            }
+            Hands::Stopping
+        }
+        Adopted::NotStarted => Hands::Empty,
+    }
+}
+
+/// Whether anything of it ran: such a task is never started again.
+fn has_run(task: &Task) -> bool {
+    task.known_status >= TaskStatus::Running
+        || task.containers.iter().any(|container| container.started_at.is_some())
+}
+
+/// Removes from the host what belongs to no task that the store knows.
+pub async fn sweep_orphans(agent: &Agent, snapshot: &Snapshot) {
+    let known: BTreeSet<TaskId> = snapshot.tasks().map(|task| task.id.clone()).collect();
+    let orphans = match agent.orphans(&known).await {
+        Ok(orphans) => orphans,
+        Err(error) => return warn!(error = %chain(&error), "host not searched for orphans"),
+    };
+    for orphan in orphans {
+        match agent.remove_orphan(&orphan).await {
+            Ok(()) => info!(orphan = %orphan.what, "orphan removed"),
+            Err(error) => warn!(orphan = %orphan.what, error = %chain(&error), "orphan not removed"),
+        }
+    }
+}

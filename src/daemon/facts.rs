@@ -1,0 +1,105 @@
+//! Facts into the store: all that wait are one commit.
+//!
+//! What a fact does to a task is `model::lifecycle`'s to say; what the end of a task means for its service is
+//! `plan::crash_loop`'s. When the commit fails, a full disk say, the facts wait here and are tried again: nothing
+//! that was seen is lost while the daemon lives, and the shims' ledgers keep it longer.
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::{debug, error, warn};
+
+use crate::{
+    model::{
+        fact::Fact,
+        ids::TaskId,
+        task::{DesiredStatus, Task},
+        time::Timestamp,
+    },
+    plan::crash_loop,
+    store::{Draft, Store, WriteError},
+};
+
+use super::report::chain;
+
+/// The most facts of one commit.
+const BATCH: usize = 4096;
+
+/// The pause before a commit that failed is tried again, and the longest one.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Takes facts until their source is gone.
+pub async fn run(store: Store, mut source: UnboundedReceiver<Fact>, healthy_after: Duration) {
+    while let Some(first) = source.recv().await {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(more) = source.try_recv()
+        {
+            batch.push(more);
+        }
+        commit(&store, batch.into(), healthy_after).await;
+    }
+}
+
+/// Commits a batch, as often as it takes.
+pub async fn commit(store: &Store, batch: Arc<[Fact]>, healthy_after: Duration) {
+    let mut pause = RETRY.0;
+    loop {
+        let facts = Arc::clone(&batch);
+        let written =
+            store.write(move |draft| Ok::<_, Infallible>(apply(draft, &facts, healthy_after))).await;
+        match written {
+            Ok(misfits) => {
+                for misfit in misfits {
+                    debug!(why = %misfit, "fact left out");
+                }
+                return;
+            }
+            Err(WriteError::Commit(why)) => {
+                error!(error = %chain(&*why), facts = batch.len(), "facts not committed, trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY.1);
+            }
+            Err(WriteError::Closed) => {
+                warn!(facts = batch.len(), "facts not committed: the store is closed");
+                return;
+            }
+            Err(WriteError::Refused(never)) => match never {},
+        }
+    }
+}
+
+/// Takes facts into a draft. What cannot be taken is said and left out.
+pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<String> {
+    let mut tasks: BTreeMap<&TaskId, Task> = BTreeMap::new();
+    let mut misfits = Vec::new();
+    for fact in facts {
+        if !tasks.contains_key(&fact.task) {
+            let Some(task) = draft.task(&fact.task) else {
+                misfits.push(format!("task {} is not known", fact.task));
+                continue;
+            };
+            tasks.insert(&fact.task, Task::clone(task));
+        }
+        let Some(task) = tasks.get_mut(&fact.task) else { continue };
+        let wanted = task.desired_status == DesiredStatus::Running;
+        if let Err(unexpected) = task.take(fact) {
+            misfits.push(unexpected.to_string());
+        }
+        if wanted && task.desired_status == DesiredStatus::Stopped {
+            account(draft, task, fact.at, healthy_after);
+        }
+    }
+    for task in tasks.into_values() {
+        draft.put_task(task);
+    }
+    misfits
+}
+
+/// Takes the end of a task into the account of its service.
+pub fn account(draft: &mut Draft, task: &Task, at: Timestamp, healthy_after: Duration) {
+    if let Some(owner) = &task.owner {
+        let key = (task.cluster.clone(), owner.service.clone());
+        draft.update_service(&key, |service| crash_loop::account(service, task, at, healthy_after));
+    }
+}

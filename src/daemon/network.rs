@@ -1,0 +1,71 @@
+//! Keeps the network what it should be: woken by the kernel's news, repairs, goes back to sleep.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    agent::Agent,
+    model::network::Subnet,
+    net::{Installed, NetConfig, Network, NetworkWatch},
+};
+
+use super::report::chain;
+
+/// After a repair, for news that come in a bundle; and the longest pause after one that failed.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// Opens the network of the tasks. Without one the daemon works on, for tasks that need none.
+pub fn open(config: Option<&NetConfig>) -> (Option<Network>, Option<String>) {
+    let Some(config) = config else {
+        return (None, Some("the network is switched off in the configuration".into()));
+    };
+    match Network::open(config) {
+        Ok(network) => {
+            for change in network.changes() {
+                info!(setting = %change.setting, before = %change.before, after = %change.after, "host setting changed");
+            }
+            (Some(network), None)
+        }
+        Err(failure) => {
+            let why = chain(&failure);
+            let subnet: Subnet = config.subnet;
+            error!(error = %why, %subnet, "no network: only tasks of the modes host and none can run");
+            (None, Some(why))
+        }
+    }
+}
+
+/// Repairs the network whenever somebody else touched it.
+pub async fn keep(agent: Agent) {
+    let Some(watch) = agent.network().map(Network::watch) else { return };
+    let mut watch: NetworkWatch = match watch {
+        Ok(watch) => watch,
+        Err(failure) => return error!(error = %chain(&failure), "network not watched"),
+    };
+    loop {
+        if let Err(failure) = watch.touched().await {
+            return error!(error = %chain(&failure), "network not watched any more");
+        }
+        let mut pause = PAUSE.0;
+        while !repair(&agent).await {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+        tokio::time::sleep(PAUSE.0).await;
+    }
+}
+
+async fn repair(agent: &Agent) -> bool {
+    match agent.repair_network().await {
+        Ok(Installed::Unchanged) => debug!("network touched and found as it should be"),
+        Ok(done @ (Installed::Elements { .. } | Installed::Replaced)) => {
+            info!(?done, "network repaired after a change by somebody else");
+        }
+        Err(failure) => {
+            warn!(error = %chain(&failure), "network not repaired, trying again");
+            return false;
+        }
+    }
+    true
+}

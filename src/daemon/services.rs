@@ -1,0 +1,270 @@
+//! A pass over one service, carried out in the store.
+//!
+//! The plan is made inside the write, from the very state that it changes: whatever the API wrote a moment before is
+//! part of the view, and two passes never act on the same one.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    model::{
+        ids::{DeploymentId, InstanceId, TaskId},
+        resources::{Capacity, Reservation},
+        service::{RolloutState, Service, ServiceEvent, ServiceStatus},
+        task::{DesiredStatus, NewTask, StopRequest, Task, TaskOverride, TaskOwner},
+        time::{Moment, Timestamp},
+    },
+    plan::{
+        Plan,
+        admit::{Hands, room},
+        crash_loop,
+        history::{self, News},
+        service::{Room, ServiceAction, ServiceNote, ServiceView, service, view::Surroundings},
+    },
+    store::{Draft, ServiceKey, Snapshot},
+};
+
+use super::hands::host_view;
+
+/// How many tasks one event names.
+const TOLD_AT_ONCE: usize = 10;
+
+/// What a pass needs beside the state.
+#[derive(Clone)]
+pub struct PassContext {
+    /// Monotonic time.
+    pub now: Moment,
+    /// Wall time.
+    pub wall: Timestamp,
+    /// Moments of the wall times that the view asks for.
+    pub moments: Arc<BTreeMap<Timestamp, Moment>>,
+    /// How long a task without a health check must run to count as healthy.
+    pub healthy_after: Duration,
+    /// What the host has for tasks.
+    pub capacity: Arc<Capacity>,
+    /// Spreads the waits of services.
+    pub seed: u64,
+    /// Where ids come from.
+    pub random: fn() -> [u8; 16],
+}
+
+/// What a pass came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// When to ask again though nothing has happened.
+    pub wake_at: Option<Moment>,
+    /// Whether it waits for the host to have room.
+    pub is_starved: bool,
+    /// Whether anything was changed.
+    pub changed: bool,
+}
+
+/// The wall times that a view of the service asks for.
+pub fn times_of(snapshot: &Snapshot, key: &ServiceKey) -> impl Iterator<Item = Timestamp> {
+    let tasks = snapshot.live_tasks_of_service(key);
+    let of_tasks = tasks.flat_map(|task| task.times.started_at.into_iter().chain([task.created_at]));
+    let of_service = snapshot.service(key).map(|service| service.crash_loop.last);
+    of_tasks.chain(of_service)
+}
+
+/// What a pass would do now.
+pub fn plan(
+    snapshot: &Snapshot,
+    key: &ServiceKey,
+    context: &PassContext,
+) -> Plan<ServiceAction, ServiceNote> {
+    let Some(of) = snapshot.service(key).filter(|of| of.status != ServiceStatus::Inactive) else {
+        return Plan::default();
+    };
+    let document =
+        |task: &Task| snapshot.task_definition(&task.task_definition).map(|definition| &definition.document);
+    let moment = |at: Timestamp| {
+        let unknown = || Moment(context.now.0.saturating_sub(context.wall.0.saturating_sub(at.0)));
+        context.moments.get(&at).copied().unwrap_or_else(unknown)
+    };
+    let around = Surroundings {
+        document: &document,
+        moment: &moment,
+        healthy_after: context.healthy_after,
+        room: room_for(snapshot, of, &context.capacity),
+        seed: context.seed,
+    };
+    let view = ServiceView::of(of, snapshot.live_tasks_of_service(key), &around);
+    service(&view, context.now)
+}
+
+/// How many more tasks of the PRIMARY deployment fit.
+fn room_for(snapshot: &Snapshot, of: &Service, capacity: &Capacity) -> Room {
+    let Some(definition) = snapshot.task_definition(&of.primary().task_definition) else {
+        return Room { tasks: 0, shortage: None };
+    };
+    let needs = Reservation::of(&definition.document, &TaskOverride::default());
+    let host = host_view(snapshot, capacity, |_| Hands::Holding);
+    let most = of.desired_count.saturating_mul(2).max(2);
+    room(&host, &needs, most)
+}
+
+/// Whether a plan changes anything: it has steps, or a reason that was not told.
+pub fn is_news(
+    snapshot: &Snapshot,
+    key: &ServiceKey,
+    plan: &Plan<ServiceAction, ServiceNote>,
+    wall: Timestamp,
+) -> bool {
+    let Some(service) = snapshot.service(key) else { return false };
+    let instance = instance_of(snapshot, key);
+    !plan.actions.is_empty()
+        || plan.notes.iter().any(|note| {
+            let news = News::Note(note.clone());
+            !news.is_told(&service.events, &news.text(&key.1, &instance), wall)
+        })
+}
+
+/// Runs a pass and carries out what it decides.
+pub fn pass(draft: &mut Draft, key: &ServiceKey, context: &PassContext) -> Outcome {
+    let plan = plan(draft, key, context);
+    let mut outcome = Outcome::of(&plan);
+    if !is_news(draft, key, &plan, context.wall) {
+        return outcome;
+    }
+    let Some(mut service) = draft.service(key).map(|service| Service::clone(service)) else {
+        return outcome;
+    };
+    let (mut started, mut stopped) = (Vec::new(), Vec::new());
+    for action in plan.actions {
+        match action {
+            ServiceAction::Start { deployment, count } => {
+                started.extend(start(draft, &service, &deployment, count, context));
+            }
+            ServiceAction::Stop { task, request } => {
+                if stop(draft, &mut service, &task, request, context) {
+                    stopped.push(task);
+                }
+            }
+            ServiceAction::ForgetFailures(id) => {
+                change(&mut service, &id, context.wall, |one| one.failed_tasks = 0);
+            }
+            ServiceAction::Complete(id) => change(&mut service, &id, context.wall, |one| {
+                one.rollout_state = RolloutState::Completed;
+                one.rollout_state_reason = format!("ECS deployment {} completed.", one.id);
+            }),
+            ServiceAction::Drop(id) => service.deployments.retain(|one| one.id != id),
+            ServiceAction::Retire => service.status = ServiceStatus::Inactive,
+        }
+    }
+    let instance = instance_of(draft, key);
+    let did = |tasks: &[TaskId], news: fn(Vec<TaskId>) -> News| {
+        tasks.chunks(TOLD_AT_ONCE).map(move |some| news(some.to_vec())).collect::<Vec<_>>()
+    };
+    let doings = did(&stopped, News::Stopped).into_iter().chain(did(&started, News::Started));
+    for news in doings.chain(plan.notes.into_iter().map(News::Note)) {
+        tell(&mut service, &news, &instance, context);
+    }
+    draft.put_service(service);
+    outcome.changed = true;
+    outcome
+}
+
+impl Outcome {
+    /// What a plan says beyond its steps.
+    #[must_use]
+    pub fn of(plan: &Plan<ServiceAction, ServiceNote>) -> Self {
+        let is_starved = plan.notes.iter().any(|note| matches!(note, ServiceNote::CannotPlace(_)));
+        Self { wake_at: plan.wake_at, is_starved, changed: false }
+    }
+}
+
+fn start(
+    draft: &mut Draft,
+    service: &Service,
+    deployment: &DeploymentId,
+    count: u32,
+    context: &PassContext,
+) -> Vec<TaskId> {
+    let made_of = service.deployments.iter().find(|one| one.id == *deployment);
+    let Some(definition) = made_of.and_then(|one| draft.task_definition(&one.task_definition)) else {
+        return Vec::new();
+    };
+    let definition = Arc::clone(definition);
+    let owner = TaskOwner { service: service.name.clone(), deployment: deployment.clone() };
+    let tasks = (0..count).map(|_| {
+        let id = TaskId::from_random((context.random)());
+        draft.put_task(Task::from(NewTask {
+            id: id.clone(),
+            cluster: service.cluster.clone(),
+            definition: &definition,
+            owner: Some(owner.clone()),
+            group: None,
+            started_by: None,
+            overrides: TaskOverride::default(),
+            tags: Vec::new(),
+            extra: inherited(service),
+            at: context.wall,
+        }));
+        id
+    });
+    tasks.collect()
+}
+
+/// What the tasks of a service take over from its request.
+fn inherited(service: &Service) -> serde_json::Map<String, serde_json::Value> {
+    let words = ["launchType", "capacityProviderName", "platformVersion", "enableExecuteCommand"];
+    let taken = words.iter().filter_map(|word| Some(((*word).to_owned(), service.extra.get(*word)?.clone())));
+    taken.collect()
+}
+
+/// Sets the desired status of a task to STOPPED; whether that was news.
+fn stop(
+    draft: &mut Draft,
+    service: &mut Service,
+    id: &TaskId,
+    request: StopRequest,
+    context: &PassContext,
+) -> bool {
+    let Some(task) = draft.task(id).filter(|task| task.desired_status == DesiredStatus::Running) else {
+        return false;
+    };
+    let mut task = Task::clone(task);
+    task.desired_status = DesiredStatus::Stopped;
+    task.stop = Some(request);
+    task.times.stopping_at.get_or_insert(context.wall);
+    task.version += 1;
+    crash_loop::account(service, &task, context.wall, context.healthy_after);
+    draft.put_task(task);
+    true
+}
+
+fn change(
+    service: &mut Service,
+    id: &DeploymentId,
+    at: Timestamp,
+    change: impl FnOnce(&mut crate::model::service::Deployment),
+) {
+    if let Some(deployment) = service.deployments.iter_mut().find(|one| one.id == *id) {
+        change(deployment);
+        deployment.updated_at = at;
+    }
+}
+
+fn tell(service: &mut Service, news: &News, instance: &InstanceId, context: &PassContext) {
+    let text = news.text(&service.name, instance);
+    if news.is_told(&service.events, &text, context.wall) {
+        return;
+    }
+    tracing::info!(service = %service.name, event = %text, "service event");
+    let event = ServiceEvent { id: uuid((context.random)()), created_at: context.wall, message: text };
+    history::push(&mut service.events, event);
+}
+
+/// Random bytes as a UUID of version 4.
+#[must_use]
+pub fn uuid(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+fn instance_of(snapshot: &Snapshot, key: &ServiceKey) -> InstanceId {
+    let unknown = || InstanceId::from_random([0; 16]);
+    snapshot.cluster(&key.0).map_or_else(unknown, |cluster| cluster.instance.clone())
+}
