@@ -43,7 +43,9 @@ pub(super) fn approach(policy: PullPolicy, is_here: bool, is_fixed: bool) -> App
         PullPolicy::Default | PullPolicy::Always if is_here && is_fixed => Approach::Take,
         PullPolicy::Once | PullPolicy::PreferCached if is_here => Approach::Take,
         PullPolicy::Default if is_here => Approach::AskOrTake,
-        PullPolicy::Default | PullPolicy::Always | PullPolicy::Once | PullPolicy::PreferCached => Approach::Ask,
+        PullPolicy::Default | PullPolicy::Always | PullPolicy::Once | PullPolicy::PreferCached => {
+            Approach::Ask
+        }
     }
 }
 
@@ -104,7 +106,10 @@ impl Images {
         match (self.store().pull(&reference, &options, quiet).await, fallback) {
             (Ok(image), _) => Ok((Arc::new(image), None)),
             (Err(err), Some(image)) => {
-                let note = format!("image {text} could not be asked for again ({}); the one that is here is used", sentence(&err));
+                let note = format!(
+                    "image {text} could not be asked for again ({}); the one that is here is used",
+                    sentence(&err)
+                );
                 Ok((Arc::new(image), Some(note)))
             }
             (Err(err), None) => Err((kind_of(&err), sentence(&err))),
