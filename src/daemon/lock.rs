@@ -67,9 +67,18 @@ impl StateLock {
 
 /// Makes a directory that only its owner may enter; one that is there stays as it is.
 pub fn make_private(directory: &Path) -> Result<(), LockError> {
+    make(directory, 0o700)
+}
+
+/// Makes a directory that everybody may enter, for a socket that says itself who may call.
+pub fn make_public(directory: &Path) -> Result<(), LockError> {
+    make(directory, 0o755)
+}
+
+fn make(directory: &Path, mode: u32) -> Result<(), LockError> {
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(directory)
         .map_err(|source| LockError::Prepare { path: directory.to_owned(), source })
 }
