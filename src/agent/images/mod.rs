@@ -363,7 +363,7 @@ fn login(text: &str) -> Result<Login, ImageError> {
         message: "credentials are not NAME:PASSWORD".to_owned(),
     };
     let (name, password) = text.split_once(':').ok_or_else(wrong)?;
-    Ok(Login::Password(name.to_owned(), password.to_owned()))
+    Ok(Login::Basic { user: name.to_owned(), password: password.to_owned() })
 }
 
 async fn blocking<T: Send + 'static>(

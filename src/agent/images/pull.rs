@@ -94,7 +94,9 @@ impl Images {
     async fn bring_one(&self, text: &str) -> Result<(Arc<Image>, Option<String>), (Kind, String)> {
         let reference = Reference::parse(text).map_err(|err| (Kind::Pull, sentence(&err)))?;
         let here = self.complete(&reference).map_err(|err| (Kind::Pull, sentence(&err)))?;
-        let is_fixed = reference.digest().is_some() || here.as_ref().is_some_and(|image| is_local(image));
+        let name = reference.name();
+        let is_fixed = name.is_some_and(|name| name.digest().is_some())
+            || name.is_some() && here.as_ref().is_some_and(|image| image.is_loaded);
         let approach = approach(self.policy(), here.is_some(), is_fixed);
         let (ask, fallback) = match (approach, here) {
             (Approach::Take, Some(image)) => return Ok((Arc::new(image), None)),
