@@ -104,10 +104,9 @@ impl TaskStatus {
             (Provisioning | Pending, Reached::Preparing) => Activating,
             (Provisioning | Pending | Activating, Reached::Up) => Running,
             (Provisioning | Pending | Activating | Running | Deactivating, Reached::Stopping) => Stopping,
-            (
-                Provisioning | Pending | Activating | Running | Deactivating | Stopping,
-                Reached::Ended,
-            ) => Deprovisioning,
+            (Provisioning | Pending | Activating | Running | Deactivating | Stopping, Reached::Ended) => {
+                Deprovisioning
+            }
             (
                 Provisioning | Pending | Activating | Running | Deactivating | Stopping | Deprovisioning
                 | Stopped,

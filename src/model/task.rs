@@ -8,7 +8,6 @@
 //! RUNNING to the stop side. *Desired* goes from RUNNING to STOPPED once and never back. What moves the *known*
 //! status is in [`super::fact`].
 
-
 use serde::{Deserialize, Serialize};
 
 use super::{

@@ -124,13 +124,7 @@ impl Health {
     }
 
     /// The probe has ended. Gives the verdict if it is another one.
-    pub fn ended(
-        &mut self,
-        passed: bool,
-        check: &Check,
-        since: Moment,
-        now: Moment,
-    ) -> Option<HealthStatus> {
+    pub fn ended(&mut self, passed: bool, check: &Check, since: Moment, now: Moment) -> Option<HealthStatus> {
         let probe = self.probe.take()?;
         self.last = Some(now);
         if probe.aborted { None } else { self.count(passed, check, since, now) }
@@ -219,7 +213,11 @@ mod tests {
         assert_eq!(health.aborted(&check, START, after(12)), Some(HealthStatus::Unhealthy));
         assert_eq!(health.aborted(&check, START, after(12)), None);
         assert_eq!(health.next(&check, START, after(99)), Next::Gone);
-        assert_eq!(health.ended(true, &check, START, after(100)), None, "what it says after that is not heard");
+        assert_eq!(
+            health.ended(true, &check, START, after(100)),
+            None,
+            "what it says after that is not heard"
+        );
         assert_eq!(health.next(&check, START, after(100)), Next::At(after(110)));
     }
 

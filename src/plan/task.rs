@@ -249,13 +249,19 @@ fn outlook_of(view: &TaskView, container: &ContainerView, need: Need, now: Momen
         return Outlook::Never(format!("container {} needs one that is not there", container.name));
     };
     let never = |what: &str| {
-        Outlook::Never(format!("container {} waits for container {}, which {what}", container.name, other.name))
+        Outlook::Never(format!(
+            "container {} waits for container {}, which {what}",
+            container.name, other.name
+        ))
     };
     let in_time = |first: Moment| {
         let deadline = other.start_timeout.map(|timeout| first + timeout);
         if deadline.is_some_and(|moment| now >= moment) {
             let seconds = other.start_timeout.unwrap_or_default().as_secs();
-            return never(&format!("did not {} within its startTimeout of {seconds} s", verb(need.condition)));
+            return never(&format!(
+                "did not {} within its startTimeout of {seconds} s",
+                verb(need.condition)
+            ));
         }
         Outlook::NotYet { need, until: deadline }
     };
@@ -267,7 +273,9 @@ fn outlook_of(view: &TaskView, container: &ContainerView, need: Need, now: Momen
         }
         (Phase::Waiting, _) => Outlook::NotYet { need, until: None },
         (Phase::Running(_) | Phase::Restarting { .. }, Condition::Start) => Outlook::Met,
-        (Phase::Running(run), Condition::Healthy) if run.health.verdict == HealthStatus::Healthy => Outlook::Met,
+        (Phase::Running(run), Condition::Healthy) if run.health.verdict == HealthStatus::Healthy => {
+            Outlook::Met
+        }
         (
             Phase::Running(Run { first, .. }) | Phase::Restarting { first, .. },
             Condition::Complete | Condition::Success | Condition::Healthy,
@@ -387,7 +395,8 @@ impl TaskView {
             Phase::Waiting | Phase::Running(_) | Phase::Ended(_) => (now, 0),
         };
         let health = Health::default();
-        container.phase = Phase::Running(Run { first, since: now, restarts, asked: None, killed: None, health });
+        container.phase =
+            Phase::Running(Run { first, since: now, restarts, asked: None, killed: None, health });
         self.note_up();
         restarts
     }
@@ -448,14 +457,18 @@ impl TaskView {
     /// The health probe was killed. Gives the verdict if it is another one.
     pub fn probe_aborted(&mut self, at: usize, now: Moment) -> Option<HealthStatus> {
         let container = &mut self.containers[at];
-        let (Phase::Running(run), Some(check)) = (&mut container.phase, &container.check) else { return None };
+        let (Phase::Running(run), Some(check)) = (&mut container.phase, &container.check) else {
+            return None;
+        };
         run.health.aborted(check, run.since, now)
     }
 
     /// The health probe has ended. Gives the verdict if it is another one.
     pub fn probed(&mut self, at: usize, passed: bool, now: Moment) -> Option<HealthStatus> {
         let container = &mut self.containers[at];
-        let (Phase::Running(run), Some(check)) = (&mut container.phase, &container.check) else { return None };
+        let (Phase::Running(run), Some(check)) = (&mut container.phase, &container.check) else {
+            return None;
+        };
         run.health.ended(passed, check, run.since, now)
     }
 

@@ -112,8 +112,8 @@ pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
         .await
         .map_err(|_| ClientError::Gone(spec.task.clone()))??;
     reap(child);
-    let stream = UnixStream::from_std(ours)
-        .map_err(|source| ClientError::Talk { task: spec.task.clone(), source })?;
+    let stream =
+        UnixStream::from_std(ours).map_err(|source| ClientError::Talk { task: spec.task.clone(), source })?;
     Connection::greet(&spec.task, &spec.ledger, stream, 1).await
 }
 
@@ -234,7 +234,9 @@ impl Connection {
             self.stream.write_all(&line).await
         };
         said.await.map_err(|source| match source.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ClientError::Gone(self.task.clone()),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                ClientError::Gone(self.task.clone())
+            }
             _ => ClientError::Talk { task: self.task.clone(), source },
         })
     }

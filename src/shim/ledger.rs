@@ -327,7 +327,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::open(&place.path().join("ledger")).unwrap();
         ledger.append(fact(1));
-        let real = std::mem::replace(&mut ledger.file, File::options().write(true).open("/dev/full").unwrap());
+        let real =
+            std::mem::replace(&mut ledger.file, File::options().write(true).open("/dev/full").unwrap());
         ledger.append(fact(2));
         ledger.append(fact(3));
         assert!(!ledger.is_written());

@@ -186,7 +186,8 @@ impl TaskSpec {
     /// Writes the file into a task's directory.
     pub fn save(&self, directory: &Path) -> Result<(), SpecError> {
         let path = directory.join(FILE);
-        let text = serde_json::to_vec(self).map_err(|source| SpecError::Parse { path: path.clone(), source })?;
+        let text =
+            serde_json::to_vec(self).map_err(|source| SpecError::Parse { path: path.clone(), source })?;
         fs::write(&path, text).map_err(|source| SpecError::Write { path, source })
     }
 }

@@ -18,14 +18,8 @@ const STATUSES: [TaskStatus; 8] = [
     TaskStatus::Deprovisioning,
     TaskStatus::Stopped,
 ];
-const STEPS: [Reached; 6] = [
-    Reached::Attached,
-    Reached::Preparing,
-    Reached::Up,
-    Reached::Stopping,
-    Reached::Ended,
-    Reached::Removed,
-];
+const STEPS: [Reached; 6] =
+    [Reached::Attached, Reached::Preparing, Reached::Up, Reached::Stopping, Reached::Ended, Reached::Removed];
 const PLACES: [ContainerStatus; 3] =
     [ContainerStatus::Pending, ContainerStatus::Running, ContainerStatus::Stopped];
 const TURNS: [Turn; 5] = [Turn::Started, Turn::Restarting, Turn::Exited, Turn::Failed, Turn::Over];
@@ -112,7 +106,13 @@ fn the_table_of_transitions_is_as_written() {
     let mut text = String::from("task\n");
     for from in STATUSES {
         for step in STEPS {
-            let _ = writeln!(text, "  {:15} {:10} {:?}", format!("{from:?}"), format!("{step:?}"), from.after(step));
+            let _ = writeln!(
+                text,
+                "  {:15} {:10} {:?}",
+                format!("{from:?}"),
+                format!("{step:?}"),
+                from.after(step)
+            );
         }
     }
     text.push_str("container\n");
@@ -126,7 +126,12 @@ fn the_table_of_transitions_is_as_written() {
     if std::env::var_os("HYTHE_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "HYTHE_WRITE_GOLDEN=1 writes {}", path.display());
+    assert_eq!(
+        text,
+        std::fs::read_to_string(&path).unwrap(),
+        "HYTHE_WRITE_GOLDEN=1 writes {}",
+        path.display()
+    );
 }
 
 #[test]

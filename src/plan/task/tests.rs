@@ -127,7 +127,8 @@ impl Sim {
             TaskAction::Start(at) => self.start(at),
             TaskAction::GiveUp { container, reason, exit } => {
                 assert!(self.view.stop().is_none(), "nothing is given up once the task stops");
-                let line = format!("give up {} ({}): {reason}", self.view.containers[container].name, exit.code());
+                let line =
+                    format!("give up {} ({}): {reason}", self.view.containers[container].name, exit.code());
                 self.say(&line);
                 self.accounts[container].over = Some(None);
                 self.view.failed(container, reason);
@@ -228,7 +229,8 @@ impl Sim {
             if let Some((_, exit)) = self.accounts[at].exits_at.take_if(|(due, _)| *due <= self.now) {
                 let again = self.view.exited(at, exit, self.now);
                 let name = &self.view.containers[at].name;
-                let line = format!("{name} exited with {}{}", exit.code(), if again { ", again" } else { "" });
+                let line =
+                    format!("{name} exited with {}{}", exit.code(), if again { ", again" } else { "" });
                 self.say(&line);
                 let account = &mut self.accounts[at];
                 (account.running, account.probe) = (false, None);
@@ -280,11 +282,17 @@ fn stories() -> Vec<(&'static str, Sim)> {
             sim(vec![(app(), Script { heeds: None, ..STEADY })]).stop_at(1)
         }),
         ("a migration succeeds before the app starts", {
-            sim(vec![(named("migrate", false), exits(4, 0)), (needing("app", true, 0, Condition::Success), STEADY)])
-                .stop_at(9)
+            sim(vec![
+                (named("migrate", false), exits(4, 0)),
+                (needing("app", true, 0, Condition::Success), STEADY),
+            ])
+            .stop_at(9)
         }),
         ("a migration fails", {
-            sim(vec![(named("migrate", false), exits(4, 3)), (needing("app", true, 0, Condition::Success), STEADY)])
+            sim(vec![
+                (named("migrate", false), exits(4, 3)),
+                (needing("app", true, 0, Condition::Success), STEADY),
+            ])
         }),
         ("a cache becomes healthy", {
             let cache = with_check(named("cache", true));
@@ -306,8 +314,11 @@ fn stories() -> Vec<(&'static str, Sim)> {
             sim(vec![(named("sidecar", false), STEADY), (app(), bad)])
         }),
         ("a stop arrives before anything could start", {
-            sim(vec![(hasty(named("seed", false)), STEADY), (needing("app", true, 0, Condition::Complete), STEADY)])
-                .stop_at(0)
+            sim(vec![
+                (hasty(named("seed", false)), STEADY),
+                (needing("app", true, 0, Condition::Complete), STEADY),
+            ])
+            .stop_at(0)
         }),
         ("a container is started again while its runs are long enough", {
             sim(vec![(again(app()), exits(60, 1)), (named("other", true), exits(150, 0))])
@@ -335,7 +346,12 @@ fn the_stories_of_tasks_are_as_written() {
     if std::env::var_os("HYTHE_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "HYTHE_WRITE_GOLDEN=1 writes {}", path.display());
+    assert_eq!(
+        text,
+        std::fs::read_to_string(&path).unwrap(),
+        "HYTHE_WRITE_GOLDEN=1 writes {}",
+        path.display()
+    );
 }
 
 #[test]
@@ -358,7 +374,8 @@ fn a_failed_start_says_so_only_before_the_task_was_up() {
 
 #[test]
 fn a_health_check_that_is_not_there_can_never_pass() {
-    let sim = Sim::new(vec![(named("db", true), STEADY), (needing("app", false, 0, Condition::Healthy), STEADY)]);
+    let sim =
+        Sim::new(vec![(named("db", true), STEADY), (needing("app", false, 0, Condition::Healthy), STEADY)]);
     assert!(sim.run(1).trace.contains("container db, which has no health check"));
 }
 
@@ -373,7 +390,13 @@ fn any_condition() -> impl Strategy<Value = Condition> {
 
 fn any_script() -> impl Strategy<Value = Script> {
     let exit = (0u64..200, prop_oneof![Just(Exit::Code(0)), Just(Exit::Code(1)), Just(Exit::Signal(11))]);
-    (proptest::bool::weighted(0.1), proptest::option::of(exit), proptest::option::of(0u64..40), 0u64..8, 0u64..60)
+    (
+        proptest::bool::weighted(0.1),
+        proptest::option::of(exit),
+        proptest::option::of(0u64..40),
+        0u64..8,
+        0u64..60,
+    )
         .prop_map(|(unstartable, exits, heeds, probe_takes, passes_after)| Script {
             unstartable,
             exits,
@@ -390,12 +413,13 @@ fn any_container(at: usize) -> impl Strategy<Value = ContainerView> {
         ignored_exit_codes: vec![1],
         restart_attempt_period: Some(period),
     });
-    let check = (1u64..20, 1u64..5, 1u32..4, 0u64..30).prop_map(|(interval, timeout, retries, start)| Check {
-        interval: seconds(interval),
-        timeout: seconds(timeout),
-        retries,
-        start_period: seconds(start),
-    });
+    let check =
+        (1u64..20, 1u64..5, 1u32..4, 0u64..30).prop_map(|(interval, timeout, retries, start)| Check {
+            interval: seconds(interval),
+            timeout: seconds(timeout),
+            retries,
+            start_period: seconds(start),
+        });
     (
         any::<bool>(),
         needs,
@@ -415,9 +439,8 @@ fn any_container(at: usize) -> impl Strategy<Value = ContainerView> {
 }
 
 fn any_task() -> impl Strategy<Value = Vec<(ContainerView, Script)>> {
-    (1usize..=6).prop_flat_map(|count| {
-        (0..count).map(|at| (any_container(at), any_script())).collect::<Vec<_>>()
-    })
+    (1usize..=6)
+        .prop_flat_map(|count| (0..count).map(|at| (any_container(at), any_script())).collect::<Vec<_>>())
 }
 
 proptest! {
