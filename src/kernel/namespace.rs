@@ -62,6 +62,22 @@ impl Namespaces {
         self.0 == 0
     }
 
+    /// The kinds in the set, as the kernel's files call them.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [
+            (Self::MOUNT, "mnt"),
+            (Self::PID, "pid"),
+            (Self::NETWORK, "net"),
+            (Self::IPC, "ipc"),
+            (Self::UTS, "uts"),
+            (Self::CGROUP, "cgroup"),
+            (Self::USER, "user"),
+            (Self::TIME, "time"),
+        ];
+        all.into_iter().filter(|(kind, _)| self.contains(*kind)).map(|(_, name)| name).collect()
+    }
+
     pub(in crate::kernel) const fn bits(self) -> u64 {
         self.0 as u64
     }

@@ -1,21 +1,31 @@
 //! One OCI container. Knows nothing of tasks or of the daemon.
 //!
-//! A container is made in phases, each a type that the next one consumes:
-//!
 //! ```text
-//! ContainerId::parse(&str) -> Result<ContainerId, InvalidId>
-//! Bundle::load(dir: &Path) -> Result<Bundle, BundleError>            // reads dir/config.json
-//! Bundle::new(dir: &Path, spec: Spec) -> Result<Bundle, BundleError>
-//!
-//! struct Stdio { stdin: Stream, stdout: Stream, stderr: Stream }     // Default: all Null
-//! enum Stream { Inherit, Null, Fd(OwnedFd) }
-//! struct Options { layout: Layout, die_with_parent: bool, start_socket: Option<PathBuf> }
-//!
-//! create(&ContainerId, &Bundle, Stdio, &Options) -> Result<Created, CreateError>
-//! Created::{pid() -> Pid, pidfd() -> BorrowedFd, group() -> &Group, not_enforced() -> &[NotEnforced],
-//!           timing() -> &Timing, start(self) -> Result<Running, StartError>, delete(self) -> Result<(), DeleteError>}
-//! Running::{pid(), pidfd(), group(), try_wait() -> Result<Option<Exit>, Errno>, wait() -> Result<Exit, Errno>,
-//!           signal(Signal) -> Result<(), Errno>, kill_all(), exec(&oci Process, Stdio) -> Result<Exec, ExecError>,
-//!           pause(), resume(), delete(self) -> Result<(), DeleteError>}
-//! Exec { pid: Pid, pidfd: Pidfd }
+//! Bundle --plan--> [Step] --clone--> child runs the list --ready--> Created --start--> Running --delete--> nothing
 //! ```
+//!
+//! A specification is checked and turned into a list of steps before any process exists (`bundle`, `steps`). The
+//! child runs the list, says which step failed or that it is ready, and waits (`init`, `handshake`). What has been
+//! made is a type for each phase (`create`, `ops`); what must outlive the caller is a small file (`state`).
+//!
+//! A container's mounts, the root filesystem's among them, exist only in its own mount namespace. So whatever dies,
+//! in whatever order, the host is left with nothing to unmount.
+//!
+//! Functions that make a process want a caller with one thread.
+
+mod bundle;
+mod create;
+pub mod defaults;
+mod handshake;
+mod init;
+mod ops;
+pub mod state;
+pub mod steps;
+
+pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process};
+pub use create::{CreateError, Options, Stdio, Stream, Timing, create};
+pub use handshake::Part;
+pub use ops::{Created, DeleteError, Exec, ExecError, ExecFailure, Running, StartError, start_waiting};
+pub use steps::{Host, MountPlanError, Plan, PlanError, Step};
+
+pub use crate::kernel::cgroup::NotEnforced;

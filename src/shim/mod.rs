@@ -11,4 +11,5 @@ pub mod defaults;
 pub mod ledger;
 pub mod logs;
 pub mod protocol;
+pub mod remains;
 pub mod spec;

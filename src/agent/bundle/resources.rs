@@ -23,7 +23,8 @@ const MOST_SHARES: u64 = 262_144;
 pub(super) fn container(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<LinuxResources, BundleError> {
     let (definition, change) = (recipe.definition, recipe.change);
     let units = change.and_then(|change| change.cpu).unwrap_or(definition.cpu);
-    let mut rules = if recipe.is_privileged() { vec![devices::allow_all()?] } else { defaults::device_rules() };
+    let mut rules =
+        if recipe.is_privileged() { vec![devices::allow_all()?] } else { defaults::device_rules() };
     rules.extend(devices::rules(recipe.devices)?);
     let mut builder = LinuxResourcesBuilder::default()
         .devices(rules)
@@ -38,7 +39,7 @@ pub(super) fn container(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<
 }
 
 /// The hard limit of a container in MiB, if it has one.
-pub(crate) fn container_memory(recipe: &Recipe<'_>) -> Option<u32> {
+fn container_memory(recipe: &Recipe<'_>) -> Option<u32> {
     let asked = recipe.change.and_then(|change| change.memory).or(recipe.definition.memory);
     asked.filter(|mib| *mib > 0).map(|mib| mib.max(SMALLEST_MIB))
 }
@@ -96,10 +97,12 @@ fn task_cpu(document: &Document, overrides: &TaskOverride) -> Result<LinuxCpu, B
         let builder = LinuxCpuBuilder::default().shares(shares(units.0)).quota(quota).period(PERIOD);
         return Ok(builder.build()?);
     }
-    let changed = |name| overrides.container_overrides.iter().find(|change| change.name == name).and_then(|c| c.cpu);
-    let units = document.container_definitions.iter().map(|container| {
-        shares(changed(container.name.clone()).unwrap_or(container.cpu))
-    });
+    let changed =
+        |name| overrides.container_overrides.iter().find(|change| change.name == name).and_then(|c| c.cpu);
+    let units = document
+        .container_definitions
+        .iter()
+        .map(|container| shares(changed(container.name.clone()).unwrap_or(container.cpu)));
     Ok(LinuxCpuBuilder::default().shares(units.sum::<u64>().min(MOST_SHARES)).build()?)
 }
 

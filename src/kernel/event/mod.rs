@@ -12,7 +12,7 @@ mod source;
 mod watch;
 
 pub use poll::{Event, Interest, Poll, Token};
-pub use source::{EventFd, SignalFd, TimerFd};
+pub use source::{EventFd, SignalFd, TimerFd, monotonic};
 pub use watch::{Change, Watch, WatchId, Watcher};
 
 #[cfg(test)]

@@ -11,6 +11,13 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd as RawTimerFd, TimerFlags, 
 
 use crate::kernel::process::{Pid, Signal, SignalMask};
 
+/// The monotonic clock, comparable between processes of one host.
+#[must_use]
+pub fn monotonic() -> Duration {
+    // The monotonic clock cannot fail; zero would only spoil a measurement.
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
 /// A deadline on the monotonic clock.
 #[derive(Debug)]
 pub struct TimerFd(RawTimerFd);

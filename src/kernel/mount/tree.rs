@@ -1,6 +1,7 @@
 //! Copies of mount trees, where they are attached, and what may be done through them.
 
 use std::ffi::CStr;
+use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -86,8 +87,51 @@ impl Attributes {
         self.set == 0 && self.clear == 0
     }
 
+    /// Whether all that `other` sets is set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.set & other.set == other.set
+    }
+
+    /// The same, with what `other` sets left as it is.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self { set: self.set & !other.set, clear: self.clear & !other.set }
+    }
+
     pub(super) const fn to_set(self) -> u64 {
         self.set
+    }
+}
+
+/// Names of the attributes, and what they are called when cleared.
+const NAMES: [(u64, &str, &str); 8] = [
+    (libc::MOUNT_ATTR_RDONLY as u64, "ro", "rw"),
+    (libc::MOUNT_ATTR_NOSUID as u64, "nosuid", "suid"),
+    (libc::MOUNT_ATTR_NODEV as u64, "nodev", "dev"),
+    (libc::MOUNT_ATTR_NOEXEC as u64, "noexec", "exec"),
+    (libc::MOUNT_ATTR_NOSYMFOLLOW as u64, "nosymfollow", "symfollow"),
+    (libc::MOUNT_ATTR_NODIRATIME as u64, "nodiratime", "diratime"),
+    (libc::MOUNT_ATTR_NOATIME as u64, "noatime", ""),
+    (libc::MOUNT_ATTR_STRICTATIME as u64, "strictatime", ""),
+];
+
+impl fmt::Display for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<&str> = NAMES
+            .iter()
+            .filter_map(|(bit, set, cleared)| {
+                if self.set & bit != 0 {
+                    Some(*set)
+                } else {
+                    (self.clear & bit != 0 && !cleared.is_empty()).then_some(*cleared)
+                }
+            })
+            .collect();
+        if self.clear & ATIME == ATIME && self.set & ATIME == 0 {
+            words.push("relatime");
+        }
+        f.write_str(&words.join(","))
     }
 }
 

@@ -57,6 +57,18 @@ pub fn duplicate_to(from: BorrowedFd<'_>, to: RawFd) -> Result<(), Errno> {
     Errno::result(unsafe { libc::dup2(from.as_raw_fd(), to) }).map(drop)
 }
 
+/// One of this process's own standard streams, which are open for as long as it runs.
+#[must_use]
+pub fn own_stream(number: usize) -> BorrowedFd<'static> {
+    let raw = match number {
+        0 => libc::STDIN_FILENO,
+        1 => libc::STDOUT_FILENO,
+        _ => libc::STDERR_FILENO,
+    };
+    // SAFETY: the language's runtime opens these three before main if they were closed, and nothing here closes them.
+    unsafe { BorrowedFd::borrow_raw(raw) }
+}
+
 /// The same open file at a number above the standard three, closed on exec.
 pub fn dup_above_stdio(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     if fd.as_raw_fd() > 2 {
@@ -83,6 +95,26 @@ fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
     // SAFETY: the numbers are plain integers. The descriptors closed belong to values that this process, a copy made
     // to execute another program, never uses or drops again.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// Whether the working directory lies below the root, and is not one that was reached through a descriptor from
+/// outside.
+pub fn is_here_reachable() -> Result<bool, Errno> {
+    let mut path = [0_u8; 4096];
+    // SAFETY: the buffer is writable for the length given. The bare call is used because the C library's hides what
+    // is asked for here: the kernel's "(unreachable)" in front of the path.
+    let length = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
+    Errno::result(length)?;
+    Ok(path[0] == b'/')
+}
+
+/// The kernel's version, the first two numbers.
+#[must_use]
+pub fn kernel_release() -> (u32, u32) {
+    let Ok(name) = nix::sys::utsname::uname() else { return (0, 0) };
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Opens `path`, which exists, and writes `text` to it in one call.

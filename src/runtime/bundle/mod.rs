@@ -1,0 +1,145 @@
+//! What to run: a directory and a specification that has been checked.
+//!
+//! Everything that can be known to be wrong before a process exists is found here and named by its member, such as
+//! `linux.namespaces[2].path`. What this runtime does not do yet is refused by name, too: leaving a wish out silently
+//! would make a container less isolated than its author believes.
+
+mod check;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{Process, Spec};
+
+pub use check::check_process;
+
+/// The name of a container on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ContainerId(String);
+
+/// The longest identifier, so that it can be a file's name.
+const LONGEST_ID: usize = 255;
+
+/// Text that cannot name a container.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("container id {0:?}: use 1 to 255 letters, digits and the characters _ + - .")]
+pub struct InvalidId(pub String);
+
+impl ContainerId {
+    /// Reads an identifier.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+        let is_special = text == "." || text == "..";
+        if text.is_empty() || text.len() > LONGEST_ID || is_special || !text.bytes().all(is_good) {
+            return Err(InvalidId(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The identifier.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a bundle cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The specification could not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// Its file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The specification is not one.
+    #[error("{} is not an OCI specification", path.display())]
+    Parse {
+        /// Its file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A member has a value that cannot be.
+    #[error("{member}: {reason}")]
+    Invalid {
+        /// The member, such as `process.cwd`.
+        member: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A member asks for something this runtime does not do.
+    #[error("{member} is not supported")]
+    Unsupported {
+        /// The member.
+        member: String,
+    },
+}
+
+/// A specification that has been checked, and the directory its relative paths start from.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    dir: PathBuf,
+    root: PathBuf,
+    spec: Spec,
+}
+
+impl Bundle {
+    /// Reads and checks `config.json` in `dir`.
+    pub fn load(dir: &Path) -> Result<Self, BundleError> {
+        let path = dir.join("config.json");
+        let text = fs::read(&path).map_err(|source| BundleError::Read { path: path.clone(), source })?;
+        let spec = serde_json::from_slice(&text).map_err(|source| BundleError::Parse { path, source })?;
+        Self::new(dir, spec)
+    }
+
+    /// Checks `spec`, whose relative paths start from `dir`.
+    pub fn new(dir: &Path, spec: Spec) -> Result<Self, BundleError> {
+        check::check(&spec)?;
+        let dir = fs::canonicalize(dir).map_err(|source| BundleError::Read { path: dir.into(), source })?;
+        let wanted = spec.root().as_ref().map(|root| dir.join(root.path())).unwrap_or_default();
+        let root = fs::canonicalize(&wanted)
+            .ok()
+            .filter(|root| root.is_dir() && root != Path::new("/"))
+            .ok_or_else(|| {
+                check::invalid("root.path", format!("{} is not a directory to use", wanted.display()))
+            })?;
+        Ok(Self { dir, root, spec })
+    }
+
+    /// The bundle's directory, absolute.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the root filesystem is, or is to be mounted: absolute, without links.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The specification.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The process to run; the check has seen that there is one.
+    pub fn process(&self) -> Result<&Process, BundleError> {
+        self.spec.process().as_ref().ok_or_else(|| check::invalid("process", "is missing"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

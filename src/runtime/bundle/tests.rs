@@ -1,0 +1,72 @@
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn spec(change: impl FnOnce(&mut Value)) -> Spec {
+    let mut value = json!({
+        "ociVersion": "1.0.2",
+        "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/sh"], "cwd": "/"},
+        "root": {"path": "rootfs"},
+        "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}]},
+    });
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+fn refusal(change: impl FnOnce(&mut Value)) -> String {
+    check::check(&spec(change)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_plain_specification_passes() {
+    check::check(&spec(|_| {})).unwrap();
+}
+
+#[test]
+fn each_mistake_is_named_by_its_member() {
+    let cases: [(&str, fn(&mut Value)); 12] = [
+        ("ociVersion: \"3.0\" is not a version 1 this runtime knows", |v| v["ociVersion"] = json!("3.0")),
+        ("process.args: names no program", |v| v["process"]["args"] = json!([])),
+        ("process.cwd: \"tmp\" is not an absolute path", |v| v["process"]["cwd"] = json!("tmp")),
+        ("linux.seccomp is not supported", |v| {
+            v["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"})
+        }),
+        ("process.terminal is not supported", |v| v["process"]["terminal"] = json!(true)),
+        ("hooks is not supported", |v| v["hooks"] = json!({"prestart": [{"path": "/bin/true"}]})),
+        ("linux.namespaces: a mount namespace is needed", |v| v["linux"]["namespaces"] = json!([])),
+        ("linux.namespaces[2]: the pid namespace is given twice", |v| {
+            v["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "pid"}, {"type": "pid"}]);
+        }),
+        ("hostname: cannot be set without a uts namespace", |v| v["hostname"] = json!("box")),
+        ("linux.sysctl.kernel.panic: is not a parameter of a container; it would change the host", |v| {
+            v["linux"]["sysctl"] = json!({"kernel.panic": "1"});
+        }),
+        ("linux.sysctl.net.ipv4.ip_forward: cannot be set without a net namespace", |v| {
+            v["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
+        }),
+        ("mounts[0].destination: \"data\" is not an absolute path", |v| {
+            v["mounts"] = json!([{"destination": "data", "type": "tmpfs"}]);
+        }),
+    ];
+    for (sentence, change) in cases {
+        assert_eq!(refusal(change), sentence);
+    }
+}
+
+#[test]
+fn a_missing_root_is_an_error_of_the_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    let err = Bundle::new(dir.path(), spec(|_| {})).unwrap_err();
+    assert!(err.to_string().starts_with("root.path: "), "{err}");
+    std::fs::create_dir(dir.path().join("rootfs")).unwrap();
+    assert!(Bundle::new(dir.path(), spec(|_| {})).is_ok());
+}
+
+#[test]
+fn identifiers_cannot_be_paths() {
+    for bad in ["", ".", "..", "a/b", "a b", "ä", &"x".repeat(256)] {
+        assert!(ContainerId::parse(bad).is_err(), "{bad:?}");
+    }
+    assert_eq!(ContainerId::parse("web-1_a+b.c").unwrap().as_str(), "web-1_a+b.c");
+}

@@ -1,0 +1,232 @@
+//! The child: runs the list, reports, waits, executes. Allocates nothing.
+//!
+//! The child never executes our own program again: the list of steps is in the memory that clone has copied. So a
+//! container finds no handle to the runtime's executable to overwrite, with one exception, an image whose
+//! program is `/proc/self/exe`; that is refused by comparing what is about to be executed with ourselves.
+
+mod mounts;
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{FileStat, Mode, fstat};
+use nix::unistd::chdir;
+
+use super::handshake::{ChildEnd, Part, Report};
+use super::steps::{Plan, Program, Step};
+use crate::kernel::event::monotonic;
+use crate::kernel::process::{self, Pidfd, Signal, default_dispositions, duplicate_to, execute, write_file};
+use crate::kernel::security;
+use crate::kernel::{mount, namespace};
+
+/// Exit code of a child that failed; nobody but the parent, which knows better, sees it.
+const FAILED: i32 = 1;
+
+/// What the child brings along that is not in the list.
+pub(super) struct Child<'a> {
+    pub steps: &'a [Step],
+    pub marks: [usize; 2],
+    pub program: &'a Program,
+    pub stdio: [BorrowedFd<'a>; 3],
+    pub to_parent: ChildEnd<'a>,
+    /// The container to join, for a process that is run in one.
+    pub container: Option<&'a Pidfd>,
+    /// Our own executable, which no container gets to run.
+    pub own_program: Option<FileStat>,
+}
+
+impl<'a> Child<'a> {
+    pub(super) fn new(plan: &'a Plan, stdio: [BorrowedFd<'a>; 3], to_parent: ChildEnd<'a>) -> Self {
+        Self {
+            steps: &plan.steps,
+            marks: plan.marks,
+            program: &plan.program,
+            stdio,
+            to_parent,
+            container: None,
+            own_program: nix::sys::stat::stat(c"/proc/self/exe").ok(),
+        }
+    }
+}
+
+/// Descriptors that one step finds and later ones use.
+#[derive(Default)]
+pub(super) struct Found {
+    root: Option<OwnedFd>,
+    null: Option<OwnedFd>,
+    blank: Option<OwnedFd>,
+    directory_denied: bool,
+}
+
+/// A failed step's reason.
+pub(super) struct Failure {
+    pub part: Part,
+    pub errno: Errno,
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self { part: Part::Whole, errno }
+    }
+}
+
+pub(super) fn at(part: Part) -> impl FnOnce(Errno) -> Failure {
+    move |errno| Failure { part, errno }
+}
+
+/// What the child does from its first moment to exec. Returns an exit code only if it did not get there.
+pub(super) fn run(child: &Child<'_>) -> i32 {
+    let mut times = [monotonic(); 4];
+    let mut found = Found::default();
+    for (number, step) in child.steps.iter().enumerate() {
+        if let Some(mark) = child.marks.iter().position(|mark| *mark == number) {
+            times[mark + 1] = monotonic();
+        }
+        if let Err(failure) = run_step(step, child, &mut found) {
+            child.to_parent.send(Report::failed(number, failure.part, failure.errno));
+            return FAILED;
+        }
+    }
+    times[3] = monotonic();
+    drop(found);
+    if default_dispositions().is_err() {
+        return FAILED;
+    }
+    let Some(answer) = child.to_parent.ready_and_wait(times) else { return FAILED };
+    let (part, errno) = try_candidates(child.program, child.own_program.as_ref());
+    answer.send(Report::not_executed(part, errno));
+    FAILED
+}
+
+/// Tries each path; returns the reason that says most, which is not "not there" if anything else came up.
+fn try_candidates(program: &Program, own: Option<&FileStat>) -> (Part, Errno) {
+    let mut reason = Errno::ENOENT;
+    for candidate in &program.candidates {
+        if is_own_program(candidate, own) {
+            return (Part::Source, Errno::EACCES);
+        }
+        match execute(candidate, &program.args, &program.env) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) if program.is_searched => {}
+            Err(Errno::EACCES) if program.is_searched => reason = Errno::EACCES,
+            Err(errno) => return (Part::Whole, errno),
+        }
+    }
+    (Part::Whole, reason)
+}
+
+fn is_own_program(candidate: &CStr, own: Option<&FileStat>) -> bool {
+    let (Some(own), Ok(found)) = (own, nix::sys::stat::stat(candidate)) else { return false };
+    (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino)
+}
+
+fn run_step(step: &Step, child: &Child<'_>, found: &mut Found) -> Result<(), Failure> {
+    match step {
+        Step::Undumpable => process::undumpable()?,
+        Step::DieWithParent => process::die_with_parent(Signal::KILL)?,
+        Step::NewSession => process::new_session()?,
+        Step::SessionKeyring => session_keyring()?,
+        Step::Stdio => {
+            for (number, stream) in (0..).zip(child.stdio) {
+                duplicate_to(stream, number)?;
+            }
+        }
+        Step::Umask(mask) => security::set_umask(*mask),
+        Step::OomScore(_, score) => write_file(c"/proc/self/oom_score_adj", score.to_bytes())?,
+        Step::JoinCgroup(file) => write_file(file, b"0")?,
+        Step::JoinNamespace(kind, path) => {
+            let file = open(path.as_c_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+                .map_err(at(Part::Source))?;
+            namespace::enter(file, *kind)?;
+        }
+        Step::JoinContainer(kinds) => {
+            let container = child.container.ok_or(Errno::ESRCH)?;
+            namespace::enter_those_of(container, *kinds)?;
+        }
+        Step::NewNamespaces(kinds) => namespace::make(*kinds)?,
+        Step::HostName(name) => security::set_host_name(name)?,
+        Step::DomainName(name) => security::set_domain_name(name)?,
+        Step::Sysctl(_, file, value) => write_file(file, value.to_bytes())?,
+        Step::HostPropagation(kind) => mount::set_propagation(c"/", *kind, true)?,
+        Step::FindNull => found.null = Some(mounts::find_null()?),
+        Step::MountRoot(root) => found.root = Some(mounts::mount_root(root)?),
+        Step::Mount(one) => mounts::mount_in(root(found)?, one)?,
+        Step::Node(node) => mounts::make_node(root(found)?, node)?,
+        Step::Link(to, dir, name) => mounts::link(root(found)?, to, dir, name)?,
+        Step::Directory(path) => {
+            mount::make_in(root(found)?, path, mount::MadeKind::Directory)?;
+        }
+        Step::Mask(path) => mounts::mask(found, path)?,
+        Step::ReadOnly(path) => mounts::make_read_only(root(found)?, path)?,
+        Step::Attributes(path, attributes) => {
+            let place = mount::open_in(root(found)?, path)?;
+            mount::set_attributes(place.as_fd(), *attributes, None, false)?;
+        }
+        Step::Pivot => {
+            nix::unistd::fchdir(root(found)?)?;
+            mount::pivot_here()?;
+        }
+        Step::RootPropagation(kind, deep) => mount::set_propagation(c"/", *kind, *deep)?,
+        Step::CloseInherited => close_inherited(child, found)?,
+        Step::Limit(limit, soft, hard) => security::set_limit(*limit, *soft, *hard)?,
+        Step::WorkingDirectory(path) => match change_directory(path) {
+            // The directory may be open to the program's user only.
+            Err(Errno::EACCES) => found.directory_denied = true,
+            other => other?,
+        },
+        Step::WorkingDirectoryAsUser(path) => {
+            if found.directory_denied {
+                change_directory(path)?;
+            }
+        }
+        Step::DropBounding(set) => security::drop_bounding(*set)?,
+        Step::KeepCapabilities => security::keep_across_setuid(true)?,
+        Step::Groups(groups) => security::set_groups(groups)?,
+        Step::Group(gid) => security::set_group(*gid)?,
+        Step::User(uid) => security::set_user(*uid)?,
+        Step::Capabilities(sets) => {
+            security::set_capabilities(sets.effective, sets.permitted, sets.inheritable)?;
+            security::clear_ambient()?;
+            security::raise_ambient(sets.ambient)?;
+        }
+        Step::NoNewPrivileges => security::no_new_privileges()?,
+    }
+    Ok(())
+}
+
+fn root(found: &Found) -> Result<BorrowedFd<'_>, Errno> {
+    found.root.as_ref().map(AsFd::as_fd).ok_or(Errno::EBADF)
+}
+
+/// A kernel without keys has none to protect.
+fn session_keyring() -> Result<(), Errno> {
+    match process::session_keyring() {
+        Err(Errno::ENOSYS) => Ok(()),
+        other => other,
+    }
+}
+
+/// Closes all descriptors of the host before anything can name them, such as a working directory
+/// `/proc/self/fd/7`.
+fn close_inherited(child: &Child<'_>, found: &mut Found) -> Result<(), Errno> {
+    // Closed here by value, so that dropping them later does not close a number that means something else by then.
+    found.root = None;
+    found.null = None;
+    found.blank = None;
+    let (keep, keep_too): (RawFd, Option<RawFd>) = child.to_parent.descriptors();
+    process::close_inherited(keep, keep_too)
+}
+
+/// Changes directory, and makes sure that the place is one of the container's.
+fn change_directory(path: &CStr) -> Result<(), Errno> {
+    chdir(path)?;
+    if process::is_here_reachable()? { Ok(()) } else { Err(Errno::ENOENT) }
+}
+
+/// The status of a descriptor's file, for the checks in `mounts`.
+fn status(fd: impl AsFd) -> Result<FileStat, Errno> {
+    let fd = fd.as_fd();
+    debug_assert!(fd.as_raw_fd() >= 0);
+    fstat(fd)
+}

@@ -1,0 +1,58 @@
+//! The facts about this host that change what a container's steps are.
+
+use oci_spec::runtime::Process;
+
+use crate::kernel::cgroup::Layout;
+use crate::kernel::process::kernel_release;
+use crate::kernel::security::{CapabilitySet, Limit, held, known, limit_of};
+
+/// What the host is and what we may do on it.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The kernel's version.
+    pub kernel: (u32, u32),
+    /// The capabilities this process holds.
+    pub held: CapabilitySet,
+    /// The capabilities the kernel knows.
+    pub known: CapabilitySet,
+    /// Our own hard limits, for those the process asks about.
+    pub hard_limits: Vec<(Limit, u64)>,
+    /// Our own out-of-memory score adjustment.
+    pub oom_score: i32,
+    /// Where control groups are.
+    pub layout: Layout,
+}
+
+impl Host {
+    /// Looks around, as far as `process` makes a difference.
+    #[must_use]
+    pub fn look(layout: &Layout, process: &Process) -> Self {
+        let limits = process.rlimits().iter().flatten();
+        let hard_limits = limits
+            .filter_map(|limit| Limit::named(&limit.typ().to_string()))
+            .filter_map(|limit| Some((limit, limit_of(limit).ok()?.1)))
+            .collect();
+        let oom_score = if process.oom_score_adj().is_some() { own_oom_score() } else { 0 };
+        Self {
+            kernel: kernel_release(),
+            held: held().unwrap_or_default(),
+            known: known(),
+            hard_limits,
+            oom_score,
+            layout: layout.clone(),
+        }
+    }
+
+    /// Whether limits can be raised above what this process has itself.
+    #[must_use]
+    pub fn can_raise_limits(&self) -> bool {
+        self.held.has("CAP_SYS_RESOURCE")
+    }
+}
+
+fn own_oom_score() -> i32 {
+    std::fs::read_to_string("/proc/self/oom_score_adj")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,338 @@
+//! The mounts of a specification as steps, and what a container's `/dev` is given.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount};
+
+use super::options::{Options, Unsupported};
+use super::{FsOption, Host, Mount, Node, NodeKind, RootMount, RootWhat, Step, What};
+use crate::kernel::cgroup::CgroupPath;
+use crate::kernel::mount::{Attributes, Propagation};
+
+/// The longest value that fsconfig takes, and the longest option string of the older call.
+const LONGEST_VALUE: usize = 255;
+const LONGEST_OPTIONS: usize = 4094;
+
+/// Since this kernel overlayfs takes its layers one by one.
+const LAYERS_ONE_BY_ONE: (u32, u32) = (6, 7);
+
+/// Why a mount cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MountPlanError {
+    /// An option that this runtime does not do.
+    #[error("mounts[{at}].options: {option:?} is not supported")]
+    Option {
+        /// Which mount.
+        at: usize,
+        /// Which option.
+        option: String,
+    },
+    /// A bind mount of nothing.
+    #[error("mounts[{at}].source: is missing")]
+    NoSource {
+        /// Which mount.
+        at: usize,
+    },
+    /// A mount of no type.
+    #[error("mounts[{at}].type: is missing")]
+    NoType {
+        /// Which mount.
+        at: usize,
+    },
+    /// Layers whose paths do not fit.
+    #[error("mounts[{at}].options: {length} bytes of overlay options, more than this kernel takes")]
+    TooLong {
+        /// Which mount.
+        at: usize,
+        /// How long they are.
+        length: usize,
+    },
+    /// A string with a zero byte.
+    #[error("mounts[{at}]: a path or option holds a zero byte")]
+    Zero {
+        /// Which mount.
+        at: usize,
+    },
+}
+
+/// What surrounds the mounts.
+pub(super) struct Scene<'a> {
+    pub host: &'a Host,
+    pub bundle: &'a Path,
+    pub root: &'a Path,
+    /// Whether the container has a control group namespace of its own.
+    pub cgroup_namespace: bool,
+    pub cgroup: &'a CgroupPath,
+}
+
+/// A mount with its place in the specification, for errors.
+pub(super) struct Entry<'a> {
+    at: usize,
+    mount: &'a SpecMount,
+    options: Options,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn read(at: usize, mount: &'a SpecMount) -> Result<Self, MountPlanError> {
+        let options = Options::read(mount.options().as_deref().unwrap_or_default())
+            .map_err(|Unsupported(option)| MountPlanError::Option { at, option })?;
+        Ok(Self { at, mount, options })
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.mount.destination() == Path::new("/")
+    }
+
+    /// Whether the host's own directory becomes the container's `/dev`.
+    pub(super) fn is_bound_dev(&self) -> bool {
+        clean(self.mount.destination()) == "/dev" && self.bind().is_some()
+    }
+
+    fn bind(&self) -> Option<bool> {
+        self.options.bind.or_else(|| (self.mount.typ().as_deref() == Some("bind")).then_some(false))
+    }
+
+    fn fstype(&self) -> Result<&str, MountPlanError> {
+        let fstype = self.mount.typ().as_deref().filter(|fstype| !fstype.is_empty() && *fstype != "none");
+        fstype.ok_or(MountPlanError::NoType { at: self.at })
+    }
+
+    fn source(&self, scene: &Scene<'_>) -> Result<CString, MountPlanError> {
+        let source = self.mount.source().as_ref().ok_or(MountPlanError::NoSource { at: self.at })?;
+        self.text(scene.bundle.join(source).as_os_str().as_bytes())
+    }
+
+    fn text(&self, bytes: impl Into<Vec<u8>>) -> Result<CString, MountPlanError> {
+        CString::new(bytes).map_err(|_| MountPlanError::Zero { at: self.at })
+    }
+
+    fn data(&self) -> Result<Vec<FsOption>, MountPlanError> {
+        let data = self.options.data.iter();
+        data.map(|(key, value)| {
+            let value = value.as_ref().map(|value| self.text(value.as_bytes())).transpose()?;
+            Ok((self.text(key.as_bytes())?, value))
+        })
+        .collect()
+    }
+}
+
+/// The root filesystem: a mount on `/` if there is one, else the directory itself.
+pub(super) fn root(scene: &Scene<'_>, entry: Option<&Entry<'_>>) -> Result<Step, MountPlanError> {
+    let at = entry.map_or(0, |entry| entry.at);
+    let dir = CString::new(scene.root.as_os_str().as_bytes()).map_err(|_| MountPlanError::Zero { at })?;
+    let (what, attributes) = match entry {
+        None => (RootWhat::Bind(dir.clone()), Attributes::NONE),
+        Some(entry) => {
+            let what = if entry.bind().is_some() {
+                RootWhat::Bind(entry.source(scene)?)
+            } else if entry.fstype()? == "overlay" {
+                overlay(entry, scene.host)?
+            } else {
+                RootWhat::New(entry.text(entry.fstype()?)?, with_source(entry)?)
+            };
+            (what, entry.options.attributes)
+        }
+    };
+    Ok(Step::MountRoot(Box::new(RootMount { at: dir, what, attributes })))
+}
+
+/// An overlay in the shape this kernel takes: layer by layer, or in one string of limited length.
+fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
+    let data = &entry.options.data;
+    let has_escape = data.iter().any(|(_, value)| value.as_ref().is_some_and(|value| value.contains('\\')));
+    let layers = |value: &str| value.split(':').map(ToOwned::to_owned).collect::<Vec<_>>();
+    let is_long = |(key, value): &(String, Option<String>)| {
+        let value = value.as_deref().unwrap_or_default();
+        let parts = if key == "lowerdir" { layers(value) } else { vec![value.to_owned()] };
+        parts.iter().any(|part| part.len() > LONGEST_VALUE)
+    };
+    let fstype = entry.text("overlay")?;
+    if host.kernel < LAYERS_ONE_BY_ONE || has_escape || data.iter().any(is_long) {
+        let joined: Vec<_> = data
+            .iter()
+            .map(|(key, value)| value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}")))
+            .collect();
+        let joined = joined.join(",");
+        if joined.len() > LONGEST_OPTIONS {
+            return Err(MountPlanError::TooLong { at: entry.at, length: joined.len() });
+        }
+        return Ok(RootWhat::Classic(fstype, entry.text(joined)?));
+    }
+    let mut options = Vec::new();
+    for (key, value) in data {
+        match value {
+            Some(value) if key == "lowerdir" => {
+                for layer in layers(value) {
+                    options.push((entry.text("lowerdir+")?, Some(entry.text(layer)?)));
+                }
+            }
+            value => {
+                let value = value.as_ref().map(|value| entry.text(value.as_bytes())).transpose()?;
+                options.push((entry.text(key.as_bytes())?, value));
+            }
+        }
+    }
+    Ok(RootWhat::New(fstype, options))
+}
+
+fn with_source(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {
+    let mut options = entry.data()?;
+    if let Some(source) = entry.mount.source() {
+        options.insert(0, (entry.text("source")?, Some(entry.text(source.as_os_str().as_bytes())?)));
+    }
+    Ok(options)
+}
+
+/// The steps of one mount within the root. The second list is for when everything else is in place.
+pub(super) fn steps(scene: &Scene<'_>, entry: &Entry<'_>) -> Result<(Vec<Step>, Vec<Step>), MountPlanError> {
+    let at = clean(entry.mount.destination());
+    let mut late = Vec::new();
+    if let Some(deep) = entry.bind() {
+        let what = What::Bind(entry.source(scene)?, deep);
+        let propagation = Some(entry.options.propagation.unwrap_or((Propagation::Private, true)));
+        return Ok((vec![mount(entry, &at, what, entry.options.attributes, propagation)?], late));
+    }
+    let fstype = entry.fstype()?;
+    if fstype == "cgroup" || fstype == "cgroup2" {
+        return Ok((cgroup(scene, entry, &at)?, late));
+    }
+    let mut attributes = entry.options.attributes;
+    if at == "/dev" && attributes.contains(Attributes::READ_ONLY) {
+        // Nodes are still to be made in it.
+        attributes = attributes.without(Attributes::READ_ONLY);
+        late.push(Step::Attributes(entry.text(at.as_bytes())?, Attributes::READ_ONLY));
+    }
+    let or_bind = if fstype == "sysfs" { Some(entry.text("/sys")?) } else { None };
+    let options = with_source(entry)?;
+    let what = What::New { fstype: entry.text(fstype)?, options, or_bind };
+    Ok((vec![mount(entry, &at, what, attributes, entry.options.propagation)?], late))
+}
+
+fn mount(
+    entry: &Entry<'_>,
+    at: &str,
+    what: What,
+    attributes: Attributes,
+    propagation: Option<(Propagation, bool)>,
+) -> Result<Step, MountPlanError> {
+    // A /proc or /sys that is really somewhere else would be masked in the wrong place.
+    let no_links =
+        matches!(&what, What::New { fstype, .. } if [c"proc", c"sysfs"].contains(&fstype.as_c_str()));
+    Ok(Step::Mount(Box::new(Mount {
+        at: entry.text(at)?,
+        no_links,
+        what,
+        attributes,
+        recursive: entry.options.recursive,
+        propagation,
+    })))
+}
+
+/// The container's view of its control groups, in the host's version.
+fn cgroup(scene: &Scene<'_>, entry: &Entry<'_>, at: &str) -> Result<Vec<Step>, MountPlanError> {
+    let layout = &scene.host.layout;
+    let attributes = entry.options.attributes;
+    let view = |fstype: &str, options: Vec<FsOption>, from: &Path| -> Result<What, MountPlanError> {
+        if scene.cgroup_namespace {
+            return Ok(What::New { fstype: entry.text(fstype)?, options, or_bind: None });
+        }
+        let own = from.join(scene.cgroup.as_path());
+        Ok(What::Bind(entry.text(own.as_os_str().as_bytes())?, false))
+    };
+    if let (true, Some(unified)) = (layout.is_v2_only(), layout.unified()) {
+        let what = view("cgroup2", Vec::new(), &unified.mount)?;
+        return Ok(vec![mount(entry, at, what, attributes, None)?]);
+    }
+    let tmpfs = What::New {
+        fstype: entry.text("tmpfs")?,
+        options: vec![(entry.text("mode")?, Some(entry.text("755")?))],
+        or_bind: None,
+    };
+    let mut steps = vec![mount(entry, at, tmpfs, attributes.without(Attributes::READ_ONLY), None)?];
+    for hierarchy in layout.hierarchies() {
+        let mut options = Vec::new();
+        for name in &hierarchy.controllers {
+            match name.strip_prefix("name=") {
+                Some(name) => {
+                    options.push((entry.text("none")?, None));
+                    options.push((entry.text("name")?, Some(entry.text(name)?)));
+                }
+                None => options.push((entry.text(name.as_bytes())?, None)),
+            }
+        }
+        let label = hierarchy.label();
+        let what = view("cgroup", options, &hierarchy.mount)?;
+        steps.push(mount(entry, &format!("{at}/{label}"), what, attributes, None)?);
+        for name in hierarchy.controllers.iter().filter(|name| **name != label && !name.starts_with("name="))
+        {
+            steps.push(Step::Link(
+                entry.text(label.as_bytes())?,
+                entry.text(at)?,
+                entry.text(name.as_bytes())?,
+            ));
+        }
+    }
+    if let Some(unified) = layout.unified() {
+        let what = view("cgroup2", Vec::new(), &unified.mount)?;
+        steps.push(mount(entry, &format!("{at}/unified"), what, attributes, None)?);
+    }
+    if attributes.contains(Attributes::READ_ONLY) {
+        steps.push(Step::Attributes(entry.text(at)?, Attributes::READ_ONLY));
+    }
+    Ok(steps)
+}
+
+/// A device of the specification as a step; `None` for a sort that is no node.
+pub(super) fn node(device: &LinuxDevice) -> Option<Step> {
+    let kind = match device.typ() {
+        LinuxDeviceType::C | LinuxDeviceType::U => NodeKind::Character,
+        LinuxDeviceType::B => NodeKind::Block,
+        LinuxDeviceType::P => NodeKind::Fifo,
+        LinuxDeviceType::A => return None,
+    };
+    let path = clean(device.path());
+    let (dir, name) = path.rsplit_once('/')?;
+    let number = |number: i64| u64::try_from(number).ok();
+    Some(Step::Node(Box::new(Node {
+        dir: CString::new(if dir.is_empty() { "/" } else { dir }).ok()?,
+        name: CString::new(name).ok()?,
+        path: CString::new(path.as_str()).ok()?,
+        kind,
+        device: (number(device.major())?, number(device.minor())?),
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
+    })))
+}
+
+/// Links that programs expect in `/dev`.
+pub(super) fn dev_links() -> Vec<Step> {
+    let links = [
+        (c"/proc/self/fd", c"fd"),
+        (c"/proc/self/fd/0", c"stdin"),
+        (c"/proc/self/fd/1", c"stdout"),
+        (c"/proc/self/fd/2", c"stderr"),
+        (c"/proc/kcore", c"core"),
+        (c"pts/ptmx", c"ptmx"),
+    ];
+    links
+        .into_iter()
+        .map(|(to, name)| Step::Link(to.to_owned(), c"/dev".to_owned(), name.to_owned()))
+        .collect()
+}
+
+/// An absolute path without `.`, `..` and doubled slashes, by its letters alone.
+pub(super) fn clean(path: &Path) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
+            Component::ParentDir => {
+                parts.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    format!("/{}", parts.join("/"))
+}

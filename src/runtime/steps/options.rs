@@ -1,0 +1,90 @@
+//! Mount options: attributes, propagation, and what is left for the filesystem.
+
+use crate::kernel::mount::{Attributes, Propagation};
+
+/// A mount's options, sorted by who understands them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    /// Attributes of the mount.
+    pub attributes: Attributes,
+    /// Attributes of the mount and of all below it.
+    pub recursive: Attributes,
+    /// `bind` (false) or `rbind` (true).
+    pub bind: Option<bool>,
+    /// The propagation, and whether it holds below.
+    pub propagation: Option<(Propagation, bool)>,
+    /// For the filesystem: `key=value` or a flag.
+    pub data: Vec<(String, Option<String>)>,
+}
+
+/// An option that this runtime does not do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unsupported(pub String);
+
+impl Options {
+    /// Reads a list as it stands in a specification; later options win.
+    pub(super) fn read(list: &[String]) -> Result<Self, Unsupported> {
+        let mut out = Self::default();
+        for option in list {
+            out.add(option)?;
+        }
+        Ok(out)
+    }
+
+    fn add(&mut self, option: &str) -> Result<(), Unsupported> {
+        if let Some(attributes) = attributes(option) {
+            self.attributes = self.attributes.then(attributes);
+        } else if let Some(attributes) = option.strip_prefix('r').and_then(attributes) {
+            self.recursive = self.recursive.then(attributes);
+        } else if let Some(kind) = propagation(option) {
+            self.propagation = Some((kind, false));
+        } else if let Some(kind) = option.strip_prefix('r').and_then(propagation) {
+            self.propagation = Some((kind, true));
+        } else {
+            match option {
+                "bind" => self.bind = Some(self.bind.unwrap_or(false)),
+                "rbind" => self.bind = Some(true),
+                "defaults" | "loud" | "silent" => {}
+                "remount" | "tmpcopyup" | "idmap" | "ridmap" | "iversion" | "noiversion" => {
+                    return Err(Unsupported(option.to_owned()));
+                }
+                other => self.data.push(match other.split_once('=') {
+                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                    None => (other.to_owned(), None),
+                }),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn attributes(option: &str) -> Option<Attributes> {
+    Some(match option {
+        "ro" => Attributes::READ_ONLY,
+        "rw" => Attributes::READ_ONLY.inverse(),
+        "nosuid" => Attributes::NO_SUID,
+        "suid" => Attributes::NO_SUID.inverse(),
+        "nodev" => Attributes::NO_DEV,
+        "dev" => Attributes::NO_DEV.inverse(),
+        "noexec" => Attributes::NO_EXEC,
+        "exec" => Attributes::NO_EXEC.inverse(),
+        "nosymfollow" => Attributes::NO_SYMFOLLOW,
+        "symfollow" => Attributes::NO_SYMFOLLOW.inverse(),
+        "nodiratime" => Attributes::NO_DIRATIME,
+        "diratime" => Attributes::NO_DIRATIME.inverse(),
+        "relatime" | "atime" | "nostrictatime" => Attributes::RELATIME,
+        "noatime" => Attributes::NO_ATIME,
+        "strictatime" | "norelatime" => Attributes::STRICT_ATIME,
+        _ => return None,
+    })
+}
+
+fn propagation(option: &str) -> Option<Propagation> {
+    Some(match option {
+        "private" => Propagation::Private,
+        "slave" => Propagation::Slave,
+        "shared" => Propagation::Shared,
+        "unbindable" => Propagation::Unbindable,
+        _ => return None,
+    })
+}

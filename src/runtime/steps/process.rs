@@ -1,0 +1,180 @@
+//! The steps that make a process the one asked for: limits, directory, identity, capabilities.
+//!
+//! The same for a container's first process and for one run in it later.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+
+use oci_spec::runtime::{Capabilities, Process};
+
+use super::{CapabilitySets, Host, PlanError, Step};
+use crate::kernel::cgroup::NotEnforced;
+use crate::kernel::process::PointerList;
+use crate::kernel::security::{CapabilitySet, Limit};
+
+/// Where programs are looked for when the environment does not say.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is executed at the end.
+#[derive(Debug)]
+pub struct Program {
+    /// As it was asked for.
+    pub name: String,
+    /// The paths to try, in order.
+    pub candidates: Vec<CString>,
+    /// Whether they come from the search path.
+    pub is_searched: bool,
+    /// The arguments.
+    pub args: PointerList,
+    /// The environment.
+    pub env: PointerList,
+}
+
+impl Program {
+    /// Prepares the arguments, the environment and the search of `process`.
+    pub fn of(process: &Process) -> Result<Self, PlanError> {
+        let args = process.args().as_deref().unwrap_or_default();
+        let env = process.env().as_deref().unwrap_or_default();
+        let name = args.first().cloned().ok_or(PlanError::NoProgram)?;
+        let is_searched = !name.contains('/');
+        let candidates = if is_searched {
+            let path =
+                env.iter().rev().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+            let dirs = path.split(':').map(|dir| if dir.is_empty() { "." } else { dir });
+            dirs.map(|dir| text(format!("{dir}/{name}"))).collect::<Result<_, _>>()?
+        } else {
+            vec![text(name.as_str())?]
+        };
+        let all = |list: &[String]| list.iter().map(|one| text(one.as_str())).collect::<Result<Vec<_>, _>>();
+        Ok(Self {
+            name,
+            candidates,
+            is_searched,
+            args: PointerList::new(all(args)?),
+            env: PointerList::new(all(env)?),
+        })
+    }
+}
+
+pub(super) fn text(bytes: impl Into<Vec<u8>>) -> Result<CString, PlanError> {
+    CString::new(bytes).map_err(|_| PlanError::Zero)
+}
+
+/// The steps that need the host's /proc, to be run first.
+pub fn early(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> Result<Vec<Step>, PlanError> {
+    let mut steps = Vec::new();
+    if let Some(wanted) = process.oom_score_adj() {
+        let mut score = wanted;
+        if wanted < host.oom_score && !host.can_raise_limits() {
+            score = host.oom_score;
+            missed.push(NotEnforced {
+                resource: "process.oomScoreAdj".to_owned(),
+                reason: format!("lowering it to {wanted} needs CAP_SYS_RESOURCE; it stays at {score}"),
+            });
+        }
+        if score != host.oom_score {
+            steps.push(Step::OomScore(score, text(score.to_string())?));
+        }
+    }
+    Ok(steps)
+}
+
+/// The steps after the root filesystem is in place, up to the point where only exec is missing.
+pub fn process_steps(
+    process: &Process,
+    host: &Host,
+    missed: &mut Vec<NotEnforced>,
+) -> Result<Vec<Step>, PlanError> {
+    let cwd = text(process.cwd().as_os_str().as_bytes())?;
+    let user = process.user();
+    let mut steps = vec![Step::CloseInherited];
+    steps.extend(limits(process, host, missed));
+    steps.push(Step::WorkingDirectory(cwd.clone()));
+    steps.extend(identity(process, host, missed)?);
+    steps.push(Step::WorkingDirectoryAsUser(cwd));
+    if process.no_new_privileges() == Some(true) {
+        steps.push(Step::NoNewPrivileges);
+    }
+    steps.push(Step::Umask(user.umask().unwrap_or(0o022)));
+    Ok(steps)
+}
+
+fn limits(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for wanted in process.rlimits().iter().flatten() {
+        let Some(limit) = Limit::named(&wanted.typ().to_string()) else { continue };
+        let (mut soft, mut hard) = (wanted.soft(), wanted.hard());
+        let ours = host.hard_limits.iter().find(|(known, _)| *known == limit).map(|(_, hard)| *hard);
+        if let Some(ours) = ours.filter(|ours| hard > *ours && !host.can_raise_limits()) {
+            missed.push(NotEnforced {
+                resource: format!("process.rlimits.{}", limit.name()),
+                reason: format!("raising it to {} needs CAP_SYS_RESOURCE; it is {ours}", limit_text(hard)),
+            });
+            hard = ours;
+            soft = soft.min(ours);
+        }
+        steps.push(Step::Limit(limit, soft, hard));
+    }
+    steps
+}
+
+fn limit_text(limit: u64) -> String {
+    if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() }
+}
+
+fn identity(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> Result<Vec<Step>, PlanError> {
+    let user = process.user();
+    let sets = capability_sets(process, host, missed)?;
+    let mut steps = Vec::new();
+    if let Some((bounding, _)) = &sets {
+        // Beyond what the kernel knows there is nothing to give up.
+        let dropped = host.known.without(*bounding);
+        if !dropped.is_empty() {
+            steps.push(Step::DropBounding(dropped));
+        }
+        if user.uid() != 0 {
+            steps.push(Step::KeepCapabilities);
+        }
+    }
+    steps.push(Step::Groups(user.additional_gids().clone().unwrap_or_default()));
+    steps.push(Step::Group(user.gid()));
+    steps.push(Step::User(user.uid()));
+    if let Some((_, sets)) = sets {
+        steps.push(Step::Capabilities(Box::new(sets)));
+    }
+    Ok(steps)
+}
+
+/// The bounding set and the other four, cut to what this process can give.
+fn capability_sets(
+    process: &Process,
+    host: &Host,
+    missed: &mut Vec<NotEnforced>,
+) -> Result<Option<(CapabilitySet, CapabilitySets)>, PlanError> {
+    let Some(wanted) = process.capabilities() else { return Ok(None) };
+    let read = |list: &Option<Capabilities>| {
+        list.iter().flatten().try_fold(CapabilitySet::NONE, |set, capability| {
+            let name = format!("CAP_{}", capability.to_string().trim_start_matches("CAP_"));
+            set.with(&name).ok_or(PlanError::Capability(name))
+        })
+    };
+    let bounding = read(wanted.bounding())?;
+    let permitted = read(wanted.permitted())?;
+    let missing = permitted.without(host.held);
+    if !missing.is_empty() {
+        missed.push(NotEnforced {
+            resource: "process.capabilities".to_owned(),
+            reason: format!("{} cannot be given because this process lacks it", missing.names().join(" ")),
+        });
+    }
+    let permitted = permitted.and(host.held);
+    let inheritable = read(wanted.inheritable())?.and(host.held);
+    let sets = CapabilitySets {
+        effective: read(wanted.effective())?.and(permitted),
+        permitted,
+        inheritable,
+        // The kernel takes only what is both permitted and inheritable.
+        ambient: read(wanted.ambient())?.and(permitted).and(inheritable),
+    };
+    Ok(Some((bounding, sets)))
+}
