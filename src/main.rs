@@ -5,11 +5,14 @@
 
 use std::process::ExitCode;
 
-use hythe::cli::{self, Next};
+use hythe::{
+    cli::{self, Next},
+    daemon,
+};
 
 fn main() -> ExitCode {
     match cli::main() {
         Next::Exit(code) => code,
-        Next::Daemon(_) => ExitCode::FAILURE,
+        Next::Daemon(configuration) => daemon::main(configuration.as_deref()),
     }
 }
