@@ -44,7 +44,7 @@ use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::{StopRequest, Task};
 use crate::model::task_definition::TaskDefinition;
 use crate::model::time::Timestamp;
-use crate::net::{NetError, Network};
+use crate::net::{Installed, NetError, Network};
 
 use facts::Teller;
 use images::Images;
@@ -372,7 +372,7 @@ impl Agent {
     }
 
     /// Puts back what somebody took from the network: call it when [`crate::net::NetworkWatch`] says so.
-    pub async fn repair_network(&self) -> Result<(), AgentError> {
+    pub async fn repair_network(&self) -> Result<Installed, AgentError> {
         let hands = Arc::clone(&self.hands);
         let repaired = spawn_blocking(move || hands.networks.repair()).await;
         repaired.map_err(|_| AgentError::Broken)?.map_err(AgentError::Network)

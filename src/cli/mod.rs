@@ -10,6 +10,7 @@ mod doctor;
 mod failure;
 mod image;
 mod logs;
+pub mod oci;
 mod pages;
 mod print;
 mod progress;

@@ -1,44 +1,32 @@
-//! What every container has.
-use oci_spec::runtime::*;
-/// caps
+//! What every container has, for the agent, which writes bundles and may not know the runtime.
+
+pub use crate::runtime::defaults::{capability_sets, device_rules, masked_paths, mounts, readonly_paths};
+
+use oci_spec::runtime::{Capabilities, Capability};
+
+use crate::runtime::defaults;
+
+/// The capabilities of an ordinary container.
+#[must_use]
 pub fn capabilities() -> Capabilities {
-    use Capability::*;
-    [
-        AuditWrite,
-        Chown,
-        DacOverride,
-        Fowner,
-        Fsetid,
-        Kill,
-        Mknod,
-        NetBindService,
-        NetRaw,
-        Setfcap,
-        Setgid,
-        Setpcap,
-        Setuid,
-        SysChroot,
-    ]
-    .into()
+    defaults::CAPABILITIES.into_iter().collect()
 }
-/// all
+
+/// Every capability there is; what the kernel does not know is left out by the runtime.
+#[must_use]
 pub fn all_capabilities() -> Capabilities {
-    use Capability::*;
-    capabilities().into_iter().chain([SysAdmin, NetAdmin]).collect()
-}
-/// mounts
-pub fn mounts() -> Vec<Mount> {
-    get_default_mounts()
-}
-/// masked
-pub fn masked_paths() -> Vec<String> {
-    get_default_maskedpaths()
-}
-/// ro
-pub fn readonly_paths() -> Vec<String> {
-    get_default_readonly_paths()
-}
-/// rules
-pub fn device_rules() -> Vec<LinuxDeviceCgroup> {
-    Vec::new()
+    use Capability::{
+        AuditControl, AuditRead, AuditWrite, BlockSuspend, Bpf, CheckpointRestore, Chown, DacOverride,
+        DacReadSearch, Fowner, Fsetid, IpcLock, IpcOwner, Kill, Lease, LinuxImmutable, MacAdmin, MacOverride,
+        Mknod, NetAdmin, NetBindService, NetBroadcast, NetRaw, Perfmon, Setfcap, Setgid, Setpcap, Setuid,
+        SysAdmin, SysBoot, SysChroot, SysModule, SysNice, SysPacct, SysPtrace, SysRawio, SysResource, SysTime,
+        SysTtyConfig, Syslog, WakeAlarm,
+    };
+    Capabilities::from([
+        AuditControl, AuditRead, AuditWrite, BlockSuspend, Bpf, CheckpointRestore, Chown, DacOverride,
+        DacReadSearch, Fowner, Fsetid, IpcLock, IpcOwner, Kill, Lease, LinuxImmutable, MacAdmin, MacOverride,
+        Mknod, NetAdmin, NetBindService, NetBroadcast, NetRaw, Perfmon, Setfcap, Setgid, Setpcap, Setuid,
+        SysAdmin, SysBoot, SysChroot, SysModule, SysNice, SysPacct, SysPtrace, SysRawio, SysResource, SysTime,
+        SysTtyConfig, Syslog, WakeAlarm,
+    ])
 }

@@ -289,7 +289,7 @@ fn mounts_come_parents_first_and_own_ones_replace_the_usual() {
     let options = &mount(&spec, "/data/cache/tmp").unwrap()["options"];
     assert_eq!(*options, json!(["nosuid", "nodev", "exec", "mode=1770", "size=8m"]));
     let shared = &mount(&spec, "/dev/shm").unwrap()["options"];
-    assert!(shared.as_array().unwrap().contains(&json!("size=256m")), "{shared}");
+    assert!(shared.as_array().unwrap().contains(&json!("size=268435456")), "{shared}");
     let sizes =
         shared.as_array().unwrap().iter().filter(|option| option.as_str().unwrap().starts_with("size="));
     assert_eq!(sizes.count(), 1);

@@ -156,8 +156,8 @@ impl Networks {
     }
 
     /// Puts back whatever somebody else took away.
-    pub(crate) fn repair(&self) -> Result<(), NetError> {
-        let Some(network) = &self.network else { return Ok(()) };
+    pub(crate) fn repair(&self) -> Result<Installed, NetError> {
+        let Some(network) = &self.network else { return Ok(Installed::Unchanged) };
         let mut installed = self.installed.lock().unwrap_or_else(PoisonError::into_inner);
         let (tables, version) = {
             let book = self.book();
@@ -165,7 +165,7 @@ impl Networks {
         };
         network.repair(&tables)?;
         *installed = Some(version);
-        Ok(())
+        Ok(Installed::Replaced)
     }
 
     /// Takes what a task holds already.

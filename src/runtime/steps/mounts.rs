@@ -205,8 +205,7 @@ pub(super) fn steps(scene: &Scene<'_>, entry: &Entry<'_>) -> Result<(Vec<Step>, 
         late.push(Step::Attributes(entry.text(at.as_bytes())?, Attributes::READ_ONLY));
     }
     let or_bind = if fstype == "sysfs" { Some(entry.text("/sys")?) } else { None };
-    let is_own_kind = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "ramfs"].contains(&fstype);
-    let options = if is_own_kind { entry.data()? } else { with_source(entry)? };
+    let options = with_source(entry)?;
     let what = What::New { fstype: entry.text(fstype)?, options, or_bind };
     Ok((vec![mount(entry, &at, what, attributes, entry.options.propagation)?], late))
 }

@@ -1,0 +1,168 @@
+//! The commands that take a line or two each, and the way to the larger ones.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use oci_spec::runtime::ContainerState;
+
+use super::report::{Failure, Log};
+use super::{Command, DeleteArgs, Global, IdArg, KillArgs};
+use super::{exec, features, listing, run, spec};
+use crate::kernel::cgroup::{CgroupPath, Group, Layout};
+use crate::kernel::process::{Pidfd, Signal};
+use crate::runtime::state::{Record, Records};
+use crate::runtime::{ContainerId, Running, StartError, start_waiting};
+
+/// A container's name, its record, and where the records are.
+pub(super) struct Known {
+    pub records: Records,
+    pub id: ContainerId,
+    pub record: Record,
+}
+
+impl Known {
+    pub(super) fn find(global: &Global, id: &str) -> Result<Self, Failure> {
+        let records = Records::at(&global.root);
+        let id = ContainerId::parse(id)?;
+        let record = records.load(&id)?;
+        Ok(Self { records, id, record })
+    }
+
+    pub(super) fn status(&self) -> ContainerState {
+        self.records.status(&self.id, &self.record)
+    }
+
+    pub(super) fn group(&self, layout: &Layout) -> Result<Group, Failure> {
+        Ok(layout.group(&CgroupPath::parse(&self.record.cgroup)?))
+    }
+
+    /// A handle to the container, which must not have ended.
+    pub(super) fn open(&self) -> Result<Running, Failure> {
+        let not_running = || Failure::new(format!("container {} is not running", self.id));
+        match self.status() {
+            ContainerState::Stopped => Err(not_running()),
+            ContainerState::Creating | ContainerState::Created | ContainerState::Running => {
+                self.record.open(&Layout::detect()?)?.ok_or_else(not_running)
+            }
+        }
+    }
+}
+
+pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Result<ExitCode, Failure> {
+    if global.systemd_cgroup {
+        return Err(Failure::new("--systemd-cgroup is not supported: control groups are made directly"));
+    }
+    match command {
+        Command::Create(args) => run::create(global, &args, log),
+        Command::Run(args) => run::run(global, &args, log),
+        Command::Start(args) => start(global, &args),
+        Command::State(args) => listing::state(&Known::find(global, &args.id)?),
+        Command::Kill(args) => kill(global, &args),
+        Command::Delete(args) => delete(global, &args),
+        Command::List(args) => listing::list(global, &args),
+        Command::Exec(args) => exec::exec(global, args, log),
+        Command::Ps(args) => listing::ps(&Known::find(global, &args.id)?, args.format),
+        Command::Pause(args) => pause(global, &args),
+        Command::Resume(args) => {
+            Known::find(global, &args.id)?.open()?.resume()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Spec(args) => spec::write(&args),
+        Command::Features => features::print_features(),
+    }
+}
+
+fn start(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
+    let known = Known::find(global, &args.id)?;
+    match known.status() {
+        ContainerState::Created => {}
+        other @ (ContainerState::Creating | ContainerState::Running | ContainerState::Stopped) => {
+            return Err(Failure::new(format!("container {} cannot be started: it is {other}", known.id)));
+        }
+    }
+    let started = start_waiting(&known.records.start_socket(&known.id), &known.record.program);
+    known.records.started(&known.id)?;
+    match started {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(StartError::Exec(failure)) => {
+            let code = failure.code();
+            Err(Failure::from(failure).with_code(code))
+        }
+        Err(err @ StartError::NotWaiting(_)) => Err(err.into()),
+    }
+}
+
+fn pause(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
+    let known = Known::find(global, &args.id)?;
+    if known.status() != ContainerState::Running {
+        return Err(Failure::new(format!("container {} is not running", known.id)));
+    }
+    known.open()?.pause()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn kill(global: &Global, args: &KillArgs) -> Result<ExitCode, Failure> {
+    let signal = Signal::parse(&args.signal)?;
+    let known = Known::find(global, &args.id)?;
+    if args.all {
+        let group = known.group(&Layout::detect()?)?;
+        for pid in group.procs()? {
+            // A process that ends meanwhile needs no signal.
+            if let Ok(handle) = Pidfd::open(pid) {
+                let _ = handle.signal(signal);
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    known.open()?.kill(signal)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn delete(global: &Global, args: &DeleteArgs) -> Result<ExitCode, Failure> {
+    let records = Records::at(&global.root);
+    let id = ContainerId::parse(&args.id)?;
+    if args.force && !records.is_reserved(&id) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let record = match records.load(&id) {
+        Ok(record) => record,
+        // A name without a record is what a creation killed half-way leaves.
+        Err(_) if args.force => {
+            records.remove(&id)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(err) => return Err(err.into()),
+    };
+    let known = Known { records, id, record };
+    if known.status() == ContainerState::Running && !args.force {
+        return Err(Failure::new(format!(
+            "container {} is running; stop it first, or use --force",
+            known.id
+        )));
+    }
+    remove(&known)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends what is left of a container and forgets it.
+fn remove(known: &Known) -> Result<(), Failure> {
+    let layout = Layout::detect()?;
+    if let Some(running) = known.record.open(&layout)? {
+        running.delete()?;
+    } else {
+        let group = known.group(&layout)?;
+        group.kill()?;
+        group.delete()?;
+    }
+    Ok(known.records.remove(&known.id)?)
+}
+
+/// Writes a process's number for other programs, whole or not at all.
+pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<(), Failure> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    fs::write(&aside, pid.to_string())
+        .and_then(|()| fs::rename(&aside, path))
+        .map_err(|err| Failure::new(format!("write {}: {err}", path.display())))
+}
