@@ -157,6 +157,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             architecture: host::architecture().to_owned(),
             registered_at,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            logs: config.state_dir.join("logs"),
         },
     });
     let mut loops = Loops::default();

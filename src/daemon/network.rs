@@ -58,8 +58,8 @@ pub async fn keep(agent: Agent) {
 
 async fn repair(agent: &Agent) -> bool {
     match agent.repair_network().await {
-        Ok(()) => {
-            info!("network looked after: somebody else touched it");
+        Ok(done) => {
+            info!(?done, "network looked after: somebody else touched it");
             true
         }
         Err(failure) => {
