@@ -5,7 +5,10 @@
 
 use std::{env, ffi::OsStr, path::Path, process::ExitCode};
 
-use hythe::cli::{self, Next};
+use hythe::{
+    cli::{self, Next},
+    daemon, shim,
+};
 
 fn main() -> ExitCode {
     let mut words = env::args_os();
@@ -18,7 +21,7 @@ fn main() -> ExitCode {
         Some("oci") => cli::oci::main(env::args_os().skip(1)),
         Some(_) | None => match cli::main() {
             Next::Exit(code) => code,
-            Next::Daemon(_) => ExitCode::FAILURE,
+            Next::Daemon(configuration) => daemon::main(configuration.as_deref()),
         },
     }
 }
