@@ -1,1 +1,3 @@
 //! What one task promises, through the command line and the API.
+
+mod agent;
