@@ -76,7 +76,8 @@ impl Yard {
     fn until(&mut self, task: &mut Task, what: &str, wanted: impl Fn(&Task, &Seen) -> bool) -> Vec<Seen> {
         let mut seen = Vec::new();
         loop {
-            let fact = self.runtime.as_ref().unwrap().block_on(timeout(PATIENCE, self.facts.recv()));
+            let runtime = self.runtime.as_ref().unwrap();
+            let fact = runtime.block_on(async { timeout(PATIENCE, self.facts.recv()).await });
             let fact = fact.unwrap_or_else(|_| panic!("waited for {what}, saw {seen:#?}")).unwrap();
             if fact.task != task.id {
                 continue;
