@@ -11,7 +11,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another daemon has them.
-    #[error("another hythe daemon uses {}{}", directory.display(), holder(.pid))]
+    #[error("another hythe daemon uses {}{}", directory.display(), holder(.pid.as_ref()))]
     Taken {
         /// The state directory.
         directory: PathBuf,
@@ -28,7 +28,7 @@ pub enum LockError {
     },
 }
 
-fn holder(pid: &Option<u32>) -> String {
+fn holder(pid: Option<&u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
 }
 

@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::sys::time::TimeSpec;
 
 use crate::image::entries::{Entries, Entry, Kind};
@@ -130,10 +130,10 @@ impl Unpacker {
         };
         let parent = self.parent(parent).map_err(wrong)?;
         if let Some(deleted) = name.as_bytes().strip_prefix(b".wh.") {
-            return self.whiteout(&parent, OsStr::from_bytes(deleted)).map_err(|err| match err.kind() {
-                io::ErrorKind::InvalidFilename => UnpackError::Escapes(entry.path.clone()),
-                _ => wrong(err),
-            });
+            if matches!(deleted, b"" | b"." | b"..") {
+                return Err(UnpackError::Escapes(entry.path.clone()));
+            }
+            return self.whiteout(&parent, OsStr::from_bytes(deleted)).map_err(wrong);
         }
         let link = match entry.kind {
             Kind::HardLink => Some(self.link_target(entry)?),
@@ -173,7 +173,9 @@ impl Unpacker {
             other => other?,
         }
         self.note(|inventory| inventory.implied_directory(&above.path.join(name)))?;
-        self.open_parent(path)
+        let made = self.open_parent(path)?;
+        fchmod(&made.fd, Mode::from_bits_truncate(0o755))?; // whatever this process masks
+        Ok(made)
     }
 
     fn open_parent(&mut self, path: &Path) -> io::Result<std::rc::Rc<Parent>> {

@@ -66,7 +66,7 @@ impl ImageStore {
                 Ok(None) => {}
                 Ok(Some(what)) => problems.push(problem(path, what.to_owned())),
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                    problems.push(problem(path, "missing".into()))
+                    problems.push(problem(path, "missing".into()));
                 }
                 Err(err) => problems.push(problem(path, err.to_string())),
             }

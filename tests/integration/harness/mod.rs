@@ -24,6 +24,7 @@ use std::{
 pub mod images;
 pub mod instance;
 pub mod leaks;
+pub mod outside;
 pub mod probe;
 pub mod registry;
 
