@@ -140,7 +140,8 @@ mod tests {
     }
 
     fn value<'a>(list: &'a [String], name: &str) -> Option<&'a str> {
-        let mut found = list.iter().filter_map(|pair| pair.split_once('=')).filter(|(known, _)| *known == name);
+        let mut found =
+            list.iter().filter_map(|pair| pair.split_once('=')).filter(|(known, _)| *known == name);
         let first = found.next().map(|(_, value)| value);
         assert!(found.next().is_none(), "{name} is there twice");
         first

@@ -100,7 +100,11 @@ fn hosts(
             let _ = writeln!(text, "{address} {alias} {name}");
         }
         let short = hostname.split('.').next().filter(|short| *short != hostname);
-        let _ = writeln!(text, "{address} {hostname}{}", short.map(|short| format!(" {short}")).unwrap_or_default());
+        let _ = writeln!(
+            text,
+            "{address} {hostname}{}",
+            short.map(|short| format!(" {short}")).unwrap_or_default()
+        );
     }
     text
 }

@@ -25,7 +25,11 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(state: &Path, runtime: &Path, cgroup: &str) -> Self {
-        Self { state: state.to_owned(), runtime: runtime.to_owned(), cgroup: cgroup.trim_matches('/').to_owned() }
+        Self {
+            state: state.to_owned(),
+            runtime: runtime.to_owned(),
+            cgroup: cgroup.trim_matches('/').to_owned(),
+        }
     }
 
     /// The directory of all tasks.

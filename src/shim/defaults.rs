@@ -3,7 +3,23 @@ use oci_spec::runtime::*;
 /// caps
 pub fn capabilities() -> Capabilities {
     use Capability::*;
-    [AuditWrite, Chown, DacOverride, Fowner, Fsetid, Kill, Mknod, NetBindService, NetRaw, Setfcap, Setgid, Setpcap, Setuid, SysChroot].into()
+    [
+        AuditWrite,
+        Chown,
+        DacOverride,
+        Fowner,
+        Fsetid,
+        Kill,
+        Mknod,
+        NetBindService,
+        NetRaw,
+        Setfcap,
+        Setgid,
+        Setpcap,
+        Setuid,
+        SysChroot,
+    ]
+    .into()
 }
 /// all
 pub fn all_capabilities() -> Capabilities {

@@ -62,7 +62,8 @@ pub(crate) fn find(definition: &ContainerDefinition) -> Result<Vec<HostDevice>, 
         let names = std::fs::read_dir("/dev").into_iter().flatten().flatten().map(|entry| entry.path());
         // A node that goes away while the list is read is no loss.
         let all = names.filter(|path| !path.is_symlink()).filter_map(|path| look(&path).ok().flatten());
-        let all: Vec<HostDevice> = all.filter(|found| !devices.iter().any(|known| known.path == found.path)).collect();
+        let all: Vec<HostDevice> =
+            all.filter(|found| !devices.iter().any(|known| known.path == found.path)).collect();
         devices.extend(all);
     }
     Ok(devices)
@@ -90,7 +91,8 @@ fn look(path: &Path) -> Result<Option<HostDevice>, DeviceError> {
 /// ECS's words as the letters of the kernel; all three when none is given.
 fn access(words: &[String]) -> String {
     let letters = [("read", 'r'), ("write", 'w'), ("mknod", 'm')];
-    let given = letters.iter().filter(|(word, _)| words.is_empty() || words.iter().any(|given| given == word));
+    let given =
+        letters.iter().filter(|(word, _)| words.is_empty() || words.iter().any(|given| given == word));
     given.map(|(_, letter)| letter).collect()
 }
 

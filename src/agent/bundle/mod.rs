@@ -150,8 +150,7 @@ fn linux(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Linux, BundleEr
         builder = builder.devices(nodes);
     }
     if !recipe.is_privileged() {
-        builder =
-            builder.masked_paths(defaults::masked_paths()).readonly_paths(defaults::readonly_paths());
+        builder = builder.masked_paths(defaults::masked_paths()).readonly_paths(defaults::readonly_paths());
     }
     Ok(builder.build()?)
 }

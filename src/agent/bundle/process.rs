@@ -66,7 +66,8 @@ fn environment(recipe: &Recipe<'_>) -> Vec<String> {
 fn working_directory(recipe: &Recipe<'_>) -> Result<String, BundleError> {
     let given = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
     let own = given(recipe.definition.working_directory.as_ref());
-    let directory = own.or_else(|| given(recipe.image.working_dir().as_ref())).unwrap_or_else(|| "/".to_owned());
+    let directory =
+        own.or_else(|| given(recipe.image.working_dir().as_ref())).unwrap_or_else(|| "/".to_owned());
     if directory.starts_with('/') { Ok(directory) } else { Err(BundleError::WorkingDirectory(directory)) }
 }
 

@@ -23,7 +23,8 @@ const MOST_SHARES: u64 = 262_144;
 pub(super) fn container(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<LinuxResources, BundleError> {
     let (definition, change) = (recipe.definition, recipe.change);
     let units = change.and_then(|change| change.cpu).unwrap_or(definition.cpu);
-    let mut rules = if recipe.is_privileged() { vec![devices::allow_all()?] } else { defaults::device_rules() };
+    let mut rules =
+        if recipe.is_privileged() { vec![devices::allow_all()?] } else { defaults::device_rules() };
     rules.extend(devices::rules(recipe.devices)?);
     let mut builder = LinuxResourcesBuilder::default()
         .devices(rules)
@@ -96,10 +97,12 @@ fn task_cpu(document: &Document, overrides: &TaskOverride) -> Result<LinuxCpu, B
         let builder = LinuxCpuBuilder::default().shares(shares(units.0)).quota(quota).period(PERIOD);
         return Ok(builder.build()?);
     }
-    let changed = |name| overrides.container_overrides.iter().find(|change| change.name == name).and_then(|c| c.cpu);
-    let units = document.container_definitions.iter().map(|container| {
-        shares(changed(container.name.clone()).unwrap_or(container.cpu))
-    });
+    let changed =
+        |name| overrides.container_overrides.iter().find(|change| change.name == name).and_then(|c| c.cpu);
+    let units = document
+        .container_definitions
+        .iter()
+        .map(|container| shares(changed(container.name.clone()).unwrap_or(container.cpu)));
     Ok(LinuxCpuBuilder::default().shares(units.sum::<u64>().min(MOST_SHARES)).build()?)
 }
 

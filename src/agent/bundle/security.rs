@@ -20,10 +20,15 @@ pub(super) fn options(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Op
         match option.split_once([':', '=']).unwrap_or((option, "")) {
             ("no-new-privileges", "" | "true") => options.no_new_privileges = true,
             ("no-new-privileges", "false") if is_free => options.no_new_privileges = false,
-            ("apparmor", profile) if !profile.is_empty() => options.apparmor_profile = Some(profile.to_owned()),
-            ("no-new-privileges", "false") | ("label" | "credentialspec" | "credentialspecdomainless" | "seccomp", _) => {
+            ("apparmor", profile) if !profile.is_empty() => {
+                options.apparmor_profile = Some(profile.to_owned())
+            }
+            ("no-new-privileges", "false")
+            | ("label" | "credentialspec" | "credentialspecdomainless" | "seccomp", _) => {
                 let name = &recipe.definition.name;
-                notes.push(format!("container {name}: security option {option:?} is not enforced on this host"));
+                notes.push(format!(
+                    "container {name}: security option {option:?} is not enforced on this host"
+                ));
             }
             _ => return Err(BundleError::SecurityOption(option.clone())),
         }

@@ -213,17 +213,23 @@ pub(crate) fn wanted(document: &Document) -> Result<Vec<Wanted>, NetworkFailure>
 }
 
 fn want(container: &ContainerDefinition, mapping: &PortMapping) -> Result<Wanted, NetworkFailure> {
-    let wrong = |what: &str| NetworkFailure::Mapping {
-        container: container.name.to_string(),
-        what: what.to_owned(),
-    };
+    let wrong =
+        |what: &str| NetworkFailure::Mapping { container: container.name.to_string(), what: what.to_owned() };
     let (container_port, count) = match (&mapping.container_port_range, mapping.container_port) {
-        (Some(range), _) => parse_range(range).ok_or_else(|| wrong(&format!("{range:?} is not a range of ports")))?,
+        (Some(range), _) => {
+            parse_range(range).ok_or_else(|| wrong(&format!("{range:?} is not a range of ports")))?
+        }
         (None, Some(port)) if port > 0 => (port, 1),
         (None, Some(_) | None) => return Err(wrong("containerPort is missing")),
     };
     let host_port = mapping.host_port.filter(|port| *port > 0 && mapping.container_port_range.is_none());
-    Ok(Wanted { container: container.name.clone(), protocol: protocol(mapping), container_port, count, host_port })
+    Ok(Wanted {
+        container: container.name.clone(),
+        protocol: protocol(mapping),
+        container_port,
+        count,
+        host_port,
+    })
 }
 
 /// Anything but `udp` is TCP, as ECS has it.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use crate::model::ids::{ContainerName, VolumeName};
-use crate::model::task_definition::{Document, DockerVolume, Volume, VolumeScope};
+use crate::model::task_definition::{DockerVolume, Document, Volume, VolumeScope};
 
 mod provide;
 
@@ -137,13 +137,18 @@ fn collect(
         let volume = document.volumes.iter().find(|volume| volume.name == point.source_volume);
         let volume = volume.ok_or_else(|| VolumeError::Undeclared(point.source_volume.clone()))?;
         let read_only = point.read_only.unwrap_or(false);
-        add(found, VolumeMount { place: place(volume)?, destination: clean(&point.container_path)?, read_only });
+        add(
+            found,
+            VolumeMount { place: place(volume)?, destination: clean(&point.container_path)?, read_only },
+        );
     }
     for from in &definition.volumes_from {
         let mut theirs = BTreeMap::new();
         collect(document, &from.source_container, images, seen, &mut theirs)?;
         let read_only = from.read_only.unwrap_or(false);
-        theirs.into_values().for_each(|mount| add(found, VolumeMount { read_only: mount.read_only || read_only, ..mount }));
+        theirs
+            .into_values()
+            .for_each(|mount| add(found, VolumeMount { read_only: mount.read_only || read_only, ..mount }));
     }
     for path in images.get(name).into_iter().flatten() {
         let destination = clean(path)?;
@@ -162,7 +167,10 @@ fn place(volume: &Volume) -> Result<Place, VolumeError> {
     let name = &volume.name;
     let foreign = [
         (volume.efs_volume_configuration.is_some(), "efsVolumeConfiguration"),
-        (volume.fsx_windows_file_server_volume_configuration.is_some(), "fsxWindowsFileServerVolumeConfiguration"),
+        (
+            volume.fsx_windows_file_server_volume_configuration.is_some(),
+            "fsxWindowsFileServerVolumeConfiguration",
+        ),
         (volume.s3files_volume_configuration.is_some(), "s3filesVolumeConfiguration"),
         (volume.configured_at_launch == Some(true), "configuredAtLaunch"),
     ];
@@ -172,7 +180,8 @@ fn place(volume: &Volume) -> Result<Place, VolumeError> {
     if let Some(docker) = &volume.docker_volume_configuration {
         return docker_place(name, docker);
     }
-    let source = volume.host.as_ref().and_then(|host| host.source_path.as_deref()).filter(|path| !path.is_empty());
+    let source =
+        volume.host.as_ref().and_then(|host| host.source_path.as_deref()).filter(|path| !path.is_empty());
     source.map_or_else(|| Ok(Place::Task(name.clone())), |path| host_place(name, path))
 }
 

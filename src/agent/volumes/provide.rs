@@ -102,7 +102,9 @@ fn fresh(
         return Err(VolumeFailure::Fill { path: place.to_owned(), inside: inside.to_owned(), source });
     }
     match fs::rename(&aside, place) {
-        Err(err) if [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::AlreadyExists].contains(&err.kind()) => {
+        Err(err)
+            if [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::AlreadyExists].contains(&err.kind()) =>
+        {
             remove(&aside).map_err(failed(&aside))?;
         }
         other => other.map_err(failed(place))?,
