@@ -8,15 +8,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use hythe::cli::{self, Next};
+use hythe::shim;
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     if is_oci_by_name(args.first()) {
         return cli::oci::main(args.into_iter());
     }
-    if args.get(1).is_some_and(|word| word == "oci") {
-        args.remove(0);
-        return cli::oci::main(args.into_iter());
+    match args.get(1).and_then(|word| word.to_str()) {
+        Some("shim") => return shim::main(args.into_iter().skip(2)),
+        Some("oci") => {
+            args.remove(0);
+            return cli::oci::main(args.into_iter());
+        }
+        Some(_) | None => {}
     }
     match cli::main() {
         Next::Exit(code) => code,
