@@ -50,7 +50,7 @@ impl Source for Counter {
     }
 
     fn random(&self) -> [u8; 16] {
-        let number = u128::from(self.0.fetch_add(1, Ordering::SeqCst));
+        let number = u128::from(self.0.fetch_add(1, Ordering::SeqCst)) + 1;
         // Spread, so that ids do not all begin with the same digits.
         (number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)).to_be_bytes()
     }
