@@ -1,5 +1,7 @@
 //! The API over a real unix socket, with a store in memory and conversations that were written down beforehand.
 
+#![allow(clippy::unwrap_used)]
+
 mod beside;
 mod clusters;
 mod door;
@@ -8,6 +10,7 @@ mod task_definitions;
 mod tasks;
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     path::PathBuf,
     sync::{
@@ -155,7 +158,7 @@ async fn fixture() -> Fixture {
         live: Arc::new(Script),
         source: Arc::new(Counter::default()),
         host: Host {
-            capacity: Capacity { registered: HOST, reserved_ports: Default::default() },
+            capacity: Capacity { registered: HOST, reserved_ports: BTreeSet::new() },
             architecture: "x86_64".into(),
             registered_at: Timestamp(1),
             version: "0.1.0".into(),
