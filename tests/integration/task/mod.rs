@@ -1,5 +1,6 @@
 //! One task in the hands of its shim: real processes, real namespaces, real control groups.
 
+mod agent;
 mod lab;
 mod life;
 mod logs;
