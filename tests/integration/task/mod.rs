@@ -1,1 +1,6 @@
-//! What one task promises, through the command line and the API.
+//! One task in the hands of its shim: real processes, real namespaces, real control groups.
+
+mod lab;
+mod life;
+mod logs;
+mod shim;
