@@ -1,377 +1,196 @@
-//! Tasks and services of busybox containers: written down in a line or two, run, waited for and looked at.
+//! Short words for what most tests do with an instance: an image, a document, a task, its end.
 //!
-//! A container is a shell script. Its first process gets no signal that it does not ask for, so a script that should
-//! stay ends in [`FOREVER`], which heeds SIGTERM. Waiting follows what `DescribeTasks` says and nothing else.
+//! The images are made once, by `rootfs-tools`, and named by the path of their layout, so no registry is needed.
+//! A container made by [`shell`] takes at most two seconds to stop: a shell that is a container's first process
+//! does not hear SIGTERM.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddrV4, TcpStream},
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::OnceLock};
 
-use hyper::Method;
-use hythe::api::client::Client;
 use serde_json::{Value, json};
 
-use super::{
-    Instance, PATIENCE, images,
-    instance::{Wish, strings},
-    probe::cgroup_mounts,
-    wait_for,
-};
+use super::{Instance, PATIENCE, images, wait_for};
 
-/// A script's end that waits for SIGTERM and heeds it.
-pub const FOREVER: &str = "trap 'exit 0' TERM; sleep 100000 & wait";
-
-/// A script that is done when `SIGTERM` comes.
-pub fn stays(script: &str) -> String {
-    format!("{script}\n{FOREVER}")
+/// The reference of Debian's busybox in the layout that the tests share.
+pub fn busybox() -> &'static str {
+    static REFERENCE: OnceLock<String> = OnceLock::new();
+    REFERENCE.get_or_init(|| format!("oci:{}:latest", images::busybox().display()))
 }
 
-/// A container on busybox that runs `script`.
-pub fn container(name: &str, script: &str) -> Value {
-    json!({ "name": name, "image": "busybox", "memory": 64, "command": ["sh", "-c", script] })
+/// A container that runs a line of shell.
+pub fn shell(name: &str, line: &str) -> Value {
+    json!({ "name": name, "image": busybox(), "command": ["sh", "-c", line], "memory": 64, "stopTimeout": 2 })
 }
 
-/// A task definition.
-pub fn definition(family: &str, containers: &[Value]) -> Value {
+/// A container that stays until it is told to stop, and then ends at once with code 0.
+pub fn idle(name: &str) -> Value {
+    shell(name, STAY)
+}
+
+/// A line of shell that stays until SIGTERM, and then ends at once with code 0.
+pub const STAY: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
+
+/// `container` with members set.
+pub fn with(mut container: Value, members: Value) -> Value {
+    let Value::Object(members) = members else { panic!("members are an object") };
+    for (name, value) in members {
+        container[name] = value;
+    }
+    container
+}
+
+/// A document in `bridge` mode.
+pub fn document(family: &str, containers: &[Value]) -> Value {
     json!({ "family": family, "containerDefinitions": containers })
 }
 
-/// `value` with the members of `more`.
-pub fn with(mut value: Value, more: Value) -> Value {
-    let (Value::Object(members), Value::Object(more)) = (&mut value, more) else {
-        panic!("two objects are merged");
-    };
-    members.extend(more);
-    value
-}
-
-/// `dependsOn` with one condition.
-pub fn after(other: &str, condition: &str) -> Value {
-    json!({ "dependsOn": [{ "containerName": other, "condition": condition }] })
-}
-
-/// A container in a described task.
-#[track_caller]
-pub fn one<'a>(task: &'a Value, name: &str) -> &'a Value {
-    let containers = task["containers"].as_array().into_iter().flatten();
-    let mut found = containers.filter(|container| container["name"] == name);
-    found.next().unwrap_or_else(|| panic!("no container {name} in {task:#}"))
-}
-
-/// A member that is a text; empty when it is not there.
-pub fn text<'a>(value: &'a Value, member: &str) -> &'a str {
-    value[member].as_str().unwrap_or_default()
-}
-
-/// The id at the end of an ARN.
-pub fn id_of(arn: &str) -> String {
-    arn.rsplit('/').next().unwrap_or_default().to_owned()
-}
-
-/// What an HTTP server answers to `GET /`, once it does.
-#[track_caller]
-pub fn ask_http(address: Ipv4Addr, port: u16) -> String {
-    wait_for(&format!("an answer from {address}:{port}"), PATIENCE, || try_http(address, port))
-}
-
-/// The same, asked once.
-pub fn try_http(address: Ipv4Addr, port: u16) -> Option<String> {
-    let limit = Duration::from_secs(2);
-    let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, port).into(), limit).ok()?;
-    stream.set_read_timeout(Some(limit)).ok()?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (_, body) = answer.split_once("\r\n\r\n")?;
-    Some(body.trim().to_owned())
-}
-
-/// A shell script that serves `word` on `port` until SIGTERM.
-pub fn serves(word: &str, port: u16) -> String {
-    stays(&format!("mkdir -p /tmp/www && echo {word} >/tmp/www/index.html && httpd -p {port} -h /tmp/www"))
-}
-
-/// Runs a program that must succeed.
-#[track_caller]
-pub fn sh(script: &str) -> String {
-    let output = Command::new("sh").args(["-ec", script]).output().expect("sh runs");
-    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 impl Instance {
-    /// A daemon that is ready and has the image `busybox`.
+    /// Registers a document; its ARN.
     #[track_caller]
-    pub fn with_busybox(name: &str) -> Self {
-        Self::with_busybox_and(name, "")
+    pub fn register(&self, document: Value) -> String {
+        text(&self.api("RegisterTaskDefinition", document)["taskDefinition"]["taskDefinitionArn"])
     }
 
-    /// The same, with more lines of configuration.
+    /// Registers a document and runs one task of it; the task's ARN.
     #[track_caller]
-    pub fn with_busybox_and(name: &str, config: &str) -> Self {
-        let config = format!("{config}\n[images]\npull_policy = \"prefer-cached\"\n");
-        let instance = Self::start_with(name, Wish { config, ..Wish::default() });
-        instance.load(&images::busybox(), "busybox");
-        instance
-    }
-
-    /// Takes in the image tagged `latest` of a layout, under `name`.
-    #[track_caller]
-    pub fn load(&self, layout: &Path, name: &str) {
-        self.cli(&["image", "load", &format!("oci:{}", layout.display()), "--name", name]).ok();
-    }
-
-    /// Packs a directory with busybox beneath it, and loads it under `name`.
-    #[track_caller]
-    pub fn load_packed(&self, directory: &Path, name: &str, options: &[&str]) {
-        let base = self.path(format!("image-{name}-base"));
-        let layout = self.path(format!("image-{name}"));
-        images::rootfs_tools(&[
-            "unpack",
-            &format!("oci:{}", images::busybox().display()),
-            &base.display().to_string(),
-        ]);
-        let (base, top, out) =
-            (base.display().to_string(), directory.display().to_string(), layout.display().to_string());
-        let mut words = vec!["pack", &base, &top, "-o", &out, "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
-        words.extend(options);
-        images::rootfs_tools(&words);
-        self.load(&layout, name);
-    }
-
-    /// Registers a definition; its ARN.
-    #[track_caller]
-    pub fn register(&self, document: &Value) -> String {
-        let answer = self.api("RegisterTaskDefinition", document.clone());
-        text(&answer["taskDefinition"], "taskDefinitionArn").to_owned()
-    }
-
-    /// Registers a definition and runs a task of it; its id.
-    #[track_caller]
-    pub fn run(&self, document: &Value) -> String {
-        self.run_with(document, json!({}))
-    }
-
-    /// The same, with more members in the RunTask call.
-    #[track_caller]
-    pub fn run_with(&self, document: &Value, more: Value) -> String {
-        let mut input = with(json!({ "taskDefinition": self.register(document) }), more);
-        if document["networkMode"] == "awsvpc" {
-            input["networkConfiguration"] = json!({ "awsvpcConfiguration": { "subnets": ["subnet-local"] } });
+    pub fn run(&self, document: Value) -> String {
+        let is_awsvpc = document["networkMode"] == "awsvpc";
+        let mut request = json!({ "taskDefinition": self.register(document) });
+        if is_awsvpc {
+            request["networkConfiguration"] =
+                json!({ "awsvpcConfiguration": { "subnets": ["subnet-local"] } });
         }
-        let answer = self.api("RunTask", input);
-        let arn = answer["tasks"][0]["taskArn"].as_str();
-        id_of(arn.unwrap_or_else(|| panic!("a task is placed: {answer:#}")))
+        let answer = self.api("RunTask", request);
+        assert_eq!(answer["failures"], json!([]), "{answer:#}");
+        text(&answer["tasks"][0]["taskArn"])
     }
 
-    /// A task, as ECS describes it.
+    /// A task as it is described now.
     #[track_caller]
-    pub fn task(&self, id: &str) -> Value {
-        let mut answer = self.api("DescribeTasks", json!({ "tasks": [id] }));
-        assert!(answer["tasks"][0].is_object(), "task {id} is known: {answer:#}");
-        answer["tasks"][0].take()
+    pub fn task(&self, arn: &str) -> Value {
+        self.api("DescribeTasks", json!({ "tasks": [arn] }))["tasks"][0].clone()
     }
 
-    /// A task, as it is stored.
+    /// A task once it runs; fails at once when it stopped instead.
     #[track_caller]
-    pub fn stored(&self, id: &str) -> Value {
-        self.get(&format!("/hythe/v1/tasks/{id}"))
-    }
-
-    /// Waits until `ask` has an answer about a task.
-    #[track_caller]
-    pub fn until<T>(&self, id: &str, what: &str, mut ask: impl FnMut(&Value) -> Option<T>) -> T {
-        let begin = std::time::Instant::now();
-        loop {
-            let task = self.task(id);
-            if let Some(answer) = ask(&task) {
-                return answer;
-            }
-            assert!(begin.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}: {task:#}");
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-    }
-
-    /// Waits until a task is RUNNING.
-    #[track_caller]
-    pub fn running(&self, id: &str) -> Value {
-        self.until(id, "RUNNING", |task| {
-            assert_ne!(task["lastStatus"], "STOPPED", "{task:#}");
-            (task["lastStatus"] == "RUNNING").then(|| task.clone())
+    pub fn running(&self, arn: &str) -> Value {
+        wait_for("a running task", PATIENCE, || {
+            let task = self.task(arn);
+            assert_ne!(task["lastStatus"], "STOPPED", "{task:#}\n{}", self.log());
+            (task["lastStatus"] == "RUNNING").then_some(task)
         })
     }
 
-    /// Waits until a task is STOPPED.
+    /// A task once it has stopped.
     #[track_caller]
-    pub fn stopped(&self, id: &str) -> Value {
-        self.until(id, "STOPPED", |task| (task["lastStatus"] == "STOPPED").then(|| task.clone()))
-    }
-
-    /// Asks a task to stop and waits for its end.
-    #[track_caller]
-    pub fn stop(&self, id: &str) -> Value {
-        self.api("StopTask", json!({ "task": id }));
-        self.stopped(id)
-    }
-
-    /// Runs a task to its end.
-    #[track_caller]
-    pub fn ran(&self, document: &Value) -> (String, Value) {
-        let id = self.run(document);
-        let task = self.stopped(&id);
-        (id, task)
-    }
-
-    /// Runs one container to its end, which must be a good one; what it said.
-    #[track_caller]
-    pub fn says(&self, container: &Value) -> String {
-        self.says_in(&definition("says", std::slice::from_ref(container)))
-    }
-
-    /// The same for the first container of a definition.
-    #[track_caller]
-    pub fn says_in(&self, document: &Value) -> String {
-        let (id, task) = self.ran(document);
-        let name = text(&document["containerDefinitions"][0], "name").to_owned();
-        let said = self.output(&id, &name);
-        assert_eq!(one(&task, &name)["exitCode"], 0, "{task:#}\n{said}\n{}", self.log());
-        said
-    }
-
-    /// Everything that a container has written so far.
-    #[track_caller]
-    pub fn output(&self, id: &str, container: &str) -> String {
-        let lines = self.lines(&format!("/hythe/v1/logs?task={id}&container={container}"));
-        lines.iter().map(|line| format!("{}\n", text(line, "line"))).collect()
-    }
-
-    /// Waits until a container has written `what`; everything that it has written.
-    #[track_caller]
-    pub fn printed(&self, id: &str, container: &str, what: &str) -> String {
-        wait_for(&format!("{what:?} in the output of {container}"), PATIENCE, || {
-            Some(self.output(id, container)).filter(|output| output.contains(what))
+    pub fn stopped(&self, arn: &str) -> Value {
+        wait_for("a stopped task", PATIENCE, || {
+            let task = self.task(arn);
+            (task["lastStatus"] == "STOPPED").then_some(task)
         })
     }
 
-    /// The lines of one of hythe's own addresses.
+    /// Registers a document, runs a task of it to its end, and describes it.
     #[track_caller]
-    pub fn lines(&self, path: &str) -> Vec<Value> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let client = Client::new(&self.socket());
-        runtime.block_on(async {
-            let mut lines =
-                client.lines(Method::GET, path, None).await.unwrap_or_else(|e| panic!("{path}: {e:?}"));
-            let mut found = Vec::new();
-            while let Some(line) = lines.next().await.unwrap_or_else(|error| panic!("{path}: {error:?}")) {
-                found.push(line);
-            }
-            found
-        })
+    pub fn run_to_end(&self, document: Value) -> Value {
+        let arn = self.run(document);
+        self.stopped(&arn)
     }
 
-    /// The pid of a container's first process, as the host numbers it.
+    /// Asks for a task's end and waits for it.
     #[track_caller]
-    pub fn pid(&self, id: &str, container: &str) -> i32 {
-        let stored = self.stored(id);
-        let pid = one(&stored, container)["pid"].as_i64();
-        let pid = pid.unwrap_or_else(|| panic!("{container} has a pid: {stored:#}"));
-        i32::try_from(pid).expect("a pid is small")
+    pub fn stop(&self, arn: &str) -> Value {
+        self.api("StopTask", json!({ "task": arn }));
+        self.stopped(arn)
     }
 
-    /// The text of a file in the cgroup of a task, or of one container of it (`ID/NAME`): `v1` names controller and
-    /// file of version 1, `v2` the file of version 2.
+    /// What a task's container has written.
     #[track_caller]
-    pub fn cgroup_file(&self, group: &str, v1: (&str, &str), v2: &str) -> String {
-        let below = PathBuf::from(self.cgroup()).join(group);
-        let candidates = cgroup_mounts().into_iter().map(|mount| {
-            let has = mount.options.split(',').any(|option| option == v1.0);
-            mount.at.join(&below).join(if has { v1.1 } else { v2 })
+    pub fn output(&self, arn: &str, container: &str) -> String {
+        let said = self.cli(&["logs", "--container", container, arn]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.out
+    }
+
+    /// Runs a line of shell in a container with more members, to its end; what it wrote.
+    #[track_caller]
+    pub fn shell_output(&self, line: &str, members: Value) -> String {
+        let container = with(shell("main", line), members);
+        let arn = self.run(document("output", &[container]));
+        let task = self.stopped(&arn);
+        let output = self.output(&arn, "main");
+        assert_eq!(container_of(&task, "main")["exitCode"], 0, "{task:#}\n{output}");
+        output
+    }
+
+    /// The pid of a container's first process on the host.
+    #[track_caller]
+    pub fn pid(&self, arn: &str, container: &str) -> i32 {
+        let stored = self.get(&format!("/hythe/v1/tasks/{}", id(arn)));
+        let pid = stored["containers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|one| one["name"] == container)
+            .and_then(|one| one["pid"].as_i64());
+        i32::try_from(pid.unwrap_or_else(|| panic!("no pid of {container} in {stored:#}")))
+            .expect("a pid fits")
+    }
+
+    /// Waits until nothing of any task is left on the host.
+    #[track_caller]
+    pub fn nothing_is_left(&self) {
+        let mut left = Vec::new();
+        wait_for("nothing left by tasks", PATIENCE, || {
+            left = self.left_by_tasks();
+            left.is_empty().then_some(())
         });
-        let found = candidates.filter_map(|path| fs::read_to_string(path).ok()).next();
-        found.unwrap_or_else(|| panic!("cgroup {} has {} or {v2}", below.display(), v1.1)).trim().to_owned()
     }
+}
 
-    /// Waits until nothing of any task is left.
-    #[track_caller]
-    pub fn until_nothing_is_left(&self) {
-        let begin = std::time::Instant::now();
-        loop {
-            let left = self.left_by_tasks();
-            if left.is_empty() {
-                return;
-            }
-            assert!(begin.elapsed() < PATIENCE, "left:\n  {}\n{}", left.join("\n  "), self.log());
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-    }
+/// The container of a described task.
+#[track_caller]
+pub fn container_of(task: &Value, name: &str) -> Value {
+    let found =
+        task["containers"].as_array().into_iter().flatten().find(|container| container["name"] == name);
+    found.unwrap_or_else(|| panic!("no container {name} in {task:#}")).clone()
+}
 
-    /// Creates a service of a definition.
-    #[track_caller]
-    pub fn service(&self, name: &str, definition: &str, count: u32) {
-        self.service_with(name, definition, count, json!({}));
-    }
+/// The host port that a container's port is published on.
+#[track_caller]
+pub fn host_port(task: &Value, container: &str, port: u16) -> u16 {
+    let container = container_of(task, container);
+    let binding = container["networkBindings"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|one| one["containerPort"] == port);
+    let host = binding.and_then(|one| one["hostPort"].as_u64());
+    u16::try_from(host.unwrap_or_else(|| panic!("port {port} is not published: {container:#}")))
+        .expect("a port fits")
+}
 
-    /// The same, with more members in the CreateService call.
-    #[track_caller]
-    pub fn service_with(&self, name: &str, definition: &str, count: u32, more: Value) {
-        let input = json!({ "serviceName": name, "taskDefinition": definition, "desiredCount": count });
-        self.api("CreateService", with(input, more));
-    }
+/// A task's address on the instance's network.
+#[track_caller]
+pub fn address(task: &Value) -> String {
+    let containers = task["containers"].as_array().into_iter().flatten();
+    let mut found = containers.filter_map(|one| one["networkInterfaces"][0]["privateIpv4Address"].as_str());
+    found.next().unwrap_or_else(|| panic!("no address in {task:#}")).to_owned()
+}
 
-    /// A service, as ECS describes it.
-    #[track_caller]
-    pub fn described(&self, service: &str) -> Value {
-        let mut answer = self.api("DescribeServices", json!({ "services": [service] }));
-        assert!(answer["services"][0].is_object(), "service {service} is known: {answer:#}");
-        answer["services"][0].take()
-    }
+/// The last part of an ARN.
+pub fn id(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
 
-    /// Waits until `ask` has an answer about a service.
-    #[track_caller]
-    pub fn until_service<T>(&self, service: &str, what: &str, mut ask: impl FnMut(&Value) -> Option<T>) -> T {
-        let begin = std::time::Instant::now();
-        loop {
-            let described = self.described(service);
-            if let Some(answer) = ask(&described) {
-                return answer;
-            }
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "waited {PATIENCE:?} for {what}: {described:#}\n{}",
-                self.log()
-            );
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-    }
+/// A JSON string.
+#[track_caller]
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).to_owned()
+}
 
-    /// Waits until a service has one deployment and runs `count` tasks; their ids.
-    #[track_caller]
-    pub fn steady(&self, service: &str, count: u32) -> Vec<String> {
-        self.until_service(service, &format!("{count} running tasks"), |described| {
-            let one = described["deployments"].as_array().is_some_and(|list| list.len() == 1);
-            let right = described["runningCount"] == count && described["pendingCount"] == 0;
-            let ids = self.ids_of(service);
-            (one && right && ids.len() == count as usize).then_some(ids)
-        })
-    }
-
-    /// The ids of a service's tasks that should run.
-    #[track_caller]
-    pub fn ids_of(&self, service: &str) -> Vec<String> {
-        let answer = self.api("ListTasks", json!({ "serviceName": service }));
-        strings(&answer["taskArns"]).iter().map(|arn| id_of(arn)).collect()
-    }
-
-    /// Everything that a service's events say, the newest first.
-    #[track_caller]
-    pub fn events(&self, service: &str) -> Vec<String> {
-        let described = self.described(service);
-        let events = described["events"].as_array().into_iter().flatten();
-        events.map(|event| text(event, "message").to_owned()).collect()
-    }
+/// A directory of the test's own inside the instance's.
+pub fn directory(instance: &Instance, name: &str) -> PathBuf {
+    let path = instance.path(name);
+    std::fs::create_dir_all(&path).expect("a directory of the test's own");
+    path
 }

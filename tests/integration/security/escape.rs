@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, images, require,
-    tasks::{after, container, definition, stays, text, with},
+    stage::{after, container, definition, stays, word},
+    tasks::with,
 };
 
 /// A file outside of every container, and its name.
@@ -41,7 +42,7 @@ fn a_mount_point_over_a_link_of_the_image_stays_inside() {
         let app = with(container("app", &format!("echo mine >{link}/mine; ls {link}")), points);
         let document = with(definition("link", &[app]), json!({ "volumes": [{ "name": "v" }] }));
         let (id, task) = instance.ran(&document);
-        let said = instance.output(&id, "app");
+        let said = instance.said(&id, "app");
         assert!(!said.contains("word"), "{link}: {said} {task:#}");
         assert_eq!(fs::read_dir(&place).unwrap().count(), 1, "{link}: nothing was written outside");
         let is_refused = task["stopCode"] == "TaskFailedToStart";
@@ -90,7 +91,7 @@ fn a_container_cannot_mount_one_volume_through_a_link_in_another() {
         { "name": "outer", "host": { "sourcePath": shared } }, { "name": "inner" },
     ] });
     let (id, _) = instance.ran(&with(definition("through", &[app]), volumes));
-    assert!(!instance.output(&id, "app").contains("word"));
+    assert!(!instance.said(&id, "app").contains("word"));
     assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
     assert_eq!(fs::read_to_string(place.join("word")).unwrap(), "the treasure\n");
 }
@@ -108,7 +109,7 @@ fn the_files_that_are_mounted_into_etc_do_not_follow_links_of_the_image() {
     instance.load_packed(&layer, "etc", &[]);
     let app = with(container("app", "cat /etc/resolv.conf /etc/hostname; true"), json!({ "image": "etc" }));
     let (id, _) = instance.ran(&definition("etc", &[app]));
-    assert!(!instance.output(&id, "app").contains("treasure"));
+    assert!(!instance.said(&id, "app").contains("treasure"));
     assert_eq!(fs::read_to_string(place.join("word")).unwrap(), "the treasure\n");
 }
 
@@ -157,7 +158,7 @@ fn the_program_that_started_a_container_cannot_be_written_from_inside() {
         done & ";
     let app = with(container("app", &stays(&format!("{spy} echo up"))), json!({ "healthCheck": check }));
     let before = fs::metadata(env!("CARGO_BIN_EXE_hythe")).unwrap();
-    let id = instance.run(&definition("exe", &[app]));
+    let id = instance.launch(&definition("exe", &[app]));
     instance.until(&id, "a verdict", |task| (task["healthStatus"] != "UNKNOWN").then_some(()));
     let own = with(container("own", ""), json!({ "command": ["/proc/self/exe"] }));
     let (_, task) = instance.ran(&definition("own", &[own]));
@@ -193,11 +194,11 @@ fn a_task_cannot_be_told_to_mount_what_it_may_not_have_through_a_reason() {
     require!(host, busybox);
     let instance = Instance::with_busybox("text");
     let hostile = "line\nbreak \u{1b}[31m \"quote\" {} %s $(id)";
-    let id = instance.run(&definition("text", &[container("app", crate::harness::tasks::FOREVER)]));
+    let id = instance.launch(&definition("text", &[container("app", crate::harness::stage::FOREVER)]));
     instance.running(&id);
     instance.api("StopTask", json!({ "task": id, "reason": hostile }));
     let task = instance.stopped(&id);
-    assert_eq!(text(&task, "stoppedReason"), hostile);
+    assert_eq!(word(&task, "stoppedReason"), hostile);
     let shown = instance.cli(&["show", &id]).ok();
     assert!(!shown.contains('\u{1b}'), "what others wrote does not steer the terminal: {shown:?}");
 }

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, container, definition, with},
+    stage::{FOREVER, container, definition},
+    tasks::with,
 };
 
 /// CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL
@@ -151,7 +152,7 @@ fn no_descriptor_of_the_runtime_is_left_open() {
     }
     assert!(said.lines().any(|line| line.starts_with("0 /dev/null")), "{said}");
     let open = container("app", &format!("echo up; {FOREVER}"));
-    let id = instance.run(&definition("open", &[open]));
+    let id = instance.launch(&definition("open", &[open]));
     instance.printed(&id, "app", "up");
     instance.running(&id);
     let pid = instance.pid(&id, "app");
@@ -179,7 +180,7 @@ fn the_working_directory_leads_nowhere_else() {
         json!({ "workingDirectory": "/proc/self/fd/7/../.." }),
     );
     let (id, task) = instance.ran(&definition("leak", &[leak]));
-    let said = instance.output(&id, "app");
+    let said = instance.said(&id, "app");
     assert!(!said.contains("workspace") && !said.contains("boot"), "{said} {task:#}");
 }
 
@@ -199,7 +200,7 @@ fn a_privileged_container_is_refused_where_the_host_does_not_allow_it() {
         .ran(&definition("privileged", &[with(container("app", "true"), json!({ "privileged": true }))]));
     assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
     assert!(task["stoppedReason"].as_str().unwrap().contains("privileged"), "{task:#}");
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
 }
 
 #[test]

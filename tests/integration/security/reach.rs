@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::harness::{
     Instance, require,
-    tasks::{container, definition, with},
+    stage::{container, definition},
+    tasks::with,
 };
 
 #[test]

@@ -14,7 +14,8 @@ use crate::harness::{
     Instance, PATIENCE,
     instance::{entries, own_network},
     require,
-    tasks::{FOREVER, ask_http, container, definition, one, serves, sh, text, with},
+    stage::{FOREVER, ask_http, container, definition, one, serves, sh, word},
+    tasks::with,
     wait_for,
 };
 
@@ -29,10 +30,10 @@ fn until_gone(pid: i32) {
 fn a_killed_daemon_disturbs_no_task() {
     require!(host, busybox);
     let mut instance = Instance::with_busybox("killed");
-    let arn = instance.register(&definition("web", &[container("app", FOREVER), container("side", FOREVER)]));
+    let arn = instance.register(definition("web", &[container("app", FOREVER), container("side", FOREVER)]));
     instance.service("web", &arn, 2);
     let ids = instance.steady("web", 2);
-    let standalone = instance.run(&definition("alone", &[container("app", FOREVER)]));
+    let standalone = instance.launch(&definition("alone", &[container("app", FOREVER)]));
     instance.running(&standalone);
     let pids = |instance: &Instance| -> Vec<i32> {
         let mut pids: Vec<i32> =
@@ -55,13 +56,13 @@ fn what_ended_while_the_daemon_was_dead_is_learnt_with_its_exit_code() {
     require!(host, busybox);
     let mut instance = Instance::with_busybox("learnt");
     let script = "echo up; until [ -e /tmp/go ]; do usleep 20000; done; echo last; exit 42";
-    let job = instance.run(&definition("job", &[container("app", script)]));
+    let job = instance.launch(&definition("job", &[container("app", script)]));
     let oom = with(
         container("app", "echo up; until [ -e /tmp/go ]; do usleep 20000; done; exec tail /dev/zero"),
         json!({ "memory": 16 }),
     );
-    let hungry = instance.run(&definition("hungry", &[oom]));
-    let arn = instance.register(&definition("web", &[container("app", FOREVER)]));
+    let hungry = instance.launch(&definition("hungry", &[oom]));
+    let arn = instance.register(definition("web", &[container("app", FOREVER)]));
     instance.service("web", &arn, 2);
     let before = instance.steady("web", 2);
     let ids = [&job, &hungry];
@@ -84,9 +85,9 @@ fn what_ended_while_the_daemon_was_dead_is_learnt_with_its_exit_code() {
     let task = instance.stopped(&job);
     assert_eq!(one(&task, "app")["exitCode"], 42, "{task:#}");
     assert_eq!(task["stopCode"], "EssentialContainerExited");
-    assert_eq!(instance.output(&job, "app"), "up\nlast\n");
+    assert_eq!(instance.said(&job, "app"), "up\nlast\n");
     let task = instance.stopped(&hungry);
-    assert!(text(one(&task, "app"), "reason").starts_with("OutOfMemoryError"), "{task:#}");
+    assert!(word(one(&task, "app"), "reason").starts_with("OutOfMemoryError"), "{task:#}");
     let after = wait_for("the service's recovery", PATIENCE, || {
         Some(instance.steady("web", 2)).filter(|ids| !ids.contains(&before[0]))
     });
@@ -99,7 +100,7 @@ fn sigterm_ends_the_daemon_and_leaves_tasks_running() {
     require!(host, busybox);
     let mut instance = Instance::with_busybox("sigterm");
     let mapping = json!({ "portMappings": [{ "containerPort": 80, "hostPort": 8090 }] });
-    let id = instance.run(&definition("web", &[with(container("web", &serves("on", 80)), mapping)]));
+    let id = instance.launch(&definition("web", &[with(container("web", &serves("on", 80)), mapping)]));
     instance.running(&id);
     let pid = instance.pid(&id, "web");
     assert_eq!(ask_http(std::net::Ipv4Addr::LOCALHOST, 8090), "on");
@@ -121,7 +122,7 @@ fn a_stop_that_was_under_way_is_carried_on_by_the_next_daemon() {
         container("app", "trap '' TERM; echo up; while :; do sleep 1; done"),
         json!({ "stopTimeout": 4 }),
     );
-    let id = instance.run(&definition("deaf", &[deaf]));
+    let id = instance.launch(&definition("deaf", &[deaf]));
     instance.printed(&id, "app", "up");
     instance.running(&id);
     instance.api("StopTask", json!({ "task": id, "reason": "go" }));
@@ -129,15 +130,15 @@ fn a_stop_that_was_under_way_is_carried_on_by_the_next_daemon() {
     instance.start_daemon();
     let task = instance.stopped(&id);
     assert_eq!(one(&task, "app")["exitCode"], 137, "{task:#}");
-    assert_eq!((text(&task, "stopCode"), text(&task, "stoppedReason")), ("UserInitiated", "go"));
-    instance.until_nothing_is_left();
+    assert_eq!((word(&task, "stopCode"), word(&task, "stoppedReason")), ("UserInitiated", "go"));
+    instance.nothing_is_left();
 }
 
 #[test]
 fn a_killed_shim_takes_its_containers_along_and_the_task_says_why() {
     require!(host, busybox);
     let instance = Instance::with_busybox("shim");
-    let arn = instance.register(&definition("web", &[container("app", FOREVER)]));
+    let arn = instance.register(definition("web", &[container("app", FOREVER)]));
     instance.service("web", &arn, 1);
     let before = instance.steady("web", 1);
     let container = instance.pid(&before[0], "app");
@@ -146,7 +147,7 @@ fn a_killed_shim_takes_its_containers_along_and_the_task_says_why() {
     kill(Pid::from_raw(parent), Signal::SIGKILL).unwrap();
     until_gone(container);
     let task = instance.stopped(&before[0]);
-    assert!(!text(&task, "stoppedReason").is_empty(), "{task:#}");
+    assert!(!word(&task, "stoppedReason").is_empty(), "{task:#}");
     wait_for("the replacement", PATIENCE, || Some(instance.steady("web", 1)).filter(|ids| *ids != before));
 }
 
@@ -159,8 +160,8 @@ fn two_instances_stand_side_by_side() {
         let mapping = json!({ "portMappings": [{ "containerPort": 80, "hostPort": port }] });
         definition("web", &[with(container("web", &serves(word, 80)), mapping)])
     };
-    one_of_them.service("web", &one_of_them.register(&web("blue", 8091)), 1);
-    other.service("web", &other.register(&web("green", 8092)), 1);
+    one_of_them.service("web", &one_of_them.register(web("blue", 8091)), 1);
+    other.service("web", &other.register(web("green", 8092)), 1);
     let blue = one_of_them.steady("web", 1);
     other.steady("web", 1);
     let localhost = std::net::Ipv4Addr::LOCALHOST;
@@ -175,17 +176,17 @@ fn two_instances_stand_side_by_side() {
     assert_eq!(one_of_them.steady("web", 1), blue);
     assert_eq!(one_of_them.pid(&blue[0], "web"), pid);
     // The port of the other instance's tasks is one of the host's that is in use.
-    let taken = one_of_them.run(&web("red", 8093));
+    let taken = one_of_them.launch(&web("red", 8093));
     one_of_them.running(&taken);
     let (_, task) = other.ran(&web("pink", 8093));
-    assert!(text(&task, "stoppedReason").contains("8093"), "{task:#}");
+    assert!(word(&task, "stoppedReason").contains("8093"), "{task:#}");
 }
 
 #[test]
 fn a_lost_database_loses_no_task() {
     require!(host, busybox);
     let mut instance = Instance::with_busybox("database");
-    let id = instance.run(&definition("web", &[container("app", FOREVER)]));
+    let id = instance.launch(&definition("web", &[container("app", FOREVER)]));
     instance.running(&id);
     let pid = instance.pid(&id, "app");
     instance.kill_daemon();
@@ -211,10 +212,10 @@ fn after_a_reboot_services_come_back_and_standalone_tasks_do_not() {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
     let mut instance = Instance::with_busybox("reboot");
-    let arn = instance.register(&definition("web", &[container("app", FOREVER)]));
+    let arn = instance.register(definition("web", &[container("app", FOREVER)]));
     instance.service("web", &arn, 2);
     let before = instance.steady("web", 2);
-    let alone = instance.run(&definition("alone", &[container("app", FOREVER)]));
+    let alone = instance.launch(&definition("alone", &[container("app", FOREVER)]));
     instance.running(&alone);
     power_off(&mut instance);
     instance.start_daemon();

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, PATIENCE, require,
-    tasks::{FOREVER, ask_http, container, definition, one, serves, with},
+    stage::{FOREVER, ask_http, container, definition, one, serves},
+    tasks::with,
     wait_for,
 };
 
 fn web(instance: &Instance) -> String {
-    instance.register(&definition("web", &[container("app", FOREVER)]))
+    instance.register(definition("web", &[container("app", FOREVER)]))
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn the_count_goes_up_and_down() {
     assert_eq!(described["deployments"].as_array().unwrap().len(), 1, "a count is no deployment");
     instance.api("UpdateService", json!({ "service": "web", "desiredCount": 0 }));
     instance.steady("web", 0);
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
     assert_eq!(instance.described("web")["status"], "ACTIVE", "none is a count like another");
     instance.api("UpdateService", json!({ "service": "web", "desiredCount": 1 }));
     instance.steady("web", 1);
@@ -91,7 +92,7 @@ fn a_deleted_service_drains_becomes_inactive_and_leaves_nothing() {
     for id in &ids {
         assert_eq!(instance.stopped(id)["stopCode"], "ServiceSchedulerInitiated");
     }
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
     assert_eq!(instance.api("ListServices", json!({}))["serviceArns"], json!([]));
     instance.service("web", &arn, 1);
     instance.steady("web", 1);
@@ -102,7 +103,7 @@ fn an_unhealthy_task_of_a_service_is_replaced() {
     require!(host, busybox);
     let instance = Instance::with_busybox("unhealthy");
     let check = json!({ "healthCheck": { "command": ["CMD-SHELL", "test ! -e /tmp/sick"], "interval": 5, "retries": 1 } });
-    let arn = instance.register(&definition("checked", &[with(container("app", FOREVER), check)]));
+    let arn = instance.register(definition("checked", &[with(container("app", FOREVER), check)]));
     instance.service("checked", &arn, 1);
     let before = instance.steady("checked", 1);
     instance.until(&before[0], "HEALTHY", |task| (task["healthStatus"] == "HEALTHY").then_some(()));
@@ -121,7 +122,7 @@ fn every_task_of_a_service_answers_on_its_own_port() {
     let instance = Instance::with_busybox("ports");
     let mapping = json!({ "portMappings": [{ "containerPort": 80 }] });
     let arn =
-        instance.register(&definition("web", &[with(container("web", &serves("service", 80)), mapping)]));
+        instance.register(definition("web", &[with(container("web", &serves("service", 80)), mapping)]));
     instance.service("web", &arn, 3);
     let ids = instance.steady("web", 3);
     let mut ports: Vec<u64> = ids
@@ -142,7 +143,7 @@ fn what_does_not_fit_is_said_and_comes_when_there_is_room() {
     let instance = Instance::with_busybox_and("room", "[host]\nmemory = 160\n");
     let arn = web(&instance);
     let blocker =
-        instance.run(&definition("blocker", &[with(container("app", FOREVER), json!({ "memory": 100 }))]));
+        instance.launch(&definition("blocker", &[with(container("app", FOREVER), json!({ "memory": 100 }))]));
     instance.running(&blocker);
     instance.service("web", &arn, 1);
     instance.until_service("web", "the shortage among the events", |_| {

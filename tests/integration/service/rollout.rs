@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, PATIENCE, require,
-    tasks::{FOREVER, container, definition, stays, with},
+    stage::{FOREVER, container, definition, stays},
+    tasks::with,
     wait_for,
 };
 
@@ -12,7 +13,7 @@ use crate::harness::{
 const QUICK: &str = "[services]\nhealthy_after = 0\n";
 
 fn revision(instance: &Instance, word: &str) -> String {
-    instance.register(&definition("app", &[container("app", &stays(&format!("echo {word}")))]))
+    instance.register(definition("app", &[container("app", &stays(&format!("echo {word}")))]))
 }
 
 /// Waits until every task of the service is of `arn`.
@@ -100,11 +101,11 @@ fn bounds_that_allow_no_step_are_told() {
 fn an_update_to_something_broken_leaves_the_old_tasks_and_can_be_taken_back() {
     require!(host, busybox);
     let instance = Instance::with_busybox_and("broken", QUICK);
-    let good = instance.register(&definition("app", &[container("app", FOREVER)]));
+    let good = instance.register(definition("app", &[container("app", FOREVER)]));
     instance.service("app", &good, 2);
     let before = instance.steady("app", 2);
     let bad = with(container("app", ""), json!({ "command": ["/no/such/program"] }));
-    let broken = instance.register(&definition("app", &[bad]));
+    let broken = instance.register(definition("app", &[bad]));
     instance.api("UpdateService", json!({ "service": "app", "taskDefinition": broken }));
     instance.until_service("app", "a failure of the new deployment", |service| {
         let primary = service["deployments"].as_array()?.iter().find(|one| one["status"] == "PRIMARY")?;

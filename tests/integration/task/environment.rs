@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, require,
-    tasks::{container, definition, text, with},
+    stage::{container, definition, word},
+    tasks::with,
 };
 
 fn pair(name: &str, value: &str) -> Value {
@@ -39,9 +40,9 @@ fn overrides_beat_the_definition_that_beats_files_that_beat_the_image() {
     );
     let change = json!({ "overrides": { "containerOverrides": [
         { "name": "app", "environment": [pair("D", "call")] }] } });
-    let id = instance.run_with(&definition("precedence", &[app]), change);
+    let id = instance.launch_with(&definition("precedence", &[app]), change);
     let task = instance.stopped(&id);
-    let said = instance.output(&id, "app");
+    let said = instance.said(&id, "app");
     assert_eq!(said, "A=image\nB=first\nC=definition\nD=call\nE=second\nQ=\"kept\"\n0\n", "{task:#}");
 }
 
@@ -52,12 +53,12 @@ fn an_environment_file_that_is_missing_fails_the_task_with_its_name() {
     let files = json!({ "environmentFiles": [{ "type": "s3", "value": "/nowhere/app.env" }] });
     let (_, task) = instance.ran(&definition("no-file", &[with(container("app", "true"), files)]));
     assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
-    let reason = text(&task, "stoppedReason");
+    let reason = word(&task, "stoppedReason");
     assert!(
         reason.starts_with("ResourceInitializationError: ") && reason.contains("/nowhere/app.env"),
         "{reason}"
     );
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -67,9 +68,9 @@ fn a_call_replaces_the_command_and_keeps_the_entry_point() {
     let app = with(container("app", ""), json!({ "entryPoint": ["echo", "entry"], "command": ["usual"] }));
     let document = definition("command", &[app]);
     let change = json!({ "overrides": { "containerOverrides": [{ "name": "app", "command": ["changed", "twice"] }] } });
-    let changed = instance.run_with(&document, change);
+    let changed = instance.launch_with(&document, change);
     instance.stopped(&changed);
-    assert_eq!(instance.output(&changed, "app"), "entry changed twice\n");
+    assert_eq!(instance.said(&changed, "app"), "entry changed twice\n");
     assert_eq!(instance.says_in(&document), "entry usual\n");
 }
 
@@ -110,6 +111,6 @@ fn hostile_values_stay_values() {
         }),
     );
     let (id, _) = instance.ran(&definition("hostile", &[app]));
-    let said = instance.output(&id, "app");
+    let said = instance.said(&id, "app");
     assert!(said.starts_with("V=a\"b'$(touch /tmp/x)`id`\n"), "{said}");
 }

@@ -13,7 +13,8 @@ use crate::harness::{
     instance::{self, Wish},
     registry::{Door, Registry},
     require,
-    tasks::{FOREVER, container, definition, one, text, with},
+    stage::{FOREVER, container, definition, one, word},
+    tasks::with,
 };
 
 /// Runs a task that must fail to start, and returns its reason.
@@ -26,9 +27,9 @@ fn fails(instance: &Instance, container: Value) -> String {
     assert!(app.get("exitCode").is_none(), "nothing ran: {task:#}");
     assert_eq!(app["lastStatus"], "STOPPED");
     assert_eq!(app["reason"], task["stoppedReason"], "{task:#}");
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
     assert_eq!(instance.task(&id)["stoppedReason"], task["stoppedReason"]);
-    let reason = text(&task, "stoppedReason").to_owned();
+    let reason = word(&task, "stoppedReason").to_owned();
     assert!(!reason.contains('\n') && reason.len() <= 1024, "{reason}");
     reason
 }
@@ -83,8 +84,8 @@ fn a_task_pulls_its_image_from_a_registry() {
     let name = registry.push(&images::busybox(), "team/web:1");
     let (id, task) = instance
         .ran(&definition("pulls", &[with(container("app", "echo pulled"), json!({ "image": name }))]));
-    assert_eq!(instance.output(&id, "app"), "pulled\n", "{task:#}");
-    let digest = text(one(&task, "app"), "imageDigest").to_owned();
+    assert_eq!(instance.said(&id, "app"), "pulled\n", "{task:#}");
+    let digest = word(one(&task, "app"), "imageDigest").to_owned();
     assert!(digest.starts_with("sha256:"), "{task:#}");
     let pinned = format!("{}@{digest}", name.trim_end_matches(":1"));
     let (_, task) = instance.ran(&definition("pulls", &[image(&pinned)]));
@@ -164,12 +165,12 @@ fn one_container_that_cannot_start_takes_the_others_along() {
     let bad = with(container("bad", ""), json!({ "command": ["/no/such/program"] }));
     let (_, task) = instance.ran(&definition("along", &[container("good", FOREVER), bad.clone()]));
     assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
-    assert!(text(one(&task, "bad"), "reason").contains("/no/such/program"), "{task:#}");
-    instance.until_nothing_is_left();
+    assert!(word(one(&task, "bad"), "reason").contains("/no/such/program"), "{task:#}");
+    instance.nothing_is_left();
     let optional = with(bad, json!({ "essential": false }));
-    let id = instance.run(&definition("along", &[container("good", FOREVER), optional]));
+    let id = instance.launch(&definition("along", &[container("good", FOREVER), optional]));
     let task = instance.running(&id);
-    assert!(text(one(&task, "bad"), "reason").starts_with("CannotStartContainerError: "), "{task:#}");
+    assert!(word(one(&task, "bad"), "reason").starts_with("CannotStartContainerError: "), "{task:#}");
 }
 
 #[test]
@@ -181,8 +182,8 @@ fn a_mount_on_something_impossible_is_named() {
     let document = with(definition("impossible", &[app]), json!({ "volumes": [{ "name": "v" }] }));
     let (_, task) = instance.ran(&document);
     assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
-    assert!(text(&task, "stoppedReason").contains("/etc/passwd/below"), "{task:#}");
-    instance.until_nothing_is_left();
+    assert!(word(&task, "stoppedReason").contains("/etc/passwd/below"), "{task:#}");
+    instance.nothing_is_left();
 }
 
 #[test]

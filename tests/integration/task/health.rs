@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, container, definition, one, with},
+    stage::{FOREVER, container, definition, one},
+    tasks::with,
 };
 
 fn checked(name: &str, command: &[&str]) -> Value {
@@ -25,7 +26,7 @@ fn the_verdicts_of_checks_are_told_and_a_standalone_task_goes_on() {
         with(checked("missing", &["CMD", "/no/such/program"]), optional.clone()),
         with(container("unchecked", FOREVER), optional),
     ];
-    let id = instance.run(&definition("health", &containers));
+    let id = instance.launch(&definition("health", &containers));
     let task = instance.running(&id);
     assert_eq!(one(&task, "good")["healthStatus"], "UNKNOWN", "no verdict before the first check: {task:#}");
     let verdicts = [
@@ -50,7 +51,7 @@ fn the_verdicts_of_checks_are_told_and_a_standalone_task_goes_on() {
 fn a_container_becomes_healthy_again() {
     require!(host, busybox);
     let instance = Instance::with_busybox("again");
-    let id = instance.run(&definition("again", &[checked("app", &["CMD-SHELL", "test -e /tmp/well"])]));
+    let id = instance.launch(&definition("again", &[checked("app", &["CMD-SHELL", "test -e /tmp/well"])]));
     instance.until(&id, "UNHEALTHY", |task| (task["healthStatus"] == "UNHEALTHY").then_some(()));
     let root = format!("/proc/{}/root/tmp/well", instance.pid(&id, "app"));
     std::fs::write(root, "").unwrap();

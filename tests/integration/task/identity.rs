@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, after, container, definition, stays, text, with},
+    stage::{FOREVER, after, container, definition, stays, word},
+    tasks::with,
 };
 
 #[test]
@@ -27,8 +28,8 @@ fn a_user_that_the_image_does_not_know_fails_the_task_with_its_name() {
     let (_, task) =
         instance.ran(&definition("nobody", &[with(container("app", "true"), json!({ "user": "zaphod" }))]));
     assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
-    assert!(text(&task, "stoppedReason").contains("zaphod"), "{task:#}");
-    instance.until_nothing_is_left();
+    assert!(word(&task, "stoppedReason").contains("zaphod"), "{task:#}");
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn a_container_without_a_name_gets_the_beginning_of_its_tasks_id() {
     require!(host, busybox);
     let instance = Instance::with_busybox("hostname");
     let (id, _) = instance.ran(&definition("hostname", &[container("app", "hostname")]));
-    let said = instance.output(&id, "app");
+    let said = instance.said(&id, "app");
     assert!(id.starts_with(said.trim()) && said.trim().len() >= 8, "{said}");
 }
 
@@ -82,7 +83,7 @@ fn a_limit_that_the_host_cannot_raise_is_cut_and_said() {
     let limits = json!({ "ulimits": [{ "name": "nofile", "softLimit": 1 << 30, "hardLimit": 1 << 30 }] });
     let (id, task) = instance.ran(&definition("raise", &[with(container("app", "ulimit -Hn"), limits)]));
     assert_eq!(task["containers"][0]["exitCode"], 0, "it does not stop the task: {task:#}");
-    let got: u64 = instance.output(&id, "app").trim().parse().unwrap();
+    let got: u64 = instance.said(&id, "app").trim().parse().unwrap();
     let notes = instance.stored(&id)["notEnforced"].to_string();
     assert!(got == 1 << 30 || notes.contains("nofile"), "{got} {notes}");
 }
@@ -106,7 +107,7 @@ fn processes_are_shared_in_the_task_when_it_asks_for_it() {
     let spy = with(container("spy", "ps -o args | grep -c 'sleep 10000[0]'"), after("web", "START"));
     let count = |document: &Value| -> u32 {
         let (id, _) = instance.ran(document);
-        instance.output(&id, "spy").trim().parse().unwrap()
+        instance.said(&id, "spy").trim().parse().unwrap()
     };
     let document = definition("pid-mode", &[spy, web]);
     assert_eq!(count(&document), 0, "each container has its own");
@@ -148,7 +149,7 @@ fn a_small_first_process_reaps_and_forwards() {
     let instance = Instance::with_busybox("init");
     let script = format!("echo $$; (usleep 1 &); {FOREVER}");
     let app = with(container("app", &script), json!({ "linuxParameters": { "initProcessEnabled": true } }));
-    let id = instance.run(&definition("init", &[app]));
+    let id = instance.launch(&definition("init", &[app]));
     instance.running(&id);
     let said = instance.printed(&id, "app", "\n");
     assert_ne!(said.trim(), "1", "something else is the first process");

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, container, definition, with},
+    stage::{FOREVER, container, definition},
+    tasks::with,
 };
 
 /// What `task-def register` says of a file that it refuses.
@@ -90,42 +91,14 @@ fn more_than_the_host_has_is_refused_with_the_name_of_the_resource() {
         },
     );
     let arn =
-        instance.register(&definition("much", &[with(container("a", FOREVER), json!({ "memory": 512 }))]));
+        instance.register(definition("much", &[with(container("a", FOREVER), json!({ "memory": 512 }))]));
     let answer = instance.api("RunTask", json!({ "taskDefinition": arn }));
     assert_eq!(answer["failures"][0]["reason"], "RESOURCE:MEMORY", "{answer:#}");
     assert_eq!(answer["tasks"], json!([]));
     let said = instance.cli(&["run", "much"]);
     assert!(said.code != 0 && said.err.contains("RESOURCE:MEMORY"), "{} {}", said.code, said.err);
     let arn =
-        instance.register(&with(definition("much", &[container("a", FOREVER)]), json!({ "cpu": "2048" })));
+        instance.register(with(definition("much", &[container("a", FOREVER)]), json!({ "cpu": "2048" })));
     let answer = instance.api("RunTask", json!({ "taskDefinition": arn }));
     assert_eq!(answer["failures"][0]["reason"], "RESOURCE:CPU", "{answer:#}");
-}
-
-#[test]
-fn a_configuration_with_a_misspelt_key_keeps_the_daemon_from_starting() {
-    require!(host);
-    let mut instance = Instance::prepare("config", Default::default());
-    let good = fs::read_to_string(instance.path("hythe.toml")).unwrap();
-    fs::write(instance.path("hythe.toml"), good.replace("subnet", "subnt")).unwrap();
-    assert!(instance.spawn_daemon(&[]).ready().is_err());
-    let log = instance.log();
-    assert!(log.contains("hythe.toml:") && log.contains("subnt") && log.contains("\"subnet\""), "{log}");
-    fs::write(instance.path("hythe.toml"), good).unwrap();
-    instance.start_daemon();
-}
-
-#[test]
-fn a_second_daemon_of_one_instance_is_refused_and_the_first_goes_on() {
-    require!(host);
-    let instance = Instance::start("second");
-    let mut other = std::process::Command::new(env!("CARGO_BIN_EXE_hythe"));
-    let said = other.args(["daemon", "--config"]).arg(instance.path("hythe.toml")).output().unwrap();
-    assert!(!said.status.success());
-    let words = String::from_utf8_lossy(&said.stderr).to_lowercase();
-    assert!(
-        words.contains("another daemon") || words.contains("in use") || words.contains("already"),
-        "{words}"
-    );
-    instance.api("ListClusters", json!({}));
 }

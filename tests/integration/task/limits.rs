@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, container, definition, one, text, with},
+    stage::{FOREVER, container, definition, one, word},
+    tasks::with,
 };
 
 #[test]
@@ -13,7 +14,7 @@ fn limits_are_in_the_cgroups_of_the_container_and_of_its_task() {
     let instance = Instance::with_busybox("limits");
     let app = with(container("app", FOREVER), json!({ "cpu": 256, "memory": 48, "memoryReservation": 24 }));
     let document = with(definition("limits", &[app]), json!({ "cpu": "512", "memory": "128" }));
-    let id = instance.run(&document);
+    let id = instance.launch(&document);
     instance.running(&id);
     let own = format!("{id}/app");
     let mebibytes = |text: &str| text.parse::<u64>().unwrap() >> 20;
@@ -35,9 +36,9 @@ fn the_number_of_processes_is_limited() {
     require!(host, busybox, cgroup_pids);
     let instance = Instance::with_busybox_and("pids", "[containers]\npids_limit = 20\n");
     let script = "i=0; while [ $i -lt 40 ]; do sleep 1000 & i=$((i+1)); done 2>&1; echo survived";
-    let id = instance.run(&definition("pids", &[container("app", script)]));
+    let id = instance.launch(&definition("pids", &[container("app", script)]));
     let task = instance.stopped(&id);
-    let said = instance.output(&id, "app");
+    let said = instance.said(&id, "app");
     assert!(said.contains("can't fork"), "{said} {task:#}");
 }
 
@@ -49,7 +50,7 @@ fn a_container_out_of_memory_is_told_with_its_name_and_its_limit() {
     let (_, task) = instance.ran(&definition("oom", &[hungry]));
     let hungry = one(&task, "hungry");
     assert_eq!(hungry["exitCode"], 137, "{task:#}");
-    let reason = text(hungry, "reason");
+    let reason = word(hungry, "reason");
     assert!(reason.starts_with("OutOfMemoryError: Container killed due to memory usage"), "{reason}");
     assert!(reason.contains("hungry") && reason.contains("16 MiB"), "{reason}");
     assert_eq!(task["stopCode"], "EssentialContainerExited");
@@ -64,7 +65,7 @@ fn a_task_out_of_memory_is_told_with_the_limit_of_the_task() {
     let (_, task) = instance.ran(&with(definition("task-oom", &[hungry]), json!({ "memory": "24" })));
     let hungry = one(&task, "hungry");
     assert_eq!(hungry["exitCode"], 137, "{task:#}");
-    let reason = text(hungry, "reason");
+    let reason = word(hungry, "reason");
     assert!(reason.starts_with("OutOfMemoryError: ") && reason.contains("24 MiB"), "{reason}");
 }
 
@@ -89,7 +90,7 @@ fn an_override_changes_the_limits_of_one_run() {
     require!(host, busybox, cgroup_memory);
     let instance = Instance::with_busybox("override");
     let change = json!({ "overrides": { "containerOverrides": [{ "name": "app", "memory": 32 }] } });
-    let id = instance.run_with(&definition("override", &[container("app", FOREVER)]), change);
+    let id = instance.launch_with(&definition("override", &[container("app", FOREVER)]), change);
     instance.running(&id);
     let limit = instance.cgroup_file(&format!("{id}/app"), ("memory", "memory.limit_in_bytes"), "memory.max");
     assert_eq!(limit.parse::<u64>().unwrap() >> 20, 32);

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, after, container, definition, with},
+    stage::{FOREVER, after, container, definition},
+    tasks::with,
 };
 
 #[test]
@@ -36,7 +37,7 @@ fn following_goes_on_until_the_task_has_stopped() {
     require!(host, busybox);
     let instance = Instance::with_busybox("follow");
     let script = "echo before; until [ -e /tmp/go ]; do usleep 20000; done; echo after";
-    let id = instance.run(&definition("follow", &[container("app", script)]));
+    let id = instance.launch(&definition("follow", &[container("app", script)]));
     instance.printed(&id, "app", "before");
     let mut follower = instance.command(&["logs", "--follow", &id]).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = follower.stdout.take().unwrap();
@@ -55,7 +56,7 @@ fn a_moment_cuts_off_what_is_older() {
     require!(host, busybox);
     let instance = Instance::with_busybox("since");
     let script = "echo old; until [ -e /tmp/go ]; do usleep 20000; done; echo new";
-    let id = instance.run(&definition("since", &[container("app", script)]));
+    let id = instance.launch(&definition("since", &[container("app", script)]));
     instance.printed(&id, "app", "old");
     let line = instance.lines(&format!("/hythe/v1/logs?task={id}")).remove(0);
     let written = line["time"].as_u64().unwrap();
@@ -89,7 +90,7 @@ fn the_files_of_a_container_have_a_ceiling() {
         .collect();
     assert!((1..=2).contains(&files.len()), "{files:?}");
     assert!(files.iter().all(|length| *length <= 64 * 1024), "{files:?}");
-    let said = instance.output(&id, "app");
+    let said = instance.said(&id, "app");
     let numbers: Vec<u32> =
         said.lines().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
     assert_eq!(numbers.last(), Some(&7999));
@@ -102,7 +103,7 @@ fn the_logs_of_a_service_are_those_of_its_tasks() {
     require!(host, busybox);
     let instance = Instance::with_busybox("service-logs");
     let arn = instance
-        .register(&definition("talks", &[container("app", &format!("echo I am $(hostname); {FOREVER}"))]));
+        .register(definition("talks", &[container("app", &format!("echo I am $(hostname); {FOREVER}"))]));
     instance.service("talks", &arn, 2);
     let ids = instance.steady("talks", 2);
     for id in &ids {
@@ -121,7 +122,7 @@ fn output_that_is_no_text_does_not_end_the_conversation() {
     let script =
         "printf '\\377\\376 bytes\\n\\0nul\\n'; head -c 300000 /dev/zero | tr '\\0' x; echo; echo last";
     let (id, _) = instance.ran(&definition("bytes", &[container("app", script)]));
-    let said = instance.output(&id, "app");
+    let said = instance.said(&id, "app");
     assert!(
         said.contains(" bytes\n") && said.contains("nul\n") && said.ends_with("last\n"),
         "{} bytes",

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, after, container, definition, one, stays, text, with},
+    stage::{FOREVER, after, container, definition, one, stays, word},
+    tasks::with,
 };
 
 fn optional(container: Value) -> Value {
@@ -17,7 +18,7 @@ fn a_container_starts_after_the_one_it_needs_has_started() {
     let instance = Instance::with_busybox("start");
     // Listed first and started last.
     let app = with(container("app", FOREVER), after("db", "START"));
-    let id = instance.run(&definition("start", &[app, container("db", FOREVER)]));
+    let id = instance.launch(&definition("start", &[app, container("db", FOREVER)]));
     instance.running(&id);
     let stored = instance.stored(&id);
     let started = |name: &str| one(&stored, name)["startedAt"].to_string();
@@ -45,13 +46,13 @@ fn a_failed_migration_keeps_the_application_from_starting() {
     let (id, task) = instance.ran(&definition("fails", &[app, optional(container("migrate", "exit 3"))]));
     assert_eq!(one(&task, "app")["exitCode"], 143, "{task:#}");
     assert!(
-        text(one(&task, "app"), "reason").starts_with("CannotStartContainerError: dependency graph:"),
+        word(one(&task, "app"), "reason").starts_with("CannotStartContainerError: dependency graph:"),
         "{task:#}"
     );
     assert_eq!(task["stopCode"], "TaskFailedToStart");
     assert_eq!(one(&task, "migrate")["exitCode"], 3);
     assert!(task.get("startedAt").is_none(), "it never ran: {task:#}");
-    assert_eq!(instance.output(&id, "app"), "");
+    assert_eq!(instance.said(&id, "app"), "");
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn a_dependency_that_is_late_ends_its_dependent_with_143() {
     let app = with(container("app", "echo never"), after("slow", "COMPLETE"));
     let (_, task) = instance.ran(&definition("late", &[app, slow]));
     assert_eq!(one(&task, "app")["exitCode"], 143, "{task:#}");
-    let reason = text(one(&task, "app"), "reason");
+    let reason = word(one(&task, "app"), "reason");
     assert!(
         reason.starts_with("CannotStartContainerError: dependency graph:") && reason.contains("slow"),
         "{reason}"
@@ -96,7 +97,7 @@ fn an_optional_container_that_waits_in_vain_leaves_the_task_running() {
     let instance = Instance::with_busybox("vain");
     let seed = with(optional(container("seed", FOREVER)), json!({ "startTimeout": 2 }));
     let late = with(optional(container("late", "echo never")), after("seed", "COMPLETE"));
-    let id = instance.run(&definition("vain", &[container("app", FOREVER), seed, late]));
+    let id = instance.launch(&definition("vain", &[container("app", FOREVER), seed, late]));
     instance
         .until(&id, "the late container's end", |task| (one(task, "late")["exitCode"] == 143).then_some(()));
     assert_eq!(instance.running(&id)["desiredStatus"], "RUNNING");

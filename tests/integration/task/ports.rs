@@ -12,7 +12,8 @@ use crate::harness::{
     Instance, PATIENCE, images,
     instance::Wish,
     leaks, require,
-    tasks::{FOREVER, ask_http, container, definition, one, serves, sh, stays, text, try_http, with},
+    stage::{FOREVER, ask_http, container, definition, one, serves, sh, stays, try_http, word},
+    tasks::with,
     wait_for,
 };
 
@@ -40,7 +41,7 @@ fn dynamic_ports_differ_and_lead_each_to_its_task() {
     let tasks: Vec<(String, u16)> = ["one", "two", "three"]
         .map(|word| {
             let web = publishing(container("web", &serves(word, 80)), json!({ "containerPort": 80 }));
-            let id = instance.run(&in_mode(definition(word, &[web]), "bridge"));
+            let id = instance.launch(&in_mode(definition(word, &[web]), "bridge"));
             let task = instance.running(&id);
             let binding = &one(&task, "web")["networkBindings"][0];
             assert_eq!(
@@ -66,11 +67,11 @@ fn a_fixed_port_is_published_and_given_back() {
         publishing(container("web", &serves("fixed", 80)), json!({ "containerPort": 80, "hostPort": 8080 }));
     let document = definition("fixed", &[web]);
     for _ in 0..2 {
-        let id = instance.run(&document);
+        let id = instance.launch(&document);
         assert_eq!(host_ports(&instance.running(&id), "web"), [8080]);
         assert_eq!(ask_http(LOCALHOST, 8080), "fixed");
         let second = instance.api("RunTask", json!({ "taskDefinition": "fixed" }));
-        let reason = text(&second["failures"][0], "reason").to_owned();
+        let reason = word(&second["failures"][0], "reason").to_owned();
         assert!(reason.starts_with("RESOURCE:PORTS"), "{second:#}");
         instance.stop(&id);
         assert!(try_http(LOCALHOST, 8080).is_none(), "nobody answers any more");
@@ -87,9 +88,9 @@ fn a_port_in_use_on_the_host_fails_the_task_with_its_number() {
         publishing(container("web", &serves("never", 80)), json!({ "containerPort": 80, "hostPort": 8081 }));
     let (_, task) = instance.ran(&definition("in-use", &[web]));
     assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
-    let reason = text(&task, "stoppedReason");
+    let reason = word(&task, "stoppedReason");
     assert!(reason.contains("8081") && reason.contains("in use"), "{reason}");
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn datagrams_are_published_too() {
     let mapping = json!({ "containerPort": 5353, "hostPort": 5354, "protocol": "udp" });
     let echo = container("echo", "exec udpsvd -E 0.0.0.0 5353 cat");
     let echo = publishing(with(echo, json!({ "stopTimeout": 2 })), mapping);
-    let id = instance.run(&definition("udp", &[echo]));
+    let id = instance.launch(&definition("udp", &[echo]));
     instance.running(&id);
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
@@ -122,10 +123,10 @@ fn a_range_of_ports_is_published_as_a_range() {
         "for p in 7000 7001 7002; do mkdir -p /tmp/$p; echo port $p >/tmp/$p/index.html; httpd -p $p -h /tmp/$p; done",
     );
     let web = publishing(container("web", &script), json!({ "containerPortRange": "7000-7002" }));
-    let id = instance.run(&definition("range", &[web]));
+    let id = instance.launch(&definition("range", &[web]));
     let task = instance.running(&id);
     let bindings = &one(&task, "web")["networkBindings"];
-    let first: u16 = match text(&bindings[0], "hostPortRange").split_once('-') {
+    let first: u16 = match word(&bindings[0], "hostPortRange").split_once('-') {
         Some((first, _)) => first.parse().unwrap(),
         None => panic!("a range is told as a range: {task:#}"),
     };
@@ -139,10 +140,10 @@ fn a_task_of_its_own_interface_has_an_address_that_answers() {
     require!(host, busybox);
     let instance = Instance::with_busybox("awsvpc");
     let web = publishing(container("web", &serves("own", 8000)), json!({ "containerPort": 8000 }));
-    let id = instance.run(&in_mode(definition("own", &[web]), "awsvpc"));
+    let id = instance.launch(&in_mode(definition("own", &[web]), "awsvpc"));
     let task = instance.running(&id);
     let address: Ipv4Addr =
-        text(&one(&task, "web")["networkInterfaces"][0], "privateIpv4Address").parse().unwrap();
+        word(&one(&task, "web")["networkInterfaces"][0], "privateIpv4Address").parse().unwrap();
     let subnet = instance.subnet();
     assert_eq!(address.octets()[..2], subnet.parse_prefix(), "{address} is in {subnet}");
     let details = task["attachments"][0]["details"].as_array().unwrap();
@@ -178,7 +179,7 @@ fn the_modes_host_and_none_have_the_hosts_network_and_none() {
     let said = instance.says_in(&in_mode(definition("none", &[container("app", script)]), "none"));
     assert!(!said.starts_with(own.to_str().unwrap()) && said.trim().ends_with("\nlo"), "{said}");
     let web = publishing(container("web", &serves("host", 8123)), json!({ "containerPort": 8123 }));
-    let id = instance.run(&in_mode(definition("web", &[web]), "host"));
+    let id = instance.launch(&in_mode(definition("web", &[web]), "host"));
     instance.running(&id);
     assert_eq!(ask_http(LOCALHOST, 8123), "host");
 }
@@ -189,7 +190,7 @@ fn a_flushed_rule_set_is_restored_and_ports_answer_again() {
     let instance = Instance::with_busybox("flush");
     let web =
         publishing(container("web", &serves("again", 80)), json!({ "containerPort": 80, "hostPort": 8082 }));
-    let id = instance.run(&definition("flush", &[web]));
+    let id = instance.launch(&definition("flush", &[web]));
     instance.running(&id);
     assert_eq!(ask_http(LOCALHOST, 8082), "again");
     sh("nft add table inet stranger; nft flush ruleset; nft add table inet stranger");
@@ -207,13 +208,16 @@ fn a_flushed_rule_set_is_restored_and_ports_answer_again() {
 fn a_removed_bridge_or_link_does_not_end_the_daemon() {
     require!(host, busybox);
     let instance = Instance::with_busybox("bridge-gone");
-    let id = instance.run(&definition("before", &[container("app", FOREVER)]));
+    let id = instance.launch(&definition("before", &[container("app", FOREVER)]));
     instance.running(&id);
     sh(&format!("ip link delete {}", instance.bridge()));
-    wait_for("the bridge", PATIENCE, || leaks::links().contains(&instance.bridge()).then_some(()));
+    wait_for("the bridge", PATIENCE, || {
+        let links = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+        links.contains(&format!("{}:", instance.bridge())).then_some(())
+    });
     let web =
         publishing(container("web", &serves("after", 80)), json!({ "containerPort": 80, "hostPort": 8083 }));
-    let id = instance.run(&definition("after", &[web]));
+    let id = instance.launch(&definition("after", &[web]));
     instance.running(&id);
     assert_eq!(ask_http(LOCALHOST, 8083), "after");
 }
@@ -230,7 +234,7 @@ fn ports_can_be_published_on_one_address_only() {
     instance.load(&images::busybox(), "busybox");
     let web =
         publishing(container("web", &serves("one", 80)), json!({ "containerPort": 80, "hostPort": 8084 }));
-    let id = instance.run(&definition("bind", &[web]));
+    let id = instance.launch(&definition("bind", &[web]));
     let task = instance.running(&id);
     assert_eq!(one(&task, "web")["networkBindings"][0]["bindIP"], "127.0.0.1", "{task:#}");
     assert_eq!(ask_http(LOCALHOST, 8084), "one");
@@ -243,7 +247,7 @@ fn ports_stay_published_while_the_daemon_is_dead() {
     let mut instance = Instance::with_busybox("dead");
     let web =
         publishing(container("web", &serves("on", 80)), json!({ "containerPort": 80, "hostPort": 8085 }));
-    let id = instance.run(&definition("dead", &[web]));
+    let id = instance.launch(&definition("dead", &[web]));
     instance.running(&id);
     assert_eq!(ask_http(LOCALHOST, 8085), "on");
     instance.kill_daemon();
@@ -252,5 +256,5 @@ fn ports_stay_published_while_the_daemon_is_dead() {
     assert_eq!(ask_http(LOCALHOST, 8085), "on");
     assert_eq!(host_ports(&instance.running(&id), "web"), [8085]);
     let taken = instance.api("RunTask", json!({ "taskDefinition": "dead" }));
-    assert!(text(&taken["failures"][0], "reason").starts_with("RESOURCE:PORTS"), "{taken:#}");
+    assert!(word(&taken["failures"][0], "reason").starts_with("RESOURCE:PORTS"), "{taken:#}");
 }

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, container, definition, one, with},
+    stage::{FOREVER, container, definition, one},
+    tasks::with,
     wait_for,
 };
 
@@ -19,7 +20,7 @@ fn a_container_that_dies_too_fast_is_not_started_again() {
     let instance = Instance::with_busybox("fast");
     let (id, task) = instance.ran(&definition("fast", &[again(container("app", "echo once; exit 1"), &[])]));
     assert_eq!(one(&task, "app")["exitCode"], 1, "{task:#}");
-    assert_eq!(instance.output(&id, "app"), "once\n");
+    assert_eq!(instance.said(&id, "app"), "once\n");
     assert_eq!(one(&instance.stored(&id), "app")["restarts"], 0);
 }
 
@@ -34,7 +35,7 @@ fn a_container_that_ran_for_its_period_is_started_again_unless_its_code_is_ignor
     };
     let containers =
         [again(container("app", &lives(1)), &[]), optional(again(container("ignored", &lives(7)), &[7]))];
-    let id = instance.run(&definition("again", &containers));
+    let id = instance.launch(&definition("again", &containers));
     let first = instance.running(&id);
     wait_for("the restart", std::time::Duration::from_secs(150), || {
         let stored = instance.stored(&id);
@@ -42,8 +43,8 @@ fn a_container_that_ran_for_its_period_is_started_again_unless_its_code_is_ignor
         (again && one(&stored, "ignored")["knownStatus"] == "STOPPED").then_some(())
     });
     let task = instance.task(&id);
-    assert_eq!(instance.output(&id, "app"), "up\nup\n", "with the files that it had");
-    assert_eq!(instance.output(&id, "ignored"), "up\n");
+    assert_eq!(instance.said(&id, "app"), "up\nup\n", "with the files that it had");
+    assert_eq!(instance.said(&id, "ignored"), "up\n");
     assert_eq!(one(&task, "ignored")["exitCode"], 7);
     assert_eq!(one(&task, "app")["lastStatus"], "RUNNING");
     assert_eq!(

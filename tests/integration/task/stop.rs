@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, after, container, definition, one, stays, with},
+    stage::{FOREVER, after, container, definition, one, stays},
+    tasks::with,
 };
 
 #[test]
@@ -12,7 +13,7 @@ fn a_container_that_heeds_its_signal_ends_with_its_own_code() {
     require!(host, busybox);
     let instance = Instance::with_busybox("heeds");
     let script = "trap 'echo asked; exit 4' TERM; echo up; sleep 100000 & wait";
-    let id = instance.run(&definition("heeds", &[container("app", script)]));
+    let id = instance.launch(&definition("heeds", &[container("app", script)]));
     instance.printed(&id, "app", "up");
     instance.running(&id);
     let answer = instance.api("StopTask", json!({ "task": id, "reason": "enough" }));
@@ -22,8 +23,8 @@ fn a_container_that_heeds_its_signal_ends_with_its_own_code() {
     assert_eq!(task["stopCode"], "UserInitiated");
     assert_eq!(task["stoppedReason"], "enough");
     assert!(task["stoppingAt"].as_f64() <= task["stoppedAt"].as_f64(), "{task:#}");
-    assert_eq!(instance.output(&id, "app"), "up\nasked\n");
-    instance.until_nothing_is_left();
+    assert_eq!(instance.said(&id, "app"), "up\nasked\n");
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -31,15 +32,15 @@ fn a_container_that_does_not_heed_is_killed_after_its_timeout() {
     require!(host, busybox);
     let instance = Instance::with_busybox("deaf");
     let deaf = container("app", "trap 'echo asked' TERM; echo up; while :; do sleep 1000 & wait; done");
-    let id = instance.run(&definition("deaf", &[with(deaf, json!({ "stopTimeout": 2 }))]));
+    let id = instance.launch(&definition("deaf", &[with(deaf, json!({ "stopTimeout": 2 }))]));
     instance.printed(&id, "app", "up");
     let task = instance.stop(&id);
     assert_eq!(one(&task, "app")["exitCode"], 137, "{task:#}");
     assert!(one(&task, "app").get("reason").is_none(), "killed, not out of memory: {task:#}");
-    assert_eq!(instance.output(&id, "app"), "up\nasked\n");
+    assert_eq!(instance.said(&id, "app"), "up\nasked\n");
     let took = task["stoppedAt"].as_f64().unwrap() - task["stoppingAt"].as_f64().unwrap();
     assert!(took >= 1.9, "the grace was {took} s");
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn the_image_names_the_signal_that_stops_it() {
     instance.load_packed(&directory, "quits", &["--stop-signal", "SIGQUIT"]);
     let script = "trap 'exit 9' TERM; trap 'exit 3' QUIT; echo up; sleep 100000 & wait";
     let id =
-        instance.run(&definition("quits", &[with(container("app", script), json!({ "image": "quits" }))]));
+        instance.launch(&definition("quits", &[with(container("app", script), json!({ "image": "quits" }))]));
     instance.printed(&id, "app", "up");
     assert_eq!(one(&instance.stop(&id), "app")["exitCode"], 3);
 }
@@ -61,10 +62,10 @@ fn a_stop_takes_daemonised_children_along() {
     require!(host, busybox);
     let instance = Instance::with_busybox("children");
     let script = stays("for n in 1 2 3; do setsid sh -c 'trap \"\" TERM; sleep 100000' & done; echo up");
-    let id = instance.run(&definition("children", &[container("app", &script)]));
+    let id = instance.launch(&definition("children", &[container("app", &script)]));
     instance.printed(&id, "app", "up");
     instance.stop(&id);
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn a_task_that_waits_for_a_dependency_can_be_stopped() {
     let instance = Instance::with_busybox("waiting");
     let never = with(container("never", FOREVER), json!({ "essential": false }));
     let app = with(container("app", "echo ran"), after("never", "COMPLETE"));
-    let id = instance.run(&definition("waiting", &[app, never]));
+    let id = instance.launch(&definition("waiting", &[app, never]));
     instance.until(&id, "the dependency's start", |task| {
         (one(task, "never")["lastStatus"] == "RUNNING").then_some(())
     });
@@ -81,7 +82,7 @@ fn a_task_that_waits_for_a_dependency_can_be_stopped() {
     assert_eq!(task["stopCode"], "UserInitiated", "{task:#}");
     assert!(one(&task, "app").get("exitCode").is_none(), "it never ran: {task:#}");
     assert_eq!(one(&task, "never")["exitCode"], 0);
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -89,14 +90,14 @@ fn a_stop_at_once_after_the_start_leaves_nothing() {
     require!(host, busybox);
     let instance = Instance::with_busybox("at-once");
     let document = definition("at-once", &[container("app", FOREVER), container("other", FOREVER)]);
-    let ids: Vec<String> = (0..5).map(|_| instance.run(&document)).collect();
+    let ids: Vec<String> = (0..5).map(|_| instance.launch(&document)).collect();
     for id in &ids {
         instance.api("StopTask", json!({ "task": id }));
     }
     for id in &ids {
         assert_eq!(instance.stopped(id)["stopCode"], "UserInitiated");
     }
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn the_command_line_stops_tasks_and_waits() {
     require!(host, busybox);
     let instance = Instance::with_busybox("cli-stop");
     let document = definition("stop", &[container("app", FOREVER)]);
-    let ids: Vec<String> = (0..2).map(|_| instance.run(&document)).collect();
+    let ids: Vec<String> = (0..2).map(|_| instance.launch(&document)).collect();
     ids.iter().for_each(|id| drop(instance.running(id)));
     instance.cli(&["stop", "--wait", "--reason", "tea", &ids[0], &ids[1]]).ok();
     for id in &ids {

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, after, container, definition, one, stays, text, with},
+    stage::{FOREVER, after, container, definition, one, stays, word},
+    tasks::with,
 };
 
 #[test]
@@ -20,13 +21,13 @@ fn a_sidecar_reaches_the_web_server_over_localhost() {
         let ask = "until wget -q -O - http://127.0.0.1/; do usleep 20000; done";
         let sidecar = with(container("sidecar", ask), json!({ "essential": false }));
         let document = with(definition("web", &[web, sidecar]), json!({ "networkMode": mode }));
-        let id = instance.run(&document);
+        let id = instance.launch(&document);
         let task = instance.until(&id, "the sidecar's end", |task| {
             (one(task, "sidecar")["lastStatus"] == "STOPPED").then(|| task.clone())
         });
         assert_eq!(one(&task, "sidecar")["exitCode"], 0, "{mode}: {task:#}");
         assert_eq!(task["lastStatus"], "RUNNING", "{mode}: an optional container's end changes nothing");
-        assert!(instance.output(&id, "sidecar").contains("It works"), "{mode}");
+        assert!(instance.said(&id, "sidecar").contains("It works"), "{mode}");
         instance.stop(&id);
     }
 }
@@ -40,7 +41,7 @@ fn ten_containers_share_one_network_and_nothing_else() {
     );
     let names: Vec<String> = (0..10).map(|n| format!("c{n}")).collect();
     let containers: Vec<_> = names.iter().map(|name| container(name, &script)).collect();
-    let id = instance.run(&definition("ten", &containers));
+    let id = instance.launch(&definition("ten", &containers));
     instance.running(&id);
     let told: Vec<String> = names.iter().map(|name| instance.printed(&id, name, "told")).collect();
     for space in ["net", "mnt", "pid", "ipc", "uts", "cgroup"] {
@@ -76,7 +77,7 @@ fn an_exit_code_is_told_with_the_code_and_the_sentence_of_ecs() {
 fn a_signal_is_told_as_128_and_its_number() {
     require!(host, busybox);
     let instance = Instance::with_busybox("signal");
-    let id = instance.run(&definition("signal", &[container("app", FOREVER)]));
+    let id = instance.launch(&definition("signal", &[container("app", FOREVER)]));
     instance.running(&id);
     kill(Pid::from_raw(instance.pid(&id, "app")), Signal::SIGKILL).unwrap();
     let task = instance.stopped(&id);
@@ -102,7 +103,7 @@ fn the_end_of_an_essential_container_stops_the_others_in_reverse_order() {
         with(definition("order", &[app, go, cache, db]), json!({ "volumes": [{ "name": "shared" }] }));
     let (id, task) = instance.ran(&document);
     assert_eq!(task["stopCode"], "EssentialContainerExited", "{task:#}");
-    assert_eq!(instance.output(&id, "db"), "up\ncache\ndb\n", "the dependent is stopped first");
+    assert_eq!(instance.said(&id, "db"), "up\ncache\ndb\n", "the dependent is stopped first");
     for name in ["app", "db", "cache"] {
         assert_eq!(one(&task, name)["exitCode"], 0, "{task:#}");
     }
@@ -113,7 +114,7 @@ fn the_end_of_an_optional_container_changes_nothing() {
     require!(host, busybox);
     let instance = Instance::with_busybox("optional");
     let optional = with(container("optional", "exit 3"), json!({ "essential": false }));
-    let id = instance.run(&definition("optional", &[container("app", FOREVER), optional]));
+    let id = instance.launch(&definition("optional", &[container("app", FOREVER), optional]));
     instance.until(&id, "the optional container's end", |task| {
         (one(task, "optional")["lastStatus"] == "STOPPED").then_some(())
     });
@@ -136,15 +137,15 @@ fn a_task_that_stopped_stays_stopped() {
     for member in ["stoppedAt", "stopCode", "stoppedReason", "startedAt"] {
         assert_eq!(task[member], before[member], "{member}");
     }
-    assert_eq!(instance.output(&id, "app"), "");
-    instance.until_nothing_is_left();
+    assert_eq!(instance.said(&id, "app"), "");
+    instance.nothing_is_left();
 }
 
 #[test]
 fn the_command_line_runs_shows_and_lists_a_task() {
     require!(host, busybox);
     let instance = Instance::with_busybox("cli");
-    instance.register(&definition("job", &[container("app", "echo hello $WHO; exit 5")]));
+    instance.register(definition("job", &[container("app", "echo hello $WHO; exit 5")]));
     let said = instance.cli(&["run", "job", "--follow", "--env", "WHO=you"]);
     assert_eq!((said.code, said.out.trim()), (5, "hello you"), "{}", said.err);
     let waited = instance.cli(&["run", "job", "--wait", "--", "true"]);
@@ -167,7 +168,7 @@ fn timing_tells_where_a_start_went() {
     let (id, _) = instance.ran(&definition("timed", &[container("app", "true")]));
     let stored = instance.stored(&id);
     let spans: Vec<&str> =
-        stored["timing"].as_array().into_iter().flatten().map(|span| text(span, "name")).collect();
+        stored["timing"].as_array().into_iter().flatten().map(|span| word(span, "name")).collect();
     for wanted in ["resolve", "pull", "network", "bundle", "shim", "mount", "exec"] {
         let is_there = |name: &&str| *name == wanted || name.starts_with(&format!("{wanted}/"));
         assert!(spans.iter().any(is_there), "{wanted} is among {spans:?}");

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, require,
-    tasks::{FOREVER, after, container, definition, one, text, with},
+    stage::{FOREVER, after, container, definition, one, word},
+    tasks::with,
 };
 
 fn mounting(container: Value, volume: &str, path: &str) -> Value {
@@ -65,7 +66,7 @@ fn a_volume_of_the_task_is_shared_by_its_containers_and_goes_with_it() {
         let document = definition("task-volume", &[reader.clone(), writer.clone()]);
         assert_eq!(instance.says_in(&with(document, json!({ "volumes": [volume] }))), "shared\n");
     }
-    instance.until_nothing_is_left();
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -91,8 +92,8 @@ fn a_named_volume_that_is_missing_fails_the_task_unless_it_is_made() {
     let app = mounting(container("app", "true"), "nowhere", "/data");
     let (_, task) = instance.ran(&with(definition("unmade", &[app]), volume));
     assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
-    assert!(text(&task, "stoppedReason").contains("nowhere"), "{task:#}");
-    instance.until_nothing_is_left();
+    assert!(word(&task, "stoppedReason").contains("nowhere"), "{task:#}");
+    instance.nothing_is_left();
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn volumes_are_taken_from_another_container() {
     assert_eq!(instance.says_in(&document), "theirs\nwritten\n");
     let (id, task) = instance.ran(&with(definition("from", &[reader(true), source]), volumes));
     assert_eq!(one(&task, "reader")["exitCode"], 1, "{task:#}");
-    let said = instance.output(&id, "reader");
+    let said = instance.said(&id, "reader");
     assert!(said.starts_with("theirs\n") && said.contains("Read-only"), "{said}");
 }
 
@@ -184,7 +185,7 @@ fn a_volume_that_an_image_declares_is_filled_with_what_the_image_has_there() {
 fn two_tasks_of_one_image_do_not_see_each_others_files() {
     require!(host, busybox);
     let instance = Instance::with_busybox("upper");
-    let writer = instance.run(&definition(
+    let writer = instance.launch(&definition(
         "writer",
         &[container("app", &format!("echo mine >/etc/mine; echo up; {FOREVER}"))],
     ));
