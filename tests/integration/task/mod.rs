@@ -6,8 +6,9 @@ mod health;
 mod identity;
 mod input;
 mod limits;
-mod logs;
+
 mod order;
+mod output;
 mod ports;
 mod restart;
 mod stop;
