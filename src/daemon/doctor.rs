@@ -147,12 +147,15 @@ fn overlay(filesystems: &str) -> DoctorFinding {
 fn cgroups(root: &Path) -> Vec<DoctorFinding> {
     let unified = host::read(&root.join("cgroup.controllers"));
     let wanted = ["cpu", "memory", "pids", "cpuset"];
-    let (layout, has): (&str, Box<dyn Fn(&str) -> bool>) = if unified.trim().is_empty() {
-        let root = root.to_owned();
-        ("version 1", Box::new(move |name| root.join(name).join("cgroup.procs").exists()))
-    } else {
-        ("version 2", Box::new(move |name| unified.split_whitespace().any(|word| word == name)))
+    let is_unified = !unified.trim().is_empty();
+    let has = |name: &&str| {
+        if is_unified {
+            unified.split_whitespace().any(|word| word == *name)
+        } else {
+            root.join(name).join("cgroup.procs").exists()
+        }
     };
+    let layout = if is_unified { "version 2" } else { "version 1" };
     let missing: Vec<&str> = wanted.into_iter().filter(|name| !has(name)).collect();
     let mut findings = vec![finding("cgroup", Verdict::Good, layout)];
     if !missing.is_empty() {

@@ -18,7 +18,10 @@ use std::{
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{self, UnboundedReceiver},
+        watch,
+    },
     task::{JoinHandle, JoinSet},
 };
 use tracing::{error, info, warn};
@@ -37,13 +40,9 @@ use super::{
     system::{self, System},
 };
 use crate::{
-    agent::{Agent, AgentConfig, AgentError, Policy},
+    agent::{Agent, AgentConfig, AgentError, Policy, RegistryConfig},
     api::{self, Access, Api, Host, ListenError, Listener},
-    model::{
-        cluster::{Cluster, ClusterStatus},
-        ids::{ClusterName, InstanceId},
-        time::Timestamp,
-    },
+    model::{fact::Fact, ids::ClusterName, time::Timestamp},
     store::{OpenError, Opened, Store, WriteError},
 };
 
@@ -127,15 +126,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let _lock = StateLock::take(&config.state_dir)?;
     lock::make_public(&config.runtime_dir)?;
     let listeners = listen(&config).await?;
-    let Opened { store, set_aside, unreadable } = Store::open(&config.state_dir.join("store.db"))?;
     let mut doctor = Doctor::default();
-    if let Some(aside) = &set_aside {
-        error!(path = %aside.path.display(), why = %aside.why, "damaged database set aside, a new one made");
-        doctor.note_set_aside(aside);
-    }
-    for row in &unreadable {
-        warn!(row, "row of the database left out");
-    }
+    let store = open_store(&config, &mut doctor)?;
+    let is_new = store.snapshot().boot_id().is_none();
     let ended = adopt::cross_boot(&store, host::boot_id()).await?;
     if !ended.is_empty() {
         info!(tasks = ended.len(), "the host has restarted: its tasks ended with it");
@@ -146,57 +139,90 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     doctor.network = trouble;
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let agent = Agent::open(agent_config(&config)?, network, sender.clone())?;
+    if is_new {
+        restore(&store, &agent).await?;
+    }
     let watch = store.watch();
     let hands = adopt::adopt(&agent, &store.snapshot(), &sender).await;
-    if let Err(failure) = agent.adopted().await {
-        error!(error = %chain(&failure), "network tables not installed");
-    }
-    let mut missed = Vec::new();
-    while let Ok(fact) = receiver.try_recv() {
-        missed.push(fact);
-    }
-    facts::commit(&store, missed.into(), config.healthy_after).await;
-    if set_aside.is_none() {
-        adopt::sweep_orphans(&agent, &store.snapshot()).await;
-    }
+    learn(&store, &agent, &mut receiver, &config).await;
 
     let settings = settings(&config);
-    let capacity = settings.capacity.clone();
-    let reconciler = Reconciler::new(store.clone(), agent.clone(), sender, settings, hands);
     let api = Arc::new(Api {
         store: store.clone(),
         owner: config.owner.clone(),
         live: Arc::new(Conversations::new(store.clone(), agent.clone(), Arc::clone(&config), doctor)),
         source: Arc::new(System),
         host: Host {
-            capacity,
+            capacity: settings.capacity.clone(),
             architecture: host::architecture().to_owned(),
             registered_at,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            logs: config.state_dir.join("logs"),
         },
     });
+    let mut loops = Loops::default();
+    loops.add("fact", facts::run(store.clone(), receiver, config.healthy_after));
+    loops.add("reconciler", Reconciler::new(store, agent.clone(), sender, settings, hands).run(watch));
+    tokio::spawn(network::keep(agent));
     let (stop, stopped) = watch::channel(false);
     let serving = serve(listeners, &api, &stopped);
-    let mut loops = Loops::default();
-    loops.add("fact", facts::run(store, receiver, config.healthy_after));
-    loops.add("reconciler", reconciler.run(watch));
-    tokio::spawn(network::keep(agent));
     notify::tell(&format!("READY=1\nSTATUS=serving {}", config.api.socket.display()));
     info!(socket = %config.api.socket.display(), state = %config.state_dir.display(), "ready");
 
-    let ended = tokio::select! {
+    let ended = until_told(&mut told, &mut loops).await;
+    notify::tell("STOPPING=1");
+    stop.send_replace(true);
+    for server in serving {
+        if let Err(broken) = server.await {
+            warn!(error = %broken, "server broken off");
+        }
+    }
+    ended
+}
+
+/// Waits for the signal, or for a loop that ends and should not.
+async fn until_told(told: &mut Told, loops: &mut Loops) -> Result<(), DaemonError> {
+    tokio::select! {
         name = told.stop() => {
             info!(signal = name, "stopping; tasks go on");
             Ok(())
         }
         name = loops.ended() => Err(DaemonError::LoopEnded(name)),
-    };
-    notify::tell("STOPPING=1");
-    let _ = stop.send(true);
-    for server in serving {
-        let _ = server.await;
     }
-    ended
+}
+
+fn open_store(config: &Config, doctor: &mut Doctor) -> Result<Store, DaemonError> {
+    let Opened { store, set_aside, unreadable } = Store::open(&config.state_dir.join("store.db"))?;
+    if let Some(aside) = &set_aside {
+        error!(path = %aside.path.display(), why = %aside.why, "damaged database set aside, a new one made");
+        doctor.note_set_aside(aside);
+    }
+    for row in &unreadable {
+        warn!(row, "row of the database left out");
+    }
+    Ok(store)
+}
+
+/// Takes tasks that the host holds and a new store does not know back into it.
+async fn restore(store: &Store, agent: &Agent) -> Result<(), DaemonError> {
+    let restored = adopt::restore(store, agent.kept()).await?;
+    if restored > 0 {
+        warn!(tasks = restored, "tasks found on the host that the store had lost");
+    }
+    Ok(())
+}
+
+/// Takes what adoption found out into the store, and removes what belongs to nobody.
+async fn learn(store: &Store, agent: &Agent, facts: &mut UnboundedReceiver<Fact>, config: &Config) {
+    if let Err(failure) = agent.adopted().await {
+        error!(error = %chain(&failure), "network tables not installed");
+    }
+    let mut missed = Vec::new();
+    while let Ok(fact) = facts.try_recv() {
+        missed.push(fact);
+    }
+    facts::commit(store, missed.into(), config.healthy_after).await;
+    adopt::sweep_orphans(agent, &store.snapshot()).await;
 }
 
 async fn listen(config: &Config) -> Result<Vec<Listener>, DaemonError> {
@@ -228,15 +254,12 @@ async fn default_cluster(store: &Store) -> Result<Timestamp, WriteError<std::con
     }
     let now = clock::wall();
     let name = ClusterName::parse("default").expect("seven letters are a cluster name");
-    let cluster = Cluster {
-        name,
-        status: ClusterStatus::Active,
-        instance: InstanceId::from_random(system::random()),
-        created_at: now,
-        tags: Vec::new(),
-        extra: serde_json::Map::new(),
-    };
-    store.write(move |draft| Ok(draft.put_cluster(cluster))).await?;
+    let cluster = adopt::new_cluster(name, now);
+    let made = store.write(move |draft| {
+        draft.put_cluster(cluster);
+        Ok(())
+    });
+    made.await?;
     Ok(now)
 }
 
@@ -264,6 +287,12 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         executable,
         image_pull_policy: config.images.pull_policy,
         publish_address: config.publish_address,
+        registry: RegistryConfig {
+            docker_config: config.images.docker_config.clone(),
+            insecure_hosts: config.images.plain_http.clone(),
+            ca_files: config.images.ca_files.clone(),
+            parallel_layers: config.images.parallel_layers,
+        },
         policy: Policy {
             allow_privileged: containers.allow_privileged,
             allow_new_privileges: containers.allow_new_privileges,

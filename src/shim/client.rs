@@ -127,9 +127,10 @@ pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
 
 /// Finds the shim of the task that `spec` describes, and asks for its facts from number `from` on.
 pub async fn connect(spec: &TaskSpec, from: u64) -> Result<Connection, ClientError> {
-    let talk = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::Gone(spec.task.clone()),
-        _ => ClientError::Talk { task: spec.task.clone(), source },
+    let talk = |source: io::Error| {
+        let is_gone = matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+        let task = spec.task.clone();
+        if is_gone { ClientError::Gone(task) } else { ClientError::Talk { task, source } }
     };
     // The address of a socket has room for 107 bytes; a path through an open directory always fits.
     let (folder, name) = split(&spec.socket).map_err(talk)?;
@@ -255,11 +256,10 @@ impl Connection {
             line.push(b'\n');
             self.stream.write_all(&line).await
         };
-        said.await.map_err(|source| match source.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-                ClientError::Gone(self.task.clone())
-            }
-            _ => ClientError::Talk { task: self.task.clone(), source },
+        said.await.map_err(|source| {
+            let is_gone = matches!(source.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+            let task = self.task.clone();
+            if is_gone { ClientError::Gone(task) } else { ClientError::Talk { task, source } }
         })
     }
 

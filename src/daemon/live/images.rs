@@ -8,7 +8,10 @@ use tokio::sync::mpsc;
 
 use super::lines;
 use crate::{
-    agent::{self, Agent, ImageEntry, ImageError, ImageErrorKind, ImageRequest},
+    agent::{
+        Agent,
+        images::{self, ImageEntry, ImageError, ImageErrorKind, ImageRequest},
+    },
     api::live::{
         ImageFinding, ImageSummary, LayerState, Lines, LiveError, LiveErrorKind, LoadRequest, PullEvent,
         PullRequest, RemovedImages, SaveRequest,
@@ -135,7 +138,7 @@ fn summary(image: ImageEntry) -> ImageSummary {
     }
 }
 
-fn removed(removed: agent::RemovedImages) -> RemovedImages {
+fn removed(removed: images::RemovedImages) -> RemovedImages {
     RemovedImages { names: removed.names, digests: Vec::new(), freed: removed.freed }
 }
 

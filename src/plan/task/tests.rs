@@ -6,6 +6,10 @@ use std::{fmt::Write as _, path::Path};
 use proptest::prelude::*;
 
 use super::*;
+use crate::{
+    model::{ids::ContainerName, task_definition::RestartPolicy},
+    plan::health::Check,
+};
 
 /// How a container's process behaves.
 #[derive(Clone, Debug)]
@@ -27,10 +31,12 @@ const STEADY: Script =
 
 /// What the host itself knows of a container.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "an account of four things that did or did not happen")]
 struct Account {
     ever_ran: bool,
     running: bool,
-    over: Option<Option<Exit>>,
+    over: bool,
+    exit: Option<Exit>,
     healthy: bool,
     started: Moment,
     exits_at: Option<(Moment, Exit)>,
@@ -130,7 +136,7 @@ impl Sim {
                 let line =
                     format!("give up {} ({}): {reason}", self.view.containers[container].name, exit.code());
                 self.say(&line);
-                self.accounts[container].over = Some(None);
+                self.accounts[container].over = true;
                 self.view.failed(container, reason);
             }
             TaskAction::Ask(at) => self.ask(at),
@@ -167,7 +173,7 @@ impl Sim {
     fn start(&mut self, at: usize) {
         assert!(self.view.stop().is_none(), "nothing starts once the task stops");
         let account = &self.accounts[at];
-        assert!(!account.running && account.over.is_none(), "what has stopped stays stopped");
+        assert!(!account.running && !account.over, "what has stopped stays stopped");
         if !account.ever_ran {
             for need in self.view.containers[at].needs.clone() {
                 assert!(self.is_met(need), "{at} started before {need:?}");
@@ -175,7 +181,7 @@ impl Sim {
         }
         if self.scripts[at].unstartable {
             self.say_of("cannot start", at);
-            self.accounts[at].over = Some(None);
+            self.accounts[at].over = true;
             self.view.failed(at, "CannotStartContainerError: no such file".to_owned());
             return;
         }
@@ -191,8 +197,8 @@ impl Sim {
         let other = &self.accounts[need.on];
         match need.condition {
             Condition::Start => other.ever_ran,
-            Condition::Complete => other.ever_ran && other.over.is_some(),
-            Condition::Success => other.over == Some(Some(Exit::Code(0))),
+            Condition::Complete => other.ever_ran && other.over,
+            Condition::Success => other.over && other.exit == Some(Exit::Code(0)),
             Condition::Healthy => other.running && other.healthy,
         }
     }
@@ -234,7 +240,7 @@ impl Sim {
                 self.say(&line);
                 let account = &mut self.accounts[at];
                 (account.running, account.probe) = (false, None);
-                account.over = (!again).then_some(Some(exit));
+                (account.over, account.exit) = (!again, Some(exit));
             }
         }
     }
@@ -252,44 +258,47 @@ fn needing(name: &str, essential: bool, on: usize, condition: Condition) -> Cont
     ContainerView { needs: vec![Need { on, condition }], ..named(name, essential) }
 }
 
-fn check(interval: u64) -> Option<Check> {
-    Some(Check { interval: seconds(interval), timeout: seconds(2), retries: 2, start_period: seconds(0) })
+fn check(interval: u64) -> Check {
+    Check { interval: seconds(interval), timeout: seconds(2), retries: 2, start_period: seconds(0) }
 }
 
 fn exits(after: u64, code: i32) -> Script {
     Script { exits: Some((after, Exit::Code(code))), ..STEADY }
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn stories() -> Vec<(&'static str, Sim)> {
     let app = || named("app", true);
-    let with_check = |container| ContainerView { check: check(5), ..container };
+    let with_check = |container| ContainerView { check: Some(check(5)), ..container };
     let hasty = |container| ContainerView { start_timeout: Some(seconds(20)), ..container };
     let again = |container| {
         let policy =
             RestartPolicy { enabled: true, ignored_exit_codes: vec![7], restart_attempt_period: Some(60) };
         ContainerView { restart: Some(policy), ..container }
     };
-    let sim = |parts| Sim::new(parts);
     vec![
         ("a web server and a sidecar, stopped by the user", {
             let sidecar = needing("sidecar", false, 0, Condition::Start);
-            sim(vec![(app(), STEADY), (sidecar, Script { heeds: Some(3), ..STEADY })]).stop_at(10)
+            Sim::new(vec![(app(), STEADY), (sidecar, Script { heeds: Some(3), ..STEADY })]).stop_at(10)
         }),
         ("an essential container exits", {
-            sim(vec![(app(), exits(5, 0)), (named("sidecar", false), Script { heeds: Some(1), ..STEADY })])
+            Sim::new(vec![
+                (app(), exits(5, 0)),
+                (named("sidecar", false), Script { heeds: Some(1), ..STEADY }),
+            ])
         }),
         ("a container that does not heed its signal is killed", {
-            sim(vec![(app(), Script { heeds: None, ..STEADY })]).stop_at(1)
+            Sim::new(vec![(app(), Script { heeds: None, ..STEADY })]).stop_at(1)
         }),
         ("a migration succeeds before the app starts", {
-            sim(vec![
+            Sim::new(vec![
                 (named("migrate", false), exits(4, 0)),
                 (needing("app", true, 0, Condition::Success), STEADY),
             ])
             .stop_at(9)
         }),
         ("a migration fails", {
-            sim(vec![
+            Sim::new(vec![
                 (named("migrate", false), exits(4, 3)),
                 (needing("app", true, 0, Condition::Success), STEADY),
             ])
@@ -297,39 +306,39 @@ fn stories() -> Vec<(&'static str, Sim)> {
         ("a cache becomes healthy", {
             let cache = with_check(named("cache", true));
             let slow = Script { passes_after: 12, probe_takes: 1, ..STEADY };
-            sim(vec![(cache, slow), (needing("app", true, 0, Condition::Healthy), STEADY)]).stop_at(30)
+            Sim::new(vec![(cache, slow), (needing("app", true, 0, Condition::Healthy), STEADY)]).stop_at(30)
         }),
         ("a cache does not become healthy in time", {
             let cache = hasty(with_check(named("cache", true)));
             let never = Script { passes_after: 999, ..STEADY };
-            sim(vec![(cache, never), (needing("app", true, 0, Condition::Healthy), STEADY)])
+            Sim::new(vec![(cache, never), (needing("app", true, 0, Condition::Healthy), STEADY)])
         }),
         ("an optional container waits in vain and the task goes on", {
             let seed = hasty(named("seed", false));
             let late = needing("late", false, 1, Condition::Complete);
-            sim(vec![(app(), STEADY), (seed, STEADY), (late, STEADY)]).stop_at(60)
+            Sim::new(vec![(app(), STEADY), (seed, STEADY), (late, STEADY)]).stop_at(60)
         }),
         ("the essential container cannot be started", {
             let bad = Script { unstartable: true, ..STEADY };
-            sim(vec![(named("sidecar", false), STEADY), (app(), bad)])
+            Sim::new(vec![(named("sidecar", false), STEADY), (app(), bad)])
         }),
         ("a stop arrives before anything could start", {
-            sim(vec![
+            Sim::new(vec![
                 (hasty(named("seed", false)), STEADY),
                 (needing("app", true, 0, Condition::Complete), STEADY),
             ])
             .stop_at(0)
         }),
         ("a container is started again while its runs are long enough", {
-            sim(vec![(again(app()), exits(60, 1)), (named("other", true), exits(150, 0))])
+            Sim::new(vec![(again(app()), exits(60, 1)), (named("other", true), exits(150, 0))])
         }),
-        ("a container that dies too fast is not started again", sim(vec![(again(app()), exits(59, 1))])),
-        ("an ignored exit code is not a reason to start again", sim(vec![(again(app()), exits(90, 7))])),
+        ("a container that dies too fast is not started again", Sim::new(vec![(again(app()), exits(59, 1))])),
+        ("an ignored exit code is not a reason to start again", Sim::new(vec![(again(app()), exits(90, 7))])),
         ("a chain is stopped from its end", {
             let middle = needing("middle", true, 0, Condition::Start);
             let last = needing("last", true, 1, Condition::Start);
             let slow = |after| Script { heeds: Some(after), ..STEADY };
-            sim(vec![(named("first", true), slow(1)), (middle, slow(2)), (last, slow(3))]).stop_at(5)
+            Sim::new(vec![(named("first", true), slow(1)), (middle, slow(2)), (last, slow(3))]).stop_at(5)
         }),
     ]
 }

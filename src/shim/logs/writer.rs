@@ -108,11 +108,8 @@ impl Writer {
 
 /// The error as people know it, without its number.
 fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::StorageFull => "no space left on device".to_owned(),
-        io::ErrorKind::QuotaExceeded => "disk quota exceeded".to_owned(),
-        _ => error.to_string(),
-    }
+    let known = error.raw_os_error().map(|number| nix::errno::Errno::from_raw(number).desc().to_lowercase());
+    known.unwrap_or_else(|| error.to_string())
 }
 
 /// Opens the file for appending whole records.
@@ -217,8 +214,8 @@ mod tests {
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3);
         assert!(names.iter().all(|name| fs::metadata(name).unwrap().len() <= 1000));
         let kept: Vec<u8> = names.iter().flat_map(|name| read(name).0).collect();
-        let all: String = (0..500).map(|number| format!("line {number}\n")).collect();
-        assert!(all.as_bytes().ends_with(&kept) && kept.len() > 400);
+        let all: Vec<u8> = (0..500).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
+        assert!(all.ends_with(&kept) && kept.len() > 400);
     }
 
     #[test]

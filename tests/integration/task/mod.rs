@@ -1,16 +1,19 @@
-//! What one task promises, through the command line and the API.
+//! What one task promises: in the hands of its shim, and through the command line and the API.
 
 mod environment;
 mod failures;
 mod health;
 mod identity;
 mod input;
+mod lab;
+mod life;
 mod limits;
-
+mod logs;
 mod order;
 mod output;
 mod ports;
 mod restart;
+mod shim;
 mod stop;
 mod together;
 mod volumes;

@@ -1,0 +1,173 @@
+//! A container's bundle, with what it could not know when it was written.
+//!
+//! The agent writes `config.json` before the task runs. The shim fills in the place in the task's control group, the
+//! task's network namespace, and the namespaces of containers that run already. The file itself stays as it is, and
+//! is read anew for each run and each probe: a shim keeps no specification in memory.
+
+use std::{
+    fs, io,
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use oci_spec::{
+    OciSpecError,
+    runtime::{Linux, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Process, Spec},
+};
+
+use super::spec::{ContainerSpec, Network, TaskSpec};
+use crate::{
+    kernel::process::Pid,
+    model::task_definition::HealthCheck,
+    runtime::{Bundle, BundleError},
+};
+
+/// Why a bundle could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PrepareError {
+    /// It could not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not an OCI specification.
+    #[error("{} is not an OCI specification", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The task's network was to be used, but the shim was given none.
+    #[error("the task has no network namespace")]
+    NoNetwork,
+    /// What was filled in is not a specification any more.
+    #[error("fill in {} of the specification", what)]
+    FillIn {
+        /// The part.
+        what: &'static str,
+        /// Why.
+        source: OciSpecError,
+    },
+    /// The runtime refuses it.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+}
+
+/// Namespaces that a container shares, as they are now.
+pub(super) struct Shared<'a> {
+    /// The task's network.
+    pub(super) network: Option<&'a OwnedFd>,
+    /// First processes of the containers whose pid and ipc namespaces it has.
+    pub(super) pid: Option<i32>,
+    /// See `pid`.
+    pub(super) ipc: Option<i32>,
+}
+
+/// The bundle of a container, ready to run.
+pub(super) fn prepare(
+    task: &TaskSpec,
+    container: &ContainerSpec,
+    shared: &Shared<'_>,
+) -> Result<Bundle, PrepareError> {
+    let mut spec = load(&container.bundle)?;
+    let mut linux = spec.linux().clone().unwrap_or_default();
+    linux.set_cgroups_path(Some(Path::new("/").join(&task.cgroup).join(container.name.as_str())));
+    if container.shares.network && task.network == Network::Inherited {
+        let network = shared.network.ok_or(PrepareError::NoNetwork)?;
+        let path = format!("/proc/{}/fd/{}", Pid::this(), network.as_raw_fd());
+        join(&mut linux, LinuxNamespaceType::Network, path)?;
+    }
+    for (kind, name, process) in
+        [(LinuxNamespaceType::Pid, "pid", shared.pid), (LinuxNamespaceType::Ipc, "ipc", shared.ipc)]
+    {
+        if let Some(process) = process {
+            join(&mut linux, kind, format!("/proc/{process}/ns/{name}"))?;
+        }
+    }
+    spec.set_linux(Some(linux));
+    if let Some(process) = spec.process_mut() {
+        // A child would have the shim's own score, which shields it.
+        process.set_oom_score_adj(process.oom_score_adj().or(Some(0)));
+        process.set_terminal(Some(false));
+    }
+    Ok(Bundle::new(&container.bundle, spec)?)
+}
+
+/// The process of a container's health probe: the container's own, with another command.
+pub(super) fn probe(container: &ContainerSpec, check: &HealthCheck) -> Result<Option<Process>, PrepareError> {
+    let mut process = load(&container.bundle)?.process().clone();
+    if let Some(process) = &mut process {
+        process.set_args(Some(command(check)));
+        process.set_terminal(Some(false));
+    }
+    Ok(process)
+}
+
+/// The command of a health check: `CMD` and words, `CMD-SHELL` and a line, or words alone.
+fn command(check: &HealthCheck) -> Vec<String> {
+    match check.command.split_first() {
+        Some((kind, line)) if kind == "CMD-SHELL" => {
+            [&["/bin/sh".to_owned(), "-c".to_owned()], line].concat()
+        }
+        Some((kind, words)) if kind == "CMD" => words.to_vec(),
+        Some(_) | None => check.command.clone(),
+    }
+}
+
+fn load(bundle: &Path) -> Result<Spec, PrepareError> {
+    let path = bundle.join("config.json");
+    let text = fs::read(&path).map_err(|source| PrepareError::Read { path: path.clone(), source })?;
+    serde_json::from_slice(&text).map_err(|source| PrepareError::Parse { path, source })
+}
+
+/// Makes a container join a namespace by its path, whatever it had before.
+fn join(linux: &mut Linux, kind: LinuxNamespaceType, path: String) -> Result<(), PrepareError> {
+    let namespace = LinuxNamespaceBuilder::default()
+        .typ(kind)
+        .path(path)
+        .build()
+        .map_err(|source| PrepareError::FillIn { what: "a namespace", source })?;
+    let others = linux.namespaces().iter().flatten().filter(|other| other.typ() != kind).cloned();
+    let all: Vec<LinuxNamespace> = others.chain([namespace]).collect();
+    linux.set_namespaces(Some(all));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> HealthCheck {
+        HealthCheck {
+            command: words.iter().map(ToString::to_string).collect(),
+            interval: None,
+            timeout: None,
+            retries: None,
+            start_period: None,
+        }
+    }
+
+    #[test]
+    fn a_health_check_is_words_or_a_line_for_the_shell() {
+        assert_eq!(command(&words(&["CMD", "wget", "-q"])), ["wget", "-q"]);
+        assert_eq!(command(&words(&["CMD-SHELL", "true || false"])), ["/bin/sh", "-c", "true || false"]);
+        assert_eq!(command(&words(&["wget", "-q"])), ["wget", "-q"]);
+    }
+
+    #[test]
+    fn a_namespace_is_joined_once() {
+        let mut linux = Linux::default();
+        join(&mut linux, LinuxNamespaceType::Network, "/proc/1/ns/net".to_owned()).unwrap();
+        join(&mut linux, LinuxNamespaceType::Network, "/proc/2/ns/net".to_owned()).unwrap();
+        let namespaces = linux.namespaces().clone().unwrap();
+        let networks: Vec<_> =
+            namespaces.iter().filter(|namespace| namespace.typ() == LinuxNamespaceType::Network).collect();
+        assert_eq!(networks.len(), 1);
+        assert_eq!(networks[0].path().as_deref(), Some(Path::new("/proc/2/ns/net")));
+        assert!(namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Mount));
+    }
+}

@@ -1,0 +1,283 @@
+//! One run of one container: from its bundle to its end.
+//!
+//! A [`Container`] holds the process by its handle and the ends of its pipes. When the process has ended,
+//! [`Container::end`] kills what may be left in the control group, reads the kernel's own counters to learn whether
+//! memory was the reason, and removes the group; nothing of the run is left then.
+
+use std::{
+    error::Error,
+    io, iter,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    pty::openpty,
+    sys::signal::{Signal as RawSignal, killpg},
+    unistd::pipe2,
+};
+
+use super::{
+    bundle::{Shared, prepare, probe},
+    spec::{ContainerSpec, TaskSpec},
+};
+use crate::{
+    kernel::{
+        cgroup::{Layout, NotEnforced},
+        process::{Exit as Status, Pid, Signal},
+    },
+    model::{task::Exit, task_definition::HealthCheck},
+    runtime::{self, ContainerId, Options, Running, Stdio, Stream, Timing},
+};
+
+/// The longest reason that ECS knows.
+const REASON: usize = 1024;
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    /// Before there was a process of it.
+    #[error("CannotCreateContainerError: {}", report(.0.as_ref()))]
+    Create(Box<dyn Error + Send + Sync>),
+    /// Its process could not become what the bundle says.
+    #[error("CannotStartContainerError: {}", report(.0.as_ref()))]
+    Start(Box<dyn Error + Send + Sync>),
+}
+
+/// A container whose process runs.
+#[derive(Debug)]
+pub(super) struct Container {
+    running: Running,
+    /// Where its output comes from.
+    pub(super) stdout: Option<OwnedFd>,
+    /// Where its errors come from.
+    pub(super) stderr: Option<OwnedFd>,
+    /// Keeps its standard input open.
+    _stdin: Option<OwnedFd>,
+    /// The health probe that runs.
+    probe: Option<runtime::Exec>,
+    /// What the kernel had killed in the group for lack of memory before the run.
+    oom_kills: u64,
+}
+
+/// What a start had to say beside the container itself.
+pub(super) struct Started {
+    /// The container.
+    pub(super) container: Container,
+    /// What this host does not hold.
+    pub(super) not_enforced: Vec<NotEnforced>,
+    /// Where the time went until the program was executed.
+    pub(super) timing: Timing,
+}
+
+/// The ends of the pipes or of the terminal: the container's and ours.
+struct Streams {
+    stdio: Stdio,
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+}
+
+impl StartError {
+    fn create(source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Create(Box::new(source))
+    }
+
+    /// The error as ECS shows it on a container.
+    pub(super) fn reason(&self) -> String {
+        self.to_string().chars().take(REASON).collect()
+    }
+}
+
+/// Starts a container of `task`.
+pub(super) fn start(
+    task: &TaskSpec,
+    container: &ContainerSpec,
+    shared: &Shared<'_>,
+    layout: &Layout,
+) -> Result<Started, StartError> {
+    let bundle = prepare(task, container, shared).map_err(StartError::create)?;
+    let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
+    let streams = streams(container).map_err(StartError::create)?;
+    let options = Options { layout: layout.clone(), die_with_parent: true, start_socket: None };
+    let created = runtime::create(&id, &bundle, streams.stdio, &options).map_err(StartError::create)?;
+    let (not_enforced, timing) = (created.not_enforced().to_vec(), *created.timing());
+    let oom_kills = created.group().oom_kills();
+    let running = created.start().map_err(|error| StartError::Start(Box::new(error)))?;
+    let container = Container {
+        running,
+        stdout: streams.stdout,
+        stderr: streams.stderr,
+        _stdin: streams.stdin,
+        probe: None,
+        oom_kills,
+    };
+    Ok(Started { container, not_enforced, timing })
+}
+
+impl Container {
+    /// The first process, as the host numbers it.
+    pub(super) fn pid(&self) -> Pid {
+        self.running.pid()
+    }
+
+    /// Readable once the first process has ended.
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.running.pidfd()
+    }
+
+    /// How the first process ended; none while it runs.
+    pub(super) fn status(&self) -> io::Result<Option<Exit>> {
+        Ok(self.running.try_wait()?.map(exit))
+    }
+
+    /// Sends a signal to the first process. One that has ended needs none.
+    pub(super) fn signal(&self, signal: Signal) {
+        let _ = self.running.kill(signal);
+    }
+
+    /// Kills everything in the container, and waits for it.
+    pub(super) fn kill_all(&self) -> Result<(), impl Error + use<>> {
+        self.running.group().kill()
+    }
+
+    /// Begins a health probe, whose end the descriptor tells.
+    pub(super) fn probe(
+        &mut self,
+        spec: &ContainerSpec,
+        check: &HealthCheck,
+    ) -> Result<BorrowedFd<'_>, Box<dyn Error + Send + Sync>> {
+        let process = probe(spec, check)?.ok_or("the bundle has no process")?;
+        let exec = self.running.exec(&process, Stdio::default())?;
+        Ok(self.probe.insert(exec).pidfd.as_fd())
+    }
+
+    /// Kills the health probe and what it started.
+    pub(super) fn abort_probe(&self) {
+        if let Some(probe) = &self.probe {
+            // The probe is our child and not reaped yet, so its number is still its own.
+            let _ = killpg(probe.pid, RawSignal::SIGKILL);
+            let _ = probe.pidfd.signal(Signal::KILL);
+        }
+    }
+
+    /// Whether the health probe passed; none while it runs or when there is none.
+    pub(super) fn probe_passed(&mut self) -> Option<bool> {
+        let status = self.probe.as_ref()?.pidfd.try_wait();
+        match status {
+            Ok(None) => None,
+            Ok(Some(status)) => {
+                self.probe = None;
+                Some(status == Status::Code(0))
+            }
+            Err(_) => {
+                self.probe = None;
+                Some(false)
+            }
+        }
+    }
+
+    /// Clears away a run whose first process has ended so. Gives the reason if there is more to say than the exit
+    /// code, and what went wrong.
+    pub(super) fn end(
+        self,
+        exit: Exit,
+        spec: &ContainerSpec,
+        task_limit: Option<u64>,
+    ) -> (Option<String>, Option<String>) {
+        let group = self.running.group();
+        let killed = group.oom_kills() > self.oom_kills;
+        let peak = group.stats().memory_peak;
+        let reason = (killed && exit != Exit::Code(0)).then(|| out_of_memory(spec, peak, task_limit));
+        self.abort_probe();
+        let left = group.kill().err().map(|error| report(&error));
+        if let Some(probe) = &self.probe {
+            // Everything in the group has ended, so this does not wait.
+            let _ = probe.pidfd.try_wait();
+        }
+        let undone = self.running.delete().err().map(|error| report(&error));
+        (reason, left.or(undone))
+    }
+}
+
+/// The sentence about a container that ran out of memory: out of its own, or out of what the task has.
+fn out_of_memory(spec: &ContainerSpec, peak: Option<u64>, task_limit: Option<u64>) -> String {
+    const MIB: u64 = 1 << 20;
+    let name = &spec.name;
+    let limit = match (spec.memory, task_limit) {
+        (Some(own), Some(task)) if own * MIB > task || peak.is_some_and(|peak| peak < own * MIB) => {
+            format!("the task's limit of {} MiB", task / MIB)
+        }
+        (Some(own), _) => format!("its limit of {own} MiB"),
+        (None, Some(task)) => format!("the task's limit of {} MiB", task / MIB),
+        (None, None) => "the memory of the host".to_owned(),
+    };
+    format!("OutOfMemoryError: Container killed due to memory usage: container {name} went over {limit}")
+}
+
+fn exit(status: Status) -> Exit {
+    match status {
+        Status::Code(code) => Exit::Code(code),
+        Status::Signal(signal) => Exit::Signal(signal.as_raw()),
+    }
+}
+
+/// The whole chain on one line: `a: b: c`.
+pub(super) fn report(error: &(dyn Error + 'static)) -> String {
+    iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// Makes the container's standard streams.
+fn streams(spec: &ContainerSpec) -> io::Result<Streams> {
+    if spec.tty {
+        return terminal();
+    }
+    let (input, our_input) = if spec.open_stdin {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        (Stream::Fd(read), Some(write))
+    } else {
+        (Stream::Null, None)
+    };
+    if spec.log.is_none() {
+        let stdio = Stdio { stdin: input, stdout: Stream::Null, stderr: Stream::Null };
+        return Ok(Streams { stdio, stdin: our_input, stdout: None, stderr: None });
+    }
+    let (our_stdout, stdout) = output()?;
+    let (our_stderr, stderr) = output()?;
+    let stdio = Stdio { stdin: input, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) };
+    Ok(Streams { stdio, stdin: our_input, stdout: Some(our_stdout), stderr: Some(our_stderr) })
+}
+
+/// A pipe whose reading end, ours, never makes us wait.
+fn output() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    never_wait(&read)?;
+    Ok((read, write))
+}
+
+/// A terminal for all three streams; what it shows is the standard output.
+fn terminal() -> io::Result<Streams> {
+    let pty = openpty(None, None)?;
+    never_wait(&pty.master)?;
+    let slave = || pty.slave.try_clone().map(Stream::Fd);
+    let stdio = Stdio { stdin: slave()?, stdout: slave()?, stderr: slave()? };
+    Ok(Streams { stdio, stdin: None, stdout: Some(pty.master), stderr: None })
+}
+
+fn never_wait(fd: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Reads what is there. Zero is the end; nothing yet is [`io::ErrorKind::WouldBlock`].
+pub(super) fn read_output(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    match nix::unistd::read(fd, buffer) {
+        // A terminal whose other end is gone.
+        Err(nix::errno::Errno::EIO) => Ok(0),
+        result => Ok(result?),
+    }
+}

@@ -1,0 +1,139 @@
+//! What comes to the loop: ends of processes, output, orders, signals.
+
+use std::io;
+
+use oci_spec::runtime::LinuxMemory;
+
+use super::Supervisor;
+use crate::{
+    kernel::{event::Event, process::Signal},
+    model::{
+        fact::Seen,
+        task::{Exit, StopCode, StopRequest},
+    },
+    shim::{
+        clock::{moment, nanos},
+        container::{Container, read_output},
+        logs::Stream,
+        protocol::Order,
+        source::Source,
+    },
+};
+
+/// Bytes of output that are read at once.
+const CHUNK: usize = 64 << 10;
+
+/// Reads after which a pipe of a container that has ended is given up; it holds less than that.
+const LAST_READS: usize = 32;
+
+impl Supervisor {
+    /// Takes one event.
+    pub(super) fn take(&mut self, event: Event) {
+        match Source::of(event.token) {
+            Some(Source::Timer) => {
+                // The plan is asked after every turn; the timer has only to be silent again.
+                let _ = self.timer.clear();
+            }
+            Some(Source::Signals) => self.heed_signals(),
+            Some(Source::Listener) => self.connections.accept(&self.poll),
+            Some(Source::Container(at)) => self.look_at(at as usize),
+            Some(Source::Probe(at)) => self.look_at_probe(at as usize),
+            Some(Source::Stdout(at)) => {
+                self.read(at as usize, Stream::Stdout);
+            }
+            Some(Source::Stderr(at)) => {
+                self.read(at as usize, Stream::Stderr);
+            }
+            // Every connection is heard and told after each turn.
+            Some(Source::Connection(_)) | None => {}
+        }
+    }
+
+    /// SIGTERM comes when the host goes down.
+    pub(super) fn heed_signals(&mut self) {
+        while let Ok(Some((signal, _))) = self.signals.read() {
+            if signal == Signal::TERM {
+                let reason = "The host is shutting down".to_owned();
+                self.stop(StopRequest { code: StopCode::TerminationNotice, reason });
+            }
+        }
+    }
+
+    /// Hears what daemons order and tells them what they have not heard.
+    pub(super) fn converse(&mut self) {
+        for order in self.connections.hear(&self.ledger) {
+            match order {
+                Order::Stop { request } => self.stop(request),
+                Order::Signal { container, signal } => {
+                    let at = self.spec.containers.iter().position(|spec| spec.name == container);
+                    let running = at.and_then(|at| self.containers[at].as_ref());
+                    if let (Some(container), Some(signal)) = (running, Signal::from_raw(signal)) {
+                        container.signal(signal);
+                    }
+                }
+                Order::Hello { .. } | Order::Unknown => {}
+            }
+        }
+        self.connections.tell(&self.ledger, &self.poll);
+    }
+
+    /// Looks whether a container's process has ended, and takes leave of it then.
+    pub(super) fn look_at(&mut self, at: usize) {
+        let Some(container) = &self.containers[at] else { return };
+        let exit = match container.status() {
+            Ok(None) => return,
+            Ok(Some(exit)) => exit,
+            Err(error) => {
+                eprintln!("wait for container {}: {error}", self.name(at));
+                Exit::Signal(Signal::KILL.as_raw())
+            }
+        };
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            (0..LAST_READS).take_while(|_| self.read(at, stream)).count();
+        }
+        let Some(container) = self.containers[at].take() else { return };
+        let limits = self.spec.resources.as_ref().and_then(|limits| limits.memory().as_ref());
+        let task_limit = limits.and_then(LinuxMemory::limit).and_then(|limit| u64::try_from(limit).ok());
+        let (reason, trouble) = container.end(exit, &self.spec.containers[at], task_limit);
+        if let Some(trouble) = trouble {
+            eprintln!("clear away container {}: {trouble}", self.name(at));
+        }
+        let restarting = self.view.exited(at, exit, moment());
+        self.see(Seen::ContainerExited { container: self.name(at), exit, reason, restarting });
+    }
+
+    pub(super) fn look_at_probe(&mut self, at: usize) {
+        let passed = self.containers[at].as_mut().and_then(Container::probe_passed);
+        if let Some(passed) = passed {
+            let verdict = self.view.probed(at, passed, moment());
+            self.see_health(at, verdict);
+        }
+    }
+
+    /// Reads a piece of a container's output. Gives whether there may be more at once.
+    pub(super) fn read(&mut self, at: usize, stream: Stream) -> bool {
+        let Some(container) = &mut self.containers[at] else { return false };
+        let pipe = match stream {
+            Stream::Stdout => &mut container.stdout,
+            Stream::Stderr => &mut container.stderr,
+            Stream::Note => return false,
+        };
+        let Some(fd) = pipe else { return false };
+        self.chunk.resize(CHUNK, 0);
+        match read_output(fd, &mut self.chunk) {
+            Ok(0) => {}
+            Ok(count) => {
+                if let Some(log) = &mut self.logs[at] {
+                    log.take(stream, &self.chunk[..count], nanos(), &mut self.batch);
+                }
+                return true;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+            Err(error) => eprintln!("read {stream} of container {}: {error}", self.spec.containers[at].name),
+        }
+        let _ = self.poll.remove(&*fd);
+        *pipe = None;
+        false
+    }
+}

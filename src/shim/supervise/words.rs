@@ -1,0 +1,64 @@
+//! What the loop says: facts for the ledger, notes for people.
+
+use super::Supervisor;
+use crate::{
+    kernel::cgroup::NotEnforced,
+    model::{
+        fact::{Fact, Seen},
+        ids::ContainerName,
+        task::HealthStatus,
+    },
+    plan::task::TaskNote,
+    shim::clock::timestamp,
+};
+
+impl Supervisor {
+    /// Keeps a fact.
+    pub(super) fn see(&mut self, seen: Seen) {
+        self.ledger.append(Fact { task: self.spec.task.clone(), at: timestamp(), ledger: None, seen });
+    }
+
+    pub(super) fn see_health(&mut self, at: usize, verdict: Option<HealthStatus>) {
+        if let Some(health) = verdict {
+            self.see(Seen::HealthChanged { container: self.name(at), health });
+        }
+    }
+
+    /// Says each thing that the host does not hold once.
+    pub(super) fn say_not_enforced(&mut self, missing: Vec<NotEnforced>, at: Option<usize>) {
+        for NotEnforced { resource, reason } in missing {
+            let whose = at.map_or("the task".to_owned(), |at| format!("container {}", self.name(at)));
+            let what = format!("{resource} of {whose}: {reason}");
+            if !self.said_not_enforced.contains(&what) {
+                self.said_not_enforced.push(what.clone());
+                self.see(Seen::NotEnforced { what });
+            }
+        }
+    }
+
+    /// Writes why the task does what it does, when that has changed, for whoever looks into the task's directory.
+    pub(super) fn note(&mut self, notes: Vec<TaskNote>) {
+        if self.notes != notes {
+            for note in &notes {
+                eprintln!("{}", self.sentence(note));
+            }
+            self.notes = notes;
+        }
+    }
+
+    pub(super) fn sentence(&self, note: &TaskNote) -> String {
+        match *note {
+            TaskNote::Waits { container, need } => format!(
+                "container {} waits for container {}: {:?}",
+                self.name(container),
+                self.name(need.on),
+                need.condition
+            ),
+            TaskNote::GraceOver(at) => format!("container {} did not stop within its grace", self.name(at)),
+        }
+    }
+
+    pub(super) fn name(&self, at: usize) -> ContainerName {
+        self.spec.containers[at].name.clone()
+    }
+}
