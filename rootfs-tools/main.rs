@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod mount;
 mod pack;
 mod progress;
 mod recipe;
@@ -38,9 +39,9 @@ enum Command {
     /// Send an image from an OCI layout to a registry.
     Push(store::PushArguments),
     /// Mount an image.
-    Mount(store::MountArguments),
+    Mount(mount::MountArguments),
     /// Unmount an image.
-    Umount(store::UmountArguments),
+    Umount(mount::UmountArguments),
 }
 
 /// Any failure, already told in full by its chain.
@@ -55,8 +56,8 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => store::verify(&arguments),
         Command::Unpack(arguments) => store::unpack(&arguments),
         Command::Push(arguments) => store::send(&arguments),
-        Command::Mount(arguments) => store::attach(&arguments),
-        Command::Umount(arguments) => store::detach(&arguments),
+        Command::Mount(arguments) => mount::run(&arguments),
+        Command::Umount(arguments) => mount::undo(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

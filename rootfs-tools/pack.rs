@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: PackArguments) -> Result<(), Failure> {
     let recipe = Recipe {
         compression: arguments.compress.into(),
         clock,
-        platform: platform.unwrap_or_else(Platform::host),
+        platform: platform.unwrap_or_else(Platform::usual),
         inputs: arguments.inputs.clone(),
         config: config(arguments)?,
     };

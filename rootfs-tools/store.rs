@@ -1,9 +1,7 @@
-//! Commands on a store: pull, ls, verify, unpack, mount, umount; and push, which needs none.
+//! Commands on a store: pull, ls, verify; and unpack and push, which need none.
 
-use std::ffi::CString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use hythe::image::credentials::Login;
@@ -14,7 +12,6 @@ use hythe::image::push::push;
 use hythe::image::reference::Reference;
 use hythe::image::store::{Image, ImageStore};
 use hythe::image::unpack_flat;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::progress::watcher;
 use crate::{Failure, output};
@@ -41,7 +38,7 @@ pub(crate) struct Access {
 pub(crate) struct Place {
     /// The store directory.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/hythe/images")]
-    store: PathBuf,
+    pub(crate) store: PathBuf,
 }
 
 /// Fetch an image into a store.
@@ -94,31 +91,8 @@ pub(crate) struct PushArguments {
     access: Access,
 }
 
-/// Mount an image.
-#[derive(Debug, Args)]
-pub(crate) struct MountArguments {
-    /// The image; pulled when it is not in the store.
-    image: String,
-    /// Where to mount it.
-    directory: PathBuf,
-    /// A directory that keeps changes; without it the mount is read-only.
-    #[arg(long, value_name = "DIR")]
-    upper: Option<PathBuf>,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    access: Access,
-}
-
-/// Unmount an image.
-#[derive(Debug, Args)]
-pub(crate) struct UmountArguments {
-    /// Where it is mounted.
-    directory: PathBuf,
-}
-
 impl Access {
-    fn options(&self, policy: Policy) -> Result<PullOptions, Failure> {
+    pub(crate) fn options(&self, policy: Policy) -> Result<PullOptions, Failure> {
         let login = match &self.credentials {
             None => None,
             Some(text) => {
@@ -141,7 +115,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
-fn fetch(store: &ImageStore, image: &str, options: &PullOptions) -> Result<Image, Failure> {
+pub(crate) fn fetch(store: &ImageStore, image: &str, options: &PullOptions) -> Result<Image, Failure> {
     let reference = Reference::parse(image)?;
     Ok(runtime()?.block_on(store.pull(&reference, options, watcher()))?)
 }
@@ -209,45 +183,4 @@ pub(crate) fn send(arguments: &PushArguments) -> Result<(), Failure> {
     let digest = runtime()?.block_on(push(&Layout::open(&directory)?, &tag, name, &options))?;
     println!("{digest}");
     Ok(())
-}
-
-pub(crate) fn attach(arguments: &MountArguments) -> Result<(), Failure> {
-    let store = ImageStore::open(&arguments.place.store)?;
-    let image = fetch(&store, &arguments.image, &arguments.access.options(Policy::IfMissing)?)?;
-    let mut lower = image.overlay_lowerdirs();
-    let upper = match &arguments.upper {
-        Some(upper) => {
-            let (changes, work) = (upper.join("upper"), upper.join("work"));
-            fs::create_dir_all(&changes)?;
-            fs::create_dir_all(&work)?;
-            format!(
-                ",upperdir={},workdir={}",
-                option(&changes.canonicalize()?),
-                option(&work.canonicalize()?)
-            )
-        }
-        None => {
-            // A read-only overlay wants two directories at least; an empty one changes nothing.
-            let empty = store.root().join("empty");
-            fs::create_dir_all(&empty)?;
-            lower.push(empty.clone());
-            String::new()
-        }
-    };
-    let lower: Vec<String> = lower.iter().map(|path| option(path)).collect();
-    let data = CString::new(format!("lowerdir={}{upper}", lower.join(":")))?;
-    let flags = if arguments.upper.is_some() { MsFlags::empty() } else { MsFlags::MS_RDONLY };
-    mount(Some("overlay"), &arguments.directory, Some("overlay"), flags, Some(data.as_c_str()))
-        .map_err(|errno| format!("mount overlay on {}: {errno}", arguments.directory.display()).into())
-}
-
-pub(crate) fn detach(arguments: &UmountArguments) -> Result<(), Failure> {
-    umount2(&arguments.directory, MntFlags::UMOUNT_NOFOLLOW)
-        .map_err(|errno| format!("unmount {}: {errno}", arguments.directory.display()).into())
-}
-
-/// A path as a mount option: the separators in it escaped.
-fn option(path: &Path) -> String {
-    let text = String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned();
-    text.replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,")
 }

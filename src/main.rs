@@ -3,34 +3,26 @@
 //! The shim and the OCI runtime fork, and what forks should be small: they are told apart before anything else is
 //! set up. The daemon's arguments are read by the command line, which has the help for all of them.
 
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
-use std::process::ExitCode;
+use std::{env, ffi::OsStr, path::Path, process::ExitCode};
 
-use hythe::cli::{self, Next};
-use hythe::shim;
+use hythe::{
+    cli::{self, Next},
+    daemon, shim,
+};
 
 fn main() -> ExitCode {
-    let mut args: Vec<OsString> = std::env::args_os().collect();
-    if is_oci_by_name(args.first()) {
-        return cli::oci::main(args.into_iter());
+    let mut words = env::args_os();
+    let name = words.next().unwrap_or_default();
+    // Container managers are configured with the path of a program: a link to this one, named so.
+    if Path::new(&name).file_name().is_some_and(|name| name == "hythe-oci") {
+        return cli::oci::main(env::args_os());
     }
-    match args.get(1).and_then(|word| word.to_str()) {
-        Some("shim") => return shim::main(args.into_iter().skip(2)),
-        Some("oci") => {
-            args.remove(0);
-            return cli::oci::main(args.into_iter());
-        }
-        Some(_) | None => {}
+    match words.next().as_deref().and_then(OsStr::to_str) {
+        Some("shim") => shim::main(words),
+        Some("oci") => cli::oci::main(env::args_os().skip(1)),
+        Some(_) | None => match cli::main() {
+            Next::Exit(code) => code,
+            Next::Daemon(configuration) => daemon::main(configuration.as_deref()),
+        },
     }
-    match cli::main() {
-        Next::Exit(code) => code,
-        Next::Daemon(_) => ExitCode::FAILURE,
-    }
-}
-
-/// Container managers are configured with the path of a program, which a link named `hythe-oci` can be.
-fn is_oci_by_name(program: Option<&OsString>) -> bool {
-    let name = program.map(Path::new).and_then(Path::file_name);
-    name.and_then(OsStr::to_str).is_some_and(|name| name.ends_with("hythe-oci"))
 }

@@ -89,8 +89,8 @@ fn reason(kind: Kind, text: &str) -> String {
 
 /// The whole chain of an error on one line.
 pub(crate) fn sentence(error: &dyn Error) -> String {
-    let chain = iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
-    let mut parts: Vec<String> = chain.collect();
+    let chain = iter::successors(Some(error), |&error| error.source());
+    let mut parts: Vec<String> = chain.map(ToString::to_string).collect();
     parts.dedup(); // a transparent error says what its source says
     parts.join(": ").replace('\n', " ")
 }
@@ -110,8 +110,12 @@ mod tests {
         let chain = std::fmt::Error.to_string();
         assert_eq!(failure.reason, format!("CannotPullContainerError: pull image web:1: {chain}"));
         let facts: Vec<Seen> = failure.facts().collect();
-        assert!(matches!(&facts[0], Seen::ContainerFailed { container, exit: None, .. } if *container == web));
-        assert!(matches!(&facts[1], Seen::Stopping { request } if request.code == StopCode::TaskFailedToStart));
+        assert!(
+            matches!(&facts[0], Seen::ContainerFailed { container, exit: None, .. } if *container == web)
+        );
+        assert!(
+            matches!(&facts[1], Seen::Stopping { request } if request.code == StopCode::TaskFailedToStart)
+        );
     }
 
     #[test]

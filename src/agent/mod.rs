@@ -15,24 +15,42 @@
 
 mod bundle;
 mod environment;
+mod facts;
+mod failure;
+pub mod images;
+mod kill_point;
+mod logs;
 mod names;
 mod network;
+mod orphans;
 mod places;
+mod tasks;
 mod volumes;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
+use crate::image::pull::PullOptions;
+use crate::image::store::StoreError;
 use crate::model::fact::Fact;
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::{StopRequest, Task};
 use crate::model::task_definition::TaskDefinition;
 use crate::model::time::Timestamp;
-use crate::net::{Installed, Network};
+use crate::net::{Installed, NetError, Network};
+
+use facts::Teller;
+use images::Images;
+use network::Networks;
+use places::Places;
+use tasks::{ClearError, Hands};
 
 /// What an agent is told about its instance.
 #[derive(Debug, Clone)]
@@ -49,8 +67,29 @@ pub struct AgentConfig {
     pub image_pull_policy: PullPolicy,
     /// The host address that ports are published on.
     pub publish_address: std::net::Ipv4Addr,
+    /// Where images come from.
+    pub registry: RegistryConfig,
     /// What a container may ask of the host.
     pub policy: Policy,
+}
+
+/// Where images come from.
+#[derive(Debug, Clone)]
+pub struct RegistryConfig {
+    /// Docker's `config.json`, when it is not in its usual place.
+    pub docker_config: Option<PathBuf>,
+    /// Hosts that may be spoken to in plain HTTP. Loopback always may.
+    pub insecure_hosts: Vec<String>,
+    /// Files with certificates of further authorities.
+    pub ca_files: Vec<PathBuf>,
+    /// How many layers of an image are brought at a time.
+    pub parallel_layers: usize,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self { docker_config: None, insecure_hosts: Vec::new(), ca_files: Vec::new(), parallel_layers: 3 }
+    }
 }
 
 /// When an image is pulled.
@@ -84,8 +123,21 @@ pub struct Policy {
     pub log_max_files: u32,
 }
 
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            allow_privileged: false,
+            allow_new_privileges: false,
+            pids_limit: Some(4096),
+            stop_timeout: Duration::from_secs(30),
+            log_max_size: 10 << 20,
+            log_max_files: 5,
+        }
+    }
+}
+
 /// A task to run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StartTask {
     /// The task.
     pub task: Task,
@@ -105,14 +157,17 @@ pub enum Adopted {
 }
 
 /// This host's hands. A clone is another handle to the same hands.
-#[derive(Clone)]
-pub struct Agent {}
+#[derive(Debug, Clone)]
+pub struct Agent {
+    hands: Arc<Hands>,
+}
 
 /// Something on the host that belongs to no task that anybody knows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Orphan {
-    /// What it is, such as `task directory /var/lib/hythe/tasks/…`.
+    /// What it is, such as `task 0123…` or `interface hy0123…`.
     pub what: String,
+    kind: orphans::Kind,
 }
 
 /// Which lines of the logs.
@@ -147,7 +202,58 @@ pub struct LogLine {
 
 /// Why an agent cannot work.
 #[derive(Debug, thiserror::Error)]
-pub enum AgentError {}
+pub enum AgentError {
+    /// The images cannot be had.
+    #[error("open the images of this host")]
+    Images(#[source] StoreError),
+    /// A directory cannot be made.
+    #[error("make {}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The network cannot be changed.
+    #[error("change the network")]
+    Network(#[source] NetError),
+    /// Something of a task is still there.
+    #[error("task {task} is not wholly removed: {left}")]
+    Sweep {
+        /// The task.
+        task: TaskId,
+        /// What is left, and why.
+        left: String,
+    },
+    /// The host cannot be looked at.
+    #[error("look for orphans: {0}")]
+    Look(String),
+    /// An orphan cannot be removed.
+    #[error("remove {what}: {why}")]
+    Orphan {
+        /// What it is.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// The logs of a task cannot be removed.
+    #[error("remove logs {}", path.display())]
+    Logs {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread of the agent was broken off.
+    #[error("the work was broken off")]
+    Broken,
+}
+
+impl From<ClearError> for AgentError {
+    fn from(error: ClearError) -> Self {
+        Self::Sweep { task: error.task, left: error.left.join("; ") }
+    }
+}
 
 impl Agent {
     /// An agent with the images under its state directory. Must be called within a tokio runtime.
@@ -158,70 +264,123 @@ impl Agent {
         network: Option<Network>,
         facts: mpsc::UnboundedSender<Fact>,
     ) -> Result<Self, AgentError> {
-        unimplemented!()
+        let places = Places::new(&config.state_dir, &config.runtime_dir, &config.cgroup_parent);
+        for path in [places.tasks(), places.volumes(), places.all_logs(), places.sockets()] {
+            let made = fs::create_dir_all(&path);
+            made.map_err(|source| AgentError::Directory { path, source })?;
+        }
+        let options = PullOptions {
+            docker_config: config.registry.docker_config.clone(),
+            insecure_hosts: config.registry.insecure_hosts.clone(),
+            ca_files: config.registry.ca_files.clone(),
+            parallel: config.registry.parallel_layers,
+            ..PullOptions::default()
+        };
+        let images = Images::open(&places.images(), config.image_pull_policy, options);
+        let images = images.map_err(AgentError::Images)?;
+        let networks = Networks::new(network, config.publish_address);
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let hands = Hands::new(config, images, networks, Teller::new(facts), boot);
+        Ok(Self { hands: Arc::new(hands) })
     }
 
     /// Starts a task. Returns at once; what comes of it are facts. Starting twice is starting once.
     pub fn start(&self, task: StartTask) {
-        unimplemented!()
+        self.hands.start(task);
     }
 
     /// Stops a task, at whatever step it is. Returns at once. A task that is not here is not an error.
     pub fn stop(&self, task: &TaskId, request: &StopRequest) {
-        unimplemented!()
+        self.hands.stop(task, request);
     }
 
     /// Finds out what became of a task while no agent ran; facts follow from where `ledger_seen` stood. The address
     /// and the ports are taken again; call [`Agent::adopted`] after the last.
-    pub async fn adopt(&self, task: &Task, definition: &Arc<TaskDefinition>) -> Adopted {
-        unimplemented!()
+    ///
+    /// The definition is not needed for what runs already: the task's directory tells.
+    pub async fn adopt(&self, task: &Task, _definition: &Arc<TaskDefinition>) -> Adopted {
+        self.hands.adopt(task).await
     }
 
     /// Installs the network's tables once all tasks have been adopted; before that nothing is taken away.
     pub async fn adopted(&self) -> Result<(), AgentError> {
-        unimplemented!()
+        let hands = Arc::clone(&self.hands);
+        let installed = spawn_blocking(move || hands.networks.install()).await;
+        installed.map_err(|_| AgentError::Broken)?.map(drop).map_err(AgentError::Network)
     }
 
     /// Removes whatever is left of a task, logs excepted, and then says `Removed`. Sweeping twice is fine.
     pub async fn sweep(&self, task: &TaskId) -> Result<(), AgentError> {
-        unimplemented!()
+        Ok(self.hands.sweep(task).await?)
     }
 
     /// The tasks that the agent has in hand: started or adopted and not yet swept.
     #[must_use]
     pub fn tasks(&self) -> BTreeSet<TaskId> {
-        unimplemented!()
+        self.hands.in_hand()
+    }
+
+    /// The tasks that have a directory on this host, as they were when they were started: what there is to adopt when
+    /// the store was lost.
+    #[must_use]
+    pub fn kept(&self) -> Vec<StartTask> {
+        let entries = fs::read_dir(self.hands.places.tasks()).into_iter().flatten().flatten();
+        let read = entries.filter_map(|entry| fs::read(entry.path().join(places::KEPT)).ok());
+        let kept = read.filter_map(|text| serde_json::from_slice(&text).ok());
+        kept.map(|(task, definition)| StartTask { task, definition: Arc::new(definition) }).collect()
     }
 
     /// What is on the host for tasks that nobody knows.
     pub async fn orphans(&self, known: &BTreeSet<TaskId>) -> Result<Vec<Orphan>, AgentError> {
-        unimplemented!()
+        orphans::find(&self.hands, known).await
     }
 
-    /// Removes one. The logs of a task go too.
+    /// Removes one. The logs of a task stay; see [`Agent::forget`].
     pub async fn remove_orphan(&self, orphan: &Orphan) -> Result<(), AgentError> {
-        unimplemented!()
+        orphans::remove(&self.hands, orphan).await
     }
 
     /// Deletes the logs of a task that is forgotten.
     pub async fn forget(&self, task: &TaskId) -> Result<(), AgentError> {
-        unimplemented!()
+        let path = self.hands.places.logs(task);
+        let removed = spawn_blocking({
+            let path = path.clone();
+            move || fs::remove_dir_all(path)
+        });
+        match removed.await.map_err(|_| AgentError::Broken)? {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(|source| AgentError::Logs { path, source }),
+        }
     }
 
-    /// Lines of the logs, oldest first within a container. The stream ends after the last line, or, when following,
-    /// after the last of the tasks has ended. Drop the receiver to stop.
+    /// Lines of the logs, oldest first. The stream ends after the last line, or, when following, after the last of the
+    /// tasks has ended. Drop the receiver to stop.
     pub fn logs(&self, query: LogQuery) -> mpsc::Receiver<LogLine> {
-        unimplemented!()
+        logs::read(&self.hands, query)
+    }
+
+    /// Where the output of a container is kept, so that a person can look.
+    #[must_use]
+    pub fn log_path(&self, task: &TaskId, container: &ContainerName) -> PathBuf {
+        self.hands.places.log(task, container)
+    }
+
+    /// The images of this host.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.hands.images
     }
 
     /// Puts back what somebody took from the network: call it when [`crate::net::NetworkWatch`] says so.
     pub async fn repair_network(&self) -> Result<Installed, AgentError> {
-        unimplemented!()
+        let hands = Arc::clone(&self.hands);
+        let repaired = spawn_blocking(move || hands.networks.repair()).await;
+        repaired.map_err(|_| AgentError::Broken)?.map_err(AgentError::Network)
     }
 
     /// The network, for its watch and its conflicts.
     #[must_use]
     pub fn network(&self) -> Option<&Network> {
-        unimplemented!()
+        self.hands.networks.network()
     }
 }

@@ -1,7 +1,7 @@
 //! Where things are: every path of an instance in one place.
 //!
 //! ```text
-//!   <state>/tasks/<task>/            spec.json · ledger · network.json · boot
+//!   <state>/tasks/<task>/            task.json · spec.json · ledger · network.json · boot
 //!                        volumes/<name>
 //!                        containers/<name>/  config.json · rootfs · upper · work · hosts · hostname · resolv.conf
 //!   <state>/volumes/<name>
@@ -14,6 +14,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::ids::{ContainerName, TaskId, VolumeName};
+
+/// What a task's directory keeps of the order to start it.
+pub(crate) const KEPT: &str = "task.json";
 
 /// The directories of an instance.
 #[derive(Debug, Clone)]
@@ -42,9 +45,9 @@ impl Places {
         self.tasks().join(task.as_str())
     }
 
-    /// What the shim is told.
-    pub(crate) fn spec(&self, task: &TaskId) -> PathBuf {
-        self.task(task).join("spec.json")
+    /// The order to start it.
+    pub(crate) fn kept(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join(KEPT)
     }
 
     /// What the shim tells.

@@ -4,20 +4,48 @@
 //! becomes intent in the store, or an answer made from a snapshot; no call waits for a task and none takes a task's
 //! lock. What is not state (logs that go on, pulls) comes from a [`live::Live`] that the daemon supplies.
 //!
-//! `POST /` speaks the ECS JSON 1.1 protocol. Beside it, under `/hythe/v1`, is what ECS does not have.
-//!
-//! Wire shapes stay in here: [`wire`] turns the nouns of `model` into the documents of ECS, one file a noun.
+//! `POST /` speaks the ECS JSON 1.1 protocol ([`operations`]). Beside it, under `/hythe/v1`, is what ECS does not
+//! have ([`beside`]). Wire shapes stay in here: `wire` turns the nouns of `model` into the documents of ECS, one
+//! file a noun.
 
+mod beside;
 pub mod client;
+mod cluster;
+mod container_instance;
+mod events;
+mod identity;
+mod listen;
 pub mod live;
+mod operations;
+mod page;
+mod patience;
+mod reference;
+mod refused;
+mod reply;
+mod run_task;
 mod server;
+mod service;
+mod service_request;
+mod tags;
+mod task;
+mod task_definition;
+mod update_service;
+mod wire;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use self::live::Live;
-pub use self::server::{Access, ListenError, Listener, serve};
+pub use self::{
+    identity::Access,
+    listen::{ListenError, Listener},
+    refused::{Kind, Refused},
+    server::serve,
+};
 use crate::{
-    model::{arn::Owner, resources::Capacity, time::Timestamp},
+    model::{arn::Owner, reading, resources::Capacity, time::Timestamp},
     store::Store,
 };
 
@@ -32,6 +60,8 @@ pub struct Host {
     pub registered_at: Timestamp,
     /// The release of hythe.
     pub version: String,
+    /// The directory with `TASK/CONTAINER.log`.
+    pub logs: PathBuf,
 }
 
 /// Where times and random bytes come from, so that tests can choose them.
@@ -55,4 +85,30 @@ pub struct Api {
     pub source: Arc<dyn Source>,
     /// This host.
     pub host: Host,
+}
+
+/// What came of a call.
+type Answer = Result<Value, Refused>;
+
+/// Reads the input of an operation.
+fn input<T: DeserializeOwned>(value: Value) -> Result<T, Refused> {
+    reading::read(value).map_err(|refusal| Refused::unreadable(&refusal, Kind::InvalidParameterException))
+}
+
+/// Sixteen random bytes as a UUID.
+fn uuid(bytes: [u8; 16]) -> String {
+    let number = u128::from_be_bytes(bytes);
+    // Version 4, variant 1.
+    let number = (number & !(0xf << 76) | (0x4 << 76)) & !(0x3 << 62) | (0x2 << 62);
+    let digits = format!("{number:032x}");
+    format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_uuid_says_that_it_is_random() {
+        assert_eq!(super::uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(super::uuid([0; 16]), "00000000-0000-4000-8000-000000000000");
+    }
 }

@@ -1,79 +1,278 @@
-//! The door: who may connect, how much they may send, how long they may take.
+//! The door: how many may come, how much they may send, how long they may take.
+//!
+//! One task a connection, HTTP/1.1. A request's head and body have a time limit each, so a client that sends a byte
+//! a minute is closed; a client that does not read its answer is closed too, with more patience where the answer is
+//! a conversation. Whoever may not call is told so and nothing else.
 
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::{
+    Method, Request, Response,
+    body::{Body as _, Incoming},
+    header::{HOST, ORIGIN},
+    server::conn::http1,
+    service::service_fn,
 };
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tracing::{debug, warn};
 
-use tokio::net::{TcpListener, UnixListener};
+use super::{
+    Api,
+    beside::PREFIX,
+    listen::Listener,
+    operations::TARGET,
+    patience::{Patience, Patient},
+    refused::{Kind, Refused},
+    reply::{self, Body, ECS_JSON, Reply},
+    uuid,
+};
+use crate::model::reading;
 
-use super::Api;
+/// Connections at once; more wait in the socket's queue.
+const CONNECTIONS: usize = 512;
 
-/// Who may call over the unix socket, besides root and the user that the daemon runs as.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// Users.
-    pub uids: Vec<u32>,
-    /// A group; the socket file belongs to it.
-    pub gid: Option<u32>,
+/// Conversations at once, so that there is always room for a question.
+const CONVERSATIONS: usize = 384;
+
+/// Most bytes of a request's body.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// For the head of a request, waiting for the next one included.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// For the body of a request.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// For answers that are under way when the daemon stops.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Between two tries to accept when the process has no descriptor left.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// How a caller came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    /// Over the unix socket, and may call.
+    Admitted,
+    /// Over the unix socket, and may not.
+    Stranger,
+    /// Over TCP on loopback.
+    Loopback,
 }
 
-/// Why a listener cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// Another daemon answers there.
-    #[error("another daemon listens on {}", .0.display())]
-    InUse(PathBuf),
-    /// The socket cannot be made.
-    #[error("listen on {}", path.display())]
-    Unix {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Only loopback is served over TCP while no keys are configured.
-    #[error("{0} is not a loopback address, and without keys the API is served on loopback only")]
-    NotLoopback(SocketAddr),
-    /// The port cannot be had.
-    #[error("listen on {address}")]
-    Tcp {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// A socket to serve.
-pub enum Listener {
-    /// A unix socket, and who may call over it.
-    Unix(UnixListener, Access),
-    /// A TCP socket on loopback.
-    Tcp(TcpListener),
-}
-
-impl Listener {
-    /// A unix socket at `path`, mode 0660. A socket that nobody answers at is replaced.
-    pub fn unix(path: &Path, access: Access) -> Result<Self, ListenError> {
-        let failed = |source| ListenError::Unix { path: path.to_owned(), source };
-        Ok(Self::Unix(UnixListener::bind(path).map_err(failed)?, access))
-    }
-
-    /// A TCP socket, on loopback only.
-    pub async fn tcp(address: SocketAddr) -> Result<Self, ListenError> {
-        if !address.ip().is_loopback() {
-            return Err(ListenError::NotLoopback(address));
+/// Answers calls until `stop` is ready, then lets those under way finish for a moment.
+pub async fn serve(listener: Listener, api: Arc<Api>, stop: impl Future<Output = ()> + Send) {
+    let (closing, closed) = watch::channel(false);
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let door = Arc::new(Door { api, conversations: Arc::new(Semaphore::new(CONVERSATIONS)) });
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        match accepted {
+            Ok((connection, permit)) => {
+                let (door, closed) = (Arc::clone(&door), closed.clone());
+                connections.spawn(async move {
+                    connection.serve(door, closed).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "connection not accepted");
+                tokio::time::sleep(BREATH).await;
+            }
         }
-        let failed = |source| ListenError::Tcp { address, source };
-        TcpListener::bind(address).await.map(Self::Tcp).map_err(failed)
+    }
+    // Nobody listens any more when every connection has ended.
+    let _ = closing.send(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(LAST_WORDS, all).await.is_err() {
+        connections.shutdown().await;
     }
 }
 
-/// Answers calls until `stop` is ready, then lets those under way finish for a few seconds.
-pub async fn serve(_listener: Listener, _api: Arc<Api>, stop: impl Future<Output = ()> + Send) {
-    stop.await;
+/// A connection that was accepted.
+enum Connection {
+    Unix(tokio::net::UnixStream, Caller),
+    Tcp(tokio::net::TcpStream),
+}
+
+async fn accept(
+    listener: &Listener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(Connection, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let connection = match listener {
+        Listener::Unix(listener, access) => {
+            let (stream, _) = listener.accept().await?;
+            let admitted = stream.peer_cred().is_ok_and(|peer| access.admits(peer));
+            Connection::Unix(stream, if admitted { Caller::Admitted } else { Caller::Stranger })
+        }
+        Listener::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Connection::Tcp(stream)
+        }
+    };
+    Ok((connection, permit))
+}
+
+impl Connection {
+    async fn serve(self, door: Arc<Door>, closed: watch::Receiver<bool>) {
+        match self {
+            Self::Unix(stream, caller) => converse(stream, caller, door, closed).await,
+            Self::Tcp(stream) => converse(stream, Caller::Loopback, door, closed).await,
+        }
+    }
+}
+
+/// Answers one connection's requests, one after the other.
+async fn converse<S>(stream: S, caller: Caller, door: Arc<Door>, mut closed: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let patience = Patience::default();
+    let stream = Patient::new(stream, patience.clone());
+    let service = service_fn(move |request| {
+        let (door, patience) = (Arc::clone(&door), patience.clone());
+        async move { Ok::<_, std::convert::Infallible>(door.answer(request, caller, &patience).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(64 * 1024);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = closed.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "connection ended early");
+    }
+}
+
+/// What every connection needs.
+struct Door {
+    api: Arc<Api>,
+    conversations: Arc<Semaphore>,
+}
+
+impl Door {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        caller: Caller,
+        patience: &Patience,
+    ) -> Response<Body> {
+        let id = uuid(self.api.source.random());
+        let beside = request.uri().path().starts_with(PREFIX);
+        let answer = self.dispatch(request, caller).await;
+        let answer = match answer {
+            Ok(Reply::Lines(body)) => match Arc::clone(&self.conversations).try_acquire_owned() {
+                Ok(permit) => {
+                    patience.be_long();
+                    Ok(Reply::Lines(
+                        body.map_frame(move |frame| {
+                            // The permit goes with the body.
+                            let _ = &permit;
+                            frame
+                        })
+                        .boxed_unsync(),
+                    ))
+                }
+                Err(_) => Err(Refused::new(
+                    Kind::ThrottlingException,
+                    "Too many conversations at once. Rate exceeded",
+                )),
+            },
+            whole_or_refused => {
+                patience.be_short();
+                whole_or_refused
+            }
+        };
+        if let Err(refused) = &answer {
+            debug!(request = %id, error = refused.kind.name(), message = refused.message, "call refused");
+        }
+        reply::response(answer, if beside { "application/json" } else { ECS_JSON }, &id)
+    }
+
+    async fn dispatch(&self, request: Request<Incoming>, caller: Caller) -> Result<Reply, Refused> {
+        may_call(&request, caller)?;
+        let (head, body) = request.into_parts();
+        let body = read(body).await?;
+        let text = std::str::from_utf8(&body).map_err(|error| {
+            let message = format!("the body is not UTF-8 after byte {}", error.valid_up_to());
+            Refused::new(Kind::SerializationException, message)
+        })?;
+        let path = head.uri.path();
+        if let Some(path) = path.strip_prefix(PREFIX) {
+            return self.api.beside(&head.method, path, head.uri.query().unwrap_or(""), text).await;
+        }
+        if path != "/" || head.method != Method::POST {
+            let message = format!("there is no {} {path}; ECS operations are POST /", head.method);
+            return Err(Refused::new(Kind::UnknownOperationException, message));
+        }
+        let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or("");
+        let operation = target.strip_prefix(TARGET).ok_or_else(|| {
+            let message = format!("the header X-Amz-Target is '{target}', not {TARGET}OPERATION");
+            Refused::new(Kind::UnknownOperationException, message)
+        })?;
+        let value = reading::parse(if text.trim().is_empty() { "{}" } else { text })
+            .map_err(|refusal| Refused::unreadable(&refusal, Kind::SerializationException))?;
+        if !value.is_object() {
+            let message = "the body of a request is a JSON object";
+            return Err(Refused::new(Kind::SerializationException, message));
+        }
+        self.api.call(operation, value).await.map(Reply::Whole)
+    }
+}
+
+/// Refuses strangers, and web pages that a browser on this host lets talk to loopback.
+fn may_call(request: &Request<Incoming>, caller: Caller) -> Result<(), Refused> {
+    let denied = |message: &str| Err(Refused::new(Kind::AccessDeniedException, message));
+    match caller {
+        Caller::Admitted => Ok(()),
+        Caller::Stranger => {
+            denied("This user may not call hythe. Root may, and whom the configuration names.")
+        }
+        Caller::Loopback => {
+            let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+            let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+            if request.headers().contains_key(ORIGIN) || !["localhost", "127.0.0.1", "[::1]"].contains(&name)
+            {
+                return denied(
+                    "Over TCP, hythe is called by programs on this host and under a name of loopback.",
+                );
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The body of a request, if it is small and quick enough.
+async fn read(body: Incoming) -> Result<Bytes, Refused> {
+    let refused = |message: String| Refused::new(Kind::SerializationException, message);
+    let too_long = || refused(format!("the body has more than {MOST_BYTES} bytes"));
+    if body.size_hint().lower() > MOST_BYTES as u64 {
+        return Err(too_long());
+    }
+    match timeout(BODY_LIMIT, Limited::new(body, MOST_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
+        Ok(Err(error)) => Err(refused(format!("the body was cut off: {error}"))),
+        Err(_) => Err(refused(format!("the body took more than {} seconds", BODY_LIMIT.as_secs()))),
+    }
 }

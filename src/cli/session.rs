@@ -163,7 +163,11 @@ impl Session {
             }
             match &mut changes {
                 Some(lines) => match timeout(PATIENCE, lines.next()).await {
-                    Ok(Ok(Some(_))) | Err(_) => {}
+                    // Changes come in bursts, and the past comes first: one question is enough for all of them.
+                    Ok(Ok(Some(_))) => {
+                        while let Ok(Ok(Some(_))) = timeout(Duration::ZERO, lines.next()).await {}
+                    }
+                    Err(_) => {}
                     Ok(Ok(None) | Err(_)) => changes = None,
                 },
                 None => tokio::time::sleep(PATIENCE / 4).await,

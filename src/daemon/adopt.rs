@@ -16,18 +16,20 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
-    agent::{Adopted, Agent},
+    agent::{Adopted, Agent, StartTask},
     model::{
+        cluster::{Cluster, ClusterStatus},
         fact::{Fact, Seen},
-        ids::TaskId,
+        ids::{ClusterName, InstanceId, TaskId},
         task::{DesiredStatus, StopCode, StopRequest, Task, TaskStatus},
+        task_definition::TaskDefinition,
         time::Timestamp,
     },
     plan::admit::Hands,
     store::{Draft, Snapshot, Store, WriteError},
 };
 
-use super::{clock, facts, hands::HandsOf, report::chain};
+use super::{clock, facts, hands::HandsOf, report::chain, system};
 
 /// How many tasks are looked for at the same time.
 const AT_ONCE: usize = 16;
@@ -59,6 +61,41 @@ fn end_with_boot(draft: &mut Draft, boot: &str, at: Timestamp) -> Vec<TaskId> {
         facts::apply(draft, &over, std::time::Duration::ZERO);
     }
     ended
+}
+
+/// Takes tasks back into a store that was lost, from what their directories keep of them.
+///
+/// Their services are lost with it: they run on as they are until somebody stops them. Gives how many came back.
+pub async fn restore(store: &Store, kept: Vec<StartTask>) -> Result<usize, WriteError<Infallible>> {
+    let now = clock::wall();
+    store.write(move |draft| Ok(take_back(draft, kept, now))).await
+}
+
+fn take_back(draft: &mut Draft, kept: Vec<StartTask>, now: Timestamp) -> usize {
+    let unknown: Vec<StartTask> =
+        kept.into_iter().filter(|kept| draft.task(&kept.task.id).is_none()).collect();
+    for StartTask { task, definition } in &unknown {
+        if draft.cluster(&task.cluster).is_none() {
+            draft.put_cluster(new_cluster(task.cluster.clone(), now));
+        }
+        if draft.task_definition(&definition.id).is_none() {
+            draft.put_task_definition(TaskDefinition::clone(definition));
+        }
+        draft.put_task(task.clone());
+    }
+    unknown.len()
+}
+
+/// A cluster as it begins.
+pub(super) fn new_cluster(name: ClusterName, at: Timestamp) -> Cluster {
+    Cluster {
+        name,
+        status: ClusterStatus::Active,
+        instance: InstanceId::from_random(system::random()),
+        created_at: at,
+        tags: Vec::new(),
+        extra: serde_json::Map::new(),
+    }
 }
 
 /// Finds every live task on the host, and says what the hands hold.
@@ -126,5 +163,68 @@ pub async fn sweep_orphans(agent: &Agent, snapshot: &Snapshot) {
             Ok(()) => info!(orphan = %orphan.what, "orphan removed"),
             Err(error) => warn!(orphan = %orphan.what, error = %chain(&error), "orphan not removed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        ids::TaskDefinitionId,
+        task::{NewTask, TaskOverride},
+        task_definition::{Document, TaskDefinitionStatus},
+    };
+
+    fn kept() -> StartTask {
+        let text = r#"{"family":"web","containerDefinitions":[{"name":"web","image":"i"}]}"#;
+        let document: Document = serde_json::from_str(text).unwrap();
+        let definition = Arc::new(TaskDefinition {
+            id: TaskDefinitionId { family: document.family.clone(), revision: 3 },
+            document,
+            status: TaskDefinitionStatus::Active,
+            registered_at: Timestamp(0),
+            deregistered_at: None,
+            tags: Vec::new(),
+        });
+        let task = Task::from(NewTask {
+            id: TaskId::from_random([9; 16]),
+            cluster: ClusterName::parse("edge").unwrap(),
+            definition: &definition,
+            owner: None,
+            group: None,
+            started_by: None,
+            overrides: TaskOverride::default(),
+            tags: Vec::new(),
+            extra: serde_json::Map::new(),
+            at: Timestamp(5),
+        });
+        StartTask { task, definition }
+    }
+
+    #[tokio::test]
+    async fn a_lost_store_takes_its_tasks_back_with_all_they_need() {
+        let store = Store::memory();
+        let kept = kept();
+        assert_eq!(restore(&store, vec![kept.clone()]).await.unwrap(), 1);
+        assert_eq!(restore(&store, vec![kept.clone()]).await.unwrap(), 0);
+        let snapshot = store.snapshot();
+        assert_eq!(**snapshot.task(&kept.task.id).unwrap(), kept.task);
+        assert!(snapshot.cluster(&kept.task.cluster).is_some());
+        assert_eq!(snapshot.last_revision(&kept.definition.id.family), 3);
+    }
+
+    #[tokio::test]
+    async fn a_task_ends_with_the_boot_it_ran_in_and_not_before() {
+        let store = Store::memory();
+        assert_eq!(cross_boot(&store, "one".into()).await.unwrap(), []);
+        let id = kept().task.id;
+        restore(&store, vec![kept()]).await.unwrap();
+        assert_eq!(cross_boot(&store, "one".into()).await.unwrap(), []);
+        assert_eq!(cross_boot(&store, "two".into()).await.unwrap(), [id.clone()]);
+        let snapshot = store.snapshot();
+        let task = snapshot.task(&id).unwrap();
+        assert_eq!(task.known_status, TaskStatus::Deprovisioning);
+        assert_eq!(task.stop.as_ref().unwrap().code, StopCode::TerminationNotice);
+        assert_eq!(cross_boot(&store, "two".into()).await.unwrap(), []);
     }
 }

@@ -109,6 +109,12 @@ pub struct ImagesConfig {
     pub pull_policy: PullPolicy,
     /// Registries, as `host` or `host:port`, that are spoken to over plain HTTP; loopback always is.
     pub plain_http: Vec<String>,
+    /// Docker's `config.json`, when it is not in its usual place.
+    pub docker_config: Option<PathBuf>,
+    /// Files with certificates of further authorities.
+    pub ca_files: Vec<PathBuf>,
+    /// How many layers of an image are brought at a time.
+    pub parallel_layers: usize,
 }
 
 /// What containers get and may ask for.

@@ -20,7 +20,7 @@ use crate::{
     store::{Draft, Store, WriteError},
 };
 
-use super::report::chain;
+use super::{kill_point::kill_point, report::chain};
 
 /// The most facts of one commit.
 const BATCH: usize = 4096;
@@ -50,6 +50,7 @@ pub async fn commit(store: &Store, batch: Arc<[Fact]>, healthy_after: Duration) 
             store.write(move |draft| Ok::<_, Infallible>(apply(draft, &facts, healthy_after))).await;
         match written {
             Ok(misfits) => {
+                kill_point("facts-written");
                 for misfit in misfits {
                     debug!(why = %misfit, "fact left out");
                 }

@@ -11,7 +11,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another daemon has them.
-    #[error("another hythe daemon uses {}{}", directory.display(), holder(.pid))]
+    #[error("another hythe daemon uses {}{}", directory.display(), holder(.pid.as_ref()))]
     Taken {
         /// The state directory.
         directory: PathBuf,
@@ -28,7 +28,7 @@ pub enum LockError {
     },
 }
 
-fn holder(pid: &Option<u32>) -> String {
+fn holder(pid: Option<&u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
 }
 
@@ -67,9 +67,18 @@ impl StateLock {
 
 /// Makes a directory that only its owner may enter; one that is there stays as it is.
 pub fn make_private(directory: &Path) -> Result<(), LockError> {
+    make(directory, 0o700)
+}
+
+/// Makes a directory that everybody may enter, for a socket that says itself who may call.
+pub fn make_public(directory: &Path) -> Result<(), LockError> {
+    make(directory, 0o755)
+}
+
+fn make(directory: &Path, mode: u32) -> Result<(), LockError> {
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(directory)
         .map_err(|source| LockError::Prepare { path: directory.to_owned(), source })
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     agent::Agent,
     model::network::Subnet,
-    net::{Installed, NetConfig, Network, NetworkWatch},
+    net::{NetConfig, Network, NetworkWatch},
 };
 
 use super::report::chain;
@@ -58,14 +58,13 @@ pub async fn keep(agent: Agent) {
 
 async fn repair(agent: &Agent) -> bool {
     match agent.repair_network().await {
-        Ok(Installed::Unchanged) => debug!("network touched and found as it should be"),
-        Ok(done @ (Installed::Elements { .. } | Installed::Replaced)) => {
-            info!(?done, "network repaired after a change by somebody else");
+        Ok(done) => {
+            info!(?done, "network looked after: somebody else touched it");
+            true
         }
         Err(failure) => {
             warn!(error = %chain(&failure), "network not repaired, trying again");
-            return false;
+            false
         }
     }
-    true
 }

@@ -30,7 +30,7 @@ pub fn copy_directory(
 ) -> io::Result<()> {
     match walk(layers, path).map_err(plain)? {
         Found::Directory(merged) => directory(&merged, destination, is_wanted),
-        Found::Nothing | Found::Link(_) | Found::Other(_) => Ok(()),
+        Found::Nothing | Found::Link(_) | Found::File(_) => Ok(()),
     }
 }
 

@@ -40,7 +40,7 @@ impl Algorithm {
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
     algorithm: Algorithm,
-    hex: String,
+    hex: Box<str>,
 }
 
 /// Text that is not a digest we can check.
@@ -68,7 +68,7 @@ impl Digest {
         if !is_hex || hex.len() != algorithm.hex_length() {
             return Err(DigestError::Value(text.to_owned(), algorithm.hex_length()));
         }
-        Ok(Self { algorithm, hex: hex.to_owned() })
+        Ok(Self { algorithm, hex: hex.into() })
     }
 
     /// The SHA-256 digest of `bytes`.
@@ -165,9 +165,14 @@ impl Hasher {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> Box<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|n| char::from(DIGITS[usize::from(n)])).collect()
+    bytes
+        .iter()
+        .flat_map(|b| [b >> 4, b & 15])
+        .map(|n| char::from(DIGITS[usize::from(n)]))
+        .collect::<String>()
+        .into()
 }
 
 #[cfg(test)]

@@ -109,16 +109,19 @@ impl<R: Read> Entries<R> {
                     Ok(None)
                 };
             };
-            match header.entry_type() {
-                EntryType::GNULongName => long_path = Some(until_zero(self.extension(&header)?)),
-                EntryType::GNULongLink => long_link = Some(until_zero(self.extension(&header)?)),
-                EntryType::XHeader => records = Some(Records::parse(&self.extension(&header)?)?),
-                EntryType::XGlobalHeader => self.global = Records::parse(&self.extension(&header)?)?,
-                _ => {
-                    let records = self.global.clone().overlaid(records.take().unwrap_or_default());
-                    if let Some(entry) = self.entry(&header, long_path.take(), long_link.take(), &records)? {
-                        return Ok(Some(entry));
-                    }
+            let kind = header.entry_type();
+            if kind.is_gnu_longname() {
+                long_path = Some(until_zero(self.extension(&header)?));
+            } else if kind.is_gnu_longlink() {
+                long_link = Some(until_zero(self.extension(&header)?));
+            } else if kind.is_pax_local_extensions() {
+                records = Some(Records::parse(&self.extension(&header)?)?);
+            } else if kind.is_pax_global_extensions() {
+                self.global = Records::parse(&self.extension(&header)?)?;
+            } else {
+                let records = self.global.clone().overlaid(records.take().unwrap_or_default());
+                if let Some(entry) = self.entry(&header, long_path.take(), long_link.take(), &records)? {
+                    return Ok(Some(entry));
                 }
             }
         }
@@ -277,14 +280,14 @@ fn kind_of(header: &Header) -> io::Result<Option<Kind>> {
     let device = || -> io::Result<(u32, u32)> {
         Ok((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)))
     };
-    Ok(Some(match header.entry_type() {
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
-        EntryType::Directory => Kind::Directory,
-        EntryType::Link => Kind::HardLink,
-        EntryType::Symlink => Kind::Symlink,
-        EntryType::Char => Kind::Character { device: device()? },
-        EntryType::Block => Kind::Block { device: device()? },
-        EntryType::Fifo => Kind::Fifo,
+    Ok(Some(match header.entry_type().as_byte() {
+        0 | b'0' | b'7' | b'S' => Kind::File, // S is GNU's sparse file
+        b'5' => Kind::Directory,
+        b'1' => Kind::HardLink,
+        b'2' => Kind::Symlink,
+        b'3' => Kind::Character { device: device()? },
+        b'4' => Kind::Block { device: device()? },
+        b'6' => Kind::Fifo,
         _ => return Ok(None),
     }))
 }

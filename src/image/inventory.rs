@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -161,7 +162,8 @@ fn escape(path: &Path) -> String {
         if byte.is_ascii_graphic() && byte != b'%' {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02x}"));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02x}");
         }
     }
     text

@@ -8,6 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::image::digest::{Digest, Hasher};
@@ -97,6 +98,8 @@ fn unpack_aside(layer: &Layer, packed: impl Read, aside: &Path) -> Result<(), La
     let stored = |err| LayerError::Store(aside.to_owned(), err);
     discard(aside).map_err(stored)?;
     fs::create_dir_all(aside.join("fs")).map_err(stored)?;
+    // An archive need not describe its root, and whoever runs in it must be able to enter.
+    fs::set_permissions(aside.join("fs"), fs::Permissions::from_mode(0o755)).map_err(stored)?;
     let inventory = Writer::create(&aside.join("inventory")).map_err(stored)?;
     let unpacker = Unpacker::new(&aside.join("fs"), Deletions::Marked, Some(inventory)).map_err(stored)?;
     let length = unpack_checked(layer, packed, unpacker)?;
@@ -122,11 +125,10 @@ pub(crate) fn unpack_checked(
         }
         Err(error @ UnpackError::Archive(_)) => {
             // Damaged in transit or broken from the start? The digest tells.
-            check_blob(layer, blob).or_else(|err| match err {
-                LayerError::Unpack(_, _) => Ok(()),
-                other => Err(other),
-            })?;
-            Err(LayerError::Unpack(layer.blob.clone(), error))
+            match check_blob(layer, blob) {
+                Ok(()) | Err(LayerError::Unpack(_, _)) => Err(LayerError::Unpack(layer.blob.clone(), error)),
+                Err(damaged) => Err(damaged),
+            }
         }
         Err(other) => Err(LayerError::Unpack(layer.blob.clone(), other)),
     }

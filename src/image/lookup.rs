@@ -44,13 +44,13 @@ pub(super) enum Found {
     Nothing,
     Directory(Merged),
     Link(OsString),
-    Other(OwnedFd),
+    File(OwnedFd),
 }
 
 /// Reads `path` in the image made of `layers`, top first.
 pub fn read_file(layers: &[PathBuf], path: &Path) -> Result<Option<Vec<u8>>, LookupError> {
     match walk(layers, path)? {
-        Found::Other(fd) => read(fd, path).map(Some),
+        Found::File(fd) => read(fd, path).map(Some),
         Found::Nothing | Found::Directory(_) | Found::Link(_) => Ok(None),
     }
 }
@@ -71,10 +71,9 @@ pub(super) fn walk(layers: &[PathBuf], path: &Path) -> Result<Found, LookupError
         }
         let here = above.last().cloned().unwrap_or_default();
         match find(&here, &step).map_err(|errno| failed(errno.into()))? {
-            Found::Nothing => return Ok(Found::Nothing),
             Found::Directory(merged) => above.push(merged),
-            Found::Other(fd) if steps.is_empty() => return Ok(Found::Other(fd)),
-            Found::Other(_) => return Ok(Found::Nothing),
+            Found::File(fd) if steps.is_empty() => return Ok(Found::File(fd)),
+            Found::File(_) | Found::Nothing => return Ok(Found::Nothing),
             Found::Link(target) => {
                 links += 1;
                 if links > MOST_LINKS {
@@ -125,15 +124,11 @@ pub(super) fn find(directory: &[OwnedFd], name: &OsStr) -> Result<Found, Errno> 
         if file_type(&stat) == SFlag::S_IFLNK {
             return Ok(Found::Link(readlinkat(layer, name)?));
         }
-        return open_beneath(layer, Path::new(name), OFlag::O_PATH | OFlag::O_NOFOLLOW, Mode::empty())
-            .map(|path| if file_type(&stat) == SFlag::S_IFREG { Some(path) } else { None })
-            .and_then(|regular| match regular {
-                Some(_) => {
-                    open_beneath(layer, Path::new(name), OFlag::O_RDONLY | OFlag::O_NOFOLLOW, Mode::empty())
-                        .map(Found::Other)
-                }
-                None => Ok(Found::Nothing),
-            });
+        if file_type(&stat) != SFlag::S_IFREG {
+            break; // opening a pipe would wait, and a device may do anything
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        return open_beneath(layer, Path::new(name), flags, Mode::empty()).map(Found::File);
     }
     Ok(if merged.is_empty() { Found::Nothing } else { Found::Directory(Rc::new(merged)) })
 }

@@ -69,8 +69,8 @@ pub fn pack(recipe: &Recipe, layout: &Layout, tag: &str) -> Result<Digest, PackE
         packed.push(layer.map_err(|err| PackError::Input(input.clone(), err))?);
     }
     let layers: Vec<(Blob, Digest)> = packed;
-    let diff_ids = layers.iter().map(|(_, diff_id)| diff_id.clone()).collect();
-    let config = configuration(recipe, diff_ids)?;
+    let diff_ids: Vec<Digest> = layers.iter().map(|(_, diff_id)| diff_id.clone()).collect();
+    let config = configuration(recipe, &diff_ids)?;
     Ok(write_image(layout, tag, &config, &layers, recipe.compression)?)
 }
 
@@ -126,7 +126,7 @@ fn copy_tar(input: &Path, out: &mut impl Write) -> io::Result<()> {
     io::copy(&mut plain, out).map(drop)
 }
 
-fn configuration(recipe: &Recipe, diff_ids: Vec<Digest>) -> Result<Vec<u8>, PackError> {
+fn configuration(recipe: &Recipe, diff_ids: &[Digest]) -> Result<Vec<u8>, PackError> {
     let created = recipe.clock.fixed().map(rfc3339);
     let mut configuration = ImageConfiguration::default();
     configuration.set_created(created);

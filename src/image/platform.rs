@@ -26,8 +26,17 @@ pub struct Platform {
 pub struct PlatformError(String);
 
 impl Platform {
-    /// This host.
+    /// This host, with the newest variant that its processor runs.
     pub fn host() -> Self {
+        let mut host = Self::usual();
+        if let Some(level) = processor_level() {
+            host.variant = Some(format!("v{level}"));
+        }
+        host
+    }
+
+    /// This host's architecture in its usual variant: what an image for others like it is made for.
+    pub fn usual() -> Self {
         let (architecture, variant) = match std::env::consts::ARCH {
             "x86_64" => ("amd64", None),
             "x86" => ("386", None),
@@ -87,6 +96,24 @@ impl fmt::Display for Platform {
     }
 }
 
+/// The level of an x86-64 processor: what the compilers call x86-64-v2 and x86-64-v3.
+#[cfg(target_arch = "x86_64")]
+fn processor_level() -> Option<u32> {
+    let is_second = is_x86_feature_detected!("sse4.2") && is_x86_feature_detected!("popcnt");
+    let is_third = is_second
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("movbe");
+    if is_third { Some(3) } else { is_second.then_some(2) }
+}
+
+/// Other processors name their variant at build time.
+#[cfg(not(target_arch = "x86_64"))]
+fn processor_level() -> Option<u32> {
+    None
+}
+
 /// The number in a variant; an unknown word suits nobody.
 fn level(architecture: &str, variant: Option<&str>) -> Option<u32> {
     let usual = match architecture {
@@ -128,6 +155,13 @@ mod tests {
         );
         assert_eq!(chosen("linux/arm/v6", &["linux/arm/v7", "linux/arm/v5"]), Some(1));
         assert_eq!(chosen("linux/arm64/v8", &["linux/amd64", "linux/arm64"]), Some(1));
+    }
+
+    #[test]
+    fn an_image_for_the_usual_variant_runs_on_every_host() {
+        let (host, usual) = (Platform::host(), Platform::usual());
+        assert!(host.distance(&usual.os, &usual.architecture, usual.variant.as_deref()).is_some());
+        assert_eq!(chosen("linux/amd64/v3", &["linux/amd64", "linux/amd64/v2", "linux/amd64/v4"]), Some(1));
     }
 
     #[test]

@@ -164,11 +164,9 @@ impl PullError {
             Self::Local(_, err) => err.kind(),
             Self::Credentials(_, _) => PullFailure::Unauthorised,
             Self::Manifest(_, _) | Self::Platform { .. } => PullFailure::Unsupported,
-            Self::Digest { .. } => PullFailure::Corrupt,
-            Self::Layer(_, err) if err.is_disk_full() => PullFailure::DiskFull,
-            Self::Layer(_, LayerError::Store(_, _)) | Self::Store(_, _) => PullFailure::Other,
-            Self::Layer(_, _) => PullFailure::Corrupt,
             Self::DiskFull { .. } => PullFailure::DiskFull,
+            Self::Layer(_, LayerError::Store(_, _)) | Self::Store(_, _) => PullFailure::Other,
+            Self::Layer(_, _) | Self::Digest { .. } => PullFailure::Corrupt,
         }
     }
 }
@@ -273,8 +271,8 @@ impl ImageStore {
         let is_full = match &error {
             PullError::Layer(_, err) => err.is_disk_full(),
             PullError::Store(_, err) => err.is_disk_full(),
+            PullError::Local(_, err) => err.kind() == PullFailure::DiskFull,
             PullError::Registry(_, _)
-            | PullError::Local(_, _)
             | PullError::Credentials(_, _)
             | PullError::Manifest(_, _)
             | PullError::Digest { .. }

@@ -30,19 +30,19 @@ pub enum RegistryError {
     NotFound(String),
     /// It wants to know who asks, or does not like the answer.
     #[error("registry {0} refuses access: a user and password with the right to do this are needed")]
-    Unauthorised(String, #[source] OciDistributionError),
+    Unauthorised(String, #[source] Box<OciDistributionError>),
     /// It does not answer.
     #[error("registry {0} does not answer")]
-    Unreachable(String, #[source] OciDistributionError),
+    Unreachable(String, #[source] Box<OciDistributionError>),
     /// It asks for patience.
     #[error("registry {0} allows no more requests for now")]
     Throttled(String),
     /// What it sent does not have the digest it was asked for by.
     #[error("registry {0} sent something with the wrong digest")]
-    Digest(String, #[source] OciDistributionError),
+    Digest(String, #[source] Box<OciDistributionError>),
     /// It answered something else.
     #[error("registry {0} answered with an error")]
-    Answer(String, #[source] OciDistributionError),
+    Answer(String, #[source] Box<OciDistributionError>),
     /// The connection broke.
     #[error("connection to registry {0} broke")]
     Broken(String, #[source] std::io::Error),
@@ -54,7 +54,7 @@ pub enum RegistryError {
     Certificates(PathBuf, #[source] std::io::Error),
     /// The client could not be set up.
     #[error("set up the client for registry {0}")]
-    Client(String, #[source] OciDistributionError),
+    Client(String, #[source] Box<OciDistributionError>),
 }
 
 impl RegistryError {
@@ -75,11 +75,12 @@ impl RegistryError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_, _) | Self::Broken(_, _) | Self::Throttled(_) => true,
-            Self::Answer(_, OciDistributionError::ServerError { code, .. }) => *code >= 500,
+            Self::Answer(_, err) => {
+                matches!(**err, OciDistributionError::ServerError { code, .. } if code >= 500)
+            }
             Self::NotFound(_)
             | Self::Unauthorised(_, _)
             | Self::Digest(_, _)
-            | Self::Answer(_, _)
             | Self::Large(_)
             | Self::Certificates(_, _)
             | Self::Client(_, _) => false,
@@ -138,7 +139,13 @@ impl Registry {
         for file in access.ca_files {
             extra.extend(certificates(file)?);
         }
+        // This machine is never reached by way of another, whatever the environment says. The client takes that only as
+        // a proxy with exceptions.
+        let nowhere = name.is_loopback().then(|| "http://127.0.0.1:9".to_owned());
         let config = ClientConfig {
+            http_proxy: nowhere.clone(),
+            https_proxy: nowhere,
+            no_proxy: name.is_loopback().then(|| "localhost,127.0.0.0/8,::1/128".to_owned()),
             protocol,
             extra_root_certificates: extra,
             connect_timeout: Some(Duration::from_secs(15)),
@@ -147,7 +154,8 @@ impl Registry {
             ..ClientConfig::default()
         };
         let host = name.host().to_owned();
-        let client = Client::try_from(config).map_err(|err| RegistryError::Client(host.clone(), err))?;
+        let client =
+            Client::try_from(config).map_err(|err| RegistryError::Client(host.clone(), Box::new(err)))?;
         let repository = name.repository().to_owned();
         let tag = name.tag().unwrap_or("latest").to_owned();
         let reference = match name.digest() {
@@ -210,30 +218,35 @@ impl Registry {
     pub(crate) fn explain(&self, err: OciDistributionError, wanted: &str) -> RegistryError {
         use OciDistributionError as E;
         let host = self.host.clone();
-        match err {
-            E::ImageManifestNotFoundError(_) => RegistryError::NotFound(wanted.to_owned()),
-            E::RegistryError { ref envelope, .. } => match envelope.errors.first().map(|first| &first.code) {
-                Some(
-                    OciErrorCode::BlobUnknown
+        let (mut code, mut status) = (None, 0);
+        if let E::RegistryError { envelope, .. } = &err {
+            code = envelope.errors.first().map(|first| &first.code);
+        } else if let E::ServerError { code, .. } = &err {
+            status = *code;
+        }
+        let is_missing = matches!(
+            code,
+            Some(
+                OciErrorCode::BlobUnknown
                     | OciErrorCode::ManifestUnknown
                     | OciErrorCode::NameUnknown
-                    | OciErrorCode::NotFound,
-                ) => RegistryError::NotFound(wanted.to_owned()),
-                Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => {
-                    RegistryError::Unauthorised(host, err)
-                }
-                Some(OciErrorCode::Toomanyrequests) => RegistryError::Throttled(host),
-                Some(_) | None => RegistryError::Answer(host, err),
-            },
-            E::UnauthorizedError { .. } | E::AuthenticationFailure(_) => {
-                RegistryError::Unauthorised(host, err)
-            }
-            E::ServerError { code: 401 | 403, .. } => RegistryError::Unauthorised(host, err),
-            E::ServerError { code: 404, .. } => RegistryError::NotFound(wanted.to_owned()),
-            E::ServerError { code: 429, .. } => RegistryError::Throttled(host),
-            E::RequestError(_) | E::IoError(_) => RegistryError::Unreachable(host, err),
-            E::DigestError(_) => RegistryError::Digest(host, err),
-            other => RegistryError::Answer(host, other),
+                    | OciErrorCode::NotFound
+            )
+        );
+        let is_refusal = matches!(code, Some(OciErrorCode::Unauthorized | OciErrorCode::Denied))
+            || matches!(err, E::UnauthorizedError { .. } | E::AuthenticationFailure(_));
+        if is_missing || status == 404 || matches!(err, E::ImageManifestNotFoundError(_)) {
+            RegistryError::NotFound(wanted.to_owned())
+        } else if is_refusal || matches!(status, 401 | 403) {
+            RegistryError::Unauthorised(host, Box::new(err))
+        } else if status == 429 || matches!(code, Some(OciErrorCode::Toomanyrequests)) {
+            RegistryError::Throttled(host)
+        } else if matches!(err, E::RequestError(_) | E::IoError(_)) {
+            RegistryError::Unreachable(host, Box::new(err))
+        } else if matches!(err, E::DigestError(_)) {
+            RegistryError::Digest(host, Box::new(err))
+        } else {
+            RegistryError::Answer(host, Box::new(err))
         }
     }
 }
@@ -251,7 +264,7 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>, RegistryError> {
     let text = std::fs::read_to_string(file).map_err(failed)?;
     let pieces = text.split_inclusive(END).filter_map(|piece| {
         let start = piece.find("-----BEGIN CERTIFICATE-----")?;
-        piece.ends_with(END).then(|| piece[start..].as_bytes().to_vec())
+        piece.ends_with(END).then(|| piece.as_bytes()[start..].to_vec())
     });
     let found: Vec<Certificate> =
         pieces.map(|data| Certificate { encoding: CertificateEncoding::Pem, data }).collect();

@@ -15,6 +15,7 @@ use crate::image::reference::{Name, Reference};
 use crate::image::registry::{Access, Registry};
 
 mod local;
+mod place;
 
 pub(crate) use local::names_in;
 pub use local::{LocalError, LocalImage};

@@ -204,7 +204,7 @@ impl ImageStore {
         let path = self.blob_path(digest);
         let lease = self.locks().wait(Subject::Blob, digest.hex());
         let lease = lease.map_err(|err| StoreError::Io(path.clone(), err))?;
-        self.replace(&lease, &self.aside(Subject::Blob, digest.hex()), &path, bytes)
+        Self::replace(&lease, &self.aside(Subject::Blob, digest.hex()), &path, bytes)
     }
 
     /// Makes `record` what its name stands for.
@@ -214,11 +214,11 @@ impl ImageStore {
         let bytes = serde_json::to_vec(record).map_err(|err| StoreError::Record(path.clone(), err))?;
         let lease = self.locks().wait(Subject::Record, key.hex());
         let lease = lease.map_err(|err| StoreError::Io(path.clone(), err))?;
-        self.replace(&lease, &self.aside(Subject::Record, key.hex()), &path, &bytes)
+        Self::replace(&lease, &self.aside(Subject::Record, key.hex()), &path, &bytes)
     }
 
     /// Writes a file aside, syncs it and puts it in place.
-    fn replace(&self, _lease: &Lease, aside: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    fn replace(_lease: &Lease, aside: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let write = || {
             let mut file = File::create(aside)?;
             file.write_all(bytes)?;
@@ -238,10 +238,10 @@ impl ImageStore {
     }
 
     pub(crate) fn record(&self, reference: &Reference) -> Result<Option<Record>, StoreError> {
-        self.read_record(&self.record_path(reference))
+        Self::read_record(&self.record_path(reference))
     }
 
-    fn read_record(&self, path: &Path) -> Result<Option<Record>, StoreError> {
+    fn read_record(path: &Path) -> Result<Option<Record>, StoreError> {
         let bytes = match fs::read(path) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|err| StoreError::Io(path.to_owned(), err))?,
@@ -253,7 +253,7 @@ impl ImageStore {
         let directory = self.path("images");
         let mut records = Vec::new();
         for name in self.names("images")? {
-            records.extend(self.read_record(&directory.join(name))?);
+            records.extend(Self::read_record(&directory.join(name))?);
         }
         records.sort_by(|a: &Record, b| a.reference.cmp(&b.reference));
         Ok(records)

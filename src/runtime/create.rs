@@ -295,9 +295,9 @@ pub(super) fn born_in_pid_namespace<T>(
 ) -> Result<T, Errno> {
     let own = namespace::open(Path::new("/proc/self/ns/pid"))?;
     enter()?;
-    let made = make();
+    let child = make();
     namespace::enter(&own, Namespaces::PID)?;
-    made
+    child
 }
 
 pub(super) fn open_dir(path: Option<&Path>) -> Result<Option<OwnedFd>, Errno> {

@@ -64,10 +64,10 @@ fn reason(errno: Errno, is_searched: bool, is_runtime: bool) -> String {
     if is_runtime {
         return "the runtime's own executable is not to be run in a container".to_owned();
     }
-    match errno {
-        Errno::ENOENT if is_searched => "executable file not found in $PATH".to_owned(),
-        other => other.desc().to_lowercase(),
+    if errno == Errno::ENOENT && is_searched {
+        return "executable file not found in $PATH".to_owned();
     }
+    errno.desc().to_lowercase()
 }
 
 /// Why a process could not be run in a container.
@@ -363,10 +363,12 @@ impl Running {
             || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
             || process::clone(&request, || init::run(&child)),
         );
-        let made = made.map_err(|errno| match errno {
-            Errno::ESRCH | Errno::ENOMEM => ExecError::NotRunning(errno),
-            other => ExecError::Make(other),
-        })?;
+        // A pid namespace whose first process has ended takes no other.
+        let is_gone = |errno| [Errno::ESRCH, Errno::ENOMEM].contains(&errno);
+        let made =
+            made.map_err(
+                |errno| if is_gone(errno) { ExecError::NotRunning(errno) } else { ExecError::Make(errno) },
+            )?;
         drop(theirs);
         if let Err(err) = exec_verdict(&ours, &plan) {
             let _ = made.pidfd.signal(Signal::KILL);

@@ -1,46 +1,68 @@
-//! What every container starts from, for whoever writes bundles.
-//!
-//! The runtime knows the usual mounts, paths, devices and capabilities; whoever writes bundles may not know the
-//! runtime, so the shim, which does, passes them on.
+//! What every container has, for the agent, which writes bundles and may not know the runtime.
 
-use oci_spec::runtime::{Capabilities, Capability, Mount};
+pub use crate::runtime::defaults::{capability_sets, device_rules, masked_paths, mounts, readonly_paths};
 
-use crate::{kernel::security, runtime};
+use oci_spec::runtime::{Capabilities, Capability};
 
-pub use crate::runtime::defaults::{
-    capability_sets, device_rules, devices, masked_paths, namespaces, readonly_paths,
-};
+use crate::runtime::defaults;
 
-/// Bytes of `/dev/shm` when nobody names a size.
-const SHARED_MEMORY: u64 = 64 << 20;
-
-/// The usual capabilities.
+/// The capabilities of an ordinary container.
 #[must_use]
 pub fn capabilities() -> Capabilities {
-    runtime::defaults::CAPABILITIES.into_iter().collect()
+    defaults::CAPABILITIES.into_iter().collect()
 }
 
-/// Every capability that this kernel knows.
+/// Every capability there is; what the kernel does not know is left out by the runtime.
 #[must_use]
 pub fn all_capabilities() -> Capabilities {
-    let names = security::known().names();
-    names.iter().filter_map(|name| name.strip_prefix("CAP_")?.parse::<Capability>().ok()).collect()
-}
-
-/// The usual mounts, with the usual size of `/dev/shm`.
-#[must_use]
-pub fn mounts() -> Vec<Mount> {
-    runtime::defaults::mounts(SHARED_MEMORY)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_capabilities_are_more_than_the_usual_ones() {
-        let (all, usual) = (all_capabilities(), capabilities());
-        assert!(usual.iter().all(|capability| all.contains(capability)));
-        assert!(all.contains(&Capability::SysAdmin) && all.len() >= 38, "{} are known", all.len());
-    }
+    use Capability::{
+        AuditControl, AuditRead, AuditWrite, BlockSuspend, Bpf, CheckpointRestore, Chown, DacOverride,
+        DacReadSearch, Fowner, Fsetid, IpcLock, IpcOwner, Kill, Lease, LinuxImmutable, MacAdmin, MacOverride,
+        Mknod, NetAdmin, NetBindService, NetBroadcast, NetRaw, Perfmon, Setfcap, Setgid, Setpcap, Setuid,
+        SysAdmin, SysBoot, SysChroot, SysModule, SysNice, SysPacct, SysPtrace, SysRawio, SysResource,
+        SysTime, SysTtyConfig, Syslog, WakeAlarm,
+    };
+    Capabilities::from([
+        AuditControl,
+        AuditRead,
+        AuditWrite,
+        BlockSuspend,
+        Bpf,
+        CheckpointRestore,
+        Chown,
+        DacOverride,
+        DacReadSearch,
+        Fowner,
+        Fsetid,
+        IpcLock,
+        IpcOwner,
+        Kill,
+        Lease,
+        LinuxImmutable,
+        MacAdmin,
+        MacOverride,
+        Mknod,
+        NetAdmin,
+        NetBindService,
+        NetBroadcast,
+        NetRaw,
+        Perfmon,
+        Setfcap,
+        Setgid,
+        Setpcap,
+        Setuid,
+        SysAdmin,
+        SysBoot,
+        SysChroot,
+        SysModule,
+        SysNice,
+        SysPacct,
+        SysPtrace,
+        SysRawio,
+        SysResource,
+        SysTime,
+        SysTtyConfig,
+        Syslog,
+        WakeAlarm,
+    ])
 }

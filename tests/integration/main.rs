@@ -4,6 +4,7 @@
 #![allow(clippy::missing_panics_doc, clippy::missing_errors_doc, reason = "a failed test panics")]
 
 mod api;
+mod cli;
 mod crash;
 mod harness;
 mod image;

@@ -31,9 +31,9 @@ mod process;
 mod resources;
 mod security;
 
-pub(crate) use devices::{DeviceError, HostDevice, find as find_devices};
+pub(crate) use devices::{HostDevice, find as find_devices};
 pub(crate) use mounts::Bind;
-pub(crate) use resources::{container_memory, task as task_resources};
+pub(crate) use resources::task as task_resources;
 
 /// Everything that goes into a bundle.
 #[derive(Debug, Clone, Copy)]
@@ -149,22 +149,30 @@ fn linux(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Linux, BundleEr
     if !nodes.is_empty() {
         builder = builder.devices(nodes);
     }
-    if !recipe.is_privileged() {
-        builder = builder.masked_paths(defaults::masked_paths()).readonly_paths(defaults::readonly_paths());
-    }
-    Ok(builder.build()?)
+    // A list left out is not an empty one: the type has a usual list of its own.
+    let (masked, read_only) = if recipe.is_privileged() {
+        (Vec::new(), Vec::new())
+    } else {
+        (defaults::masked_paths(), defaults::readonly_paths())
+    };
+    Ok(builder.masked_paths(masked).readonly_paths(read_only).build()?)
 }
 
 /// The namespaces that are the container's own. Shared ones are the shim's to fill in.
 fn namespaces(recipe: &Recipe<'_>) -> Result<Vec<LinuxNamespace>, BundleError> {
     use LinuxNamespaceType as Kind;
     let mut kinds = vec![Kind::Mount, Kind::Uts, Kind::Cgroup];
+    // What a task shares is the first container's own.
+    let is_first = recipe.document.container_definitions.first().map(|first| &first.name)
+        == Some(&recipe.definition.name);
     match recipe.document.pid_mode {
         None => kinds.push(Kind::Pid),
+        Some(PidMode::Task) if is_first => kinds.push(Kind::Pid),
         Some(PidMode::Task | PidMode::Host) => {}
     }
     match recipe.document.ipc_mode {
         None | Some(IpcMode::None) => kinds.push(Kind::Ipc),
+        Some(IpcMode::Task) if is_first => kinds.push(Kind::Ipc),
         Some(IpcMode::Task | IpcMode::Host) => {}
     }
     if recipe.definition.disable_networking == Some(true) {

@@ -10,6 +10,8 @@ use crate::model::task_definition::{IpcMode, LinuxParameters, Tmpfs};
 use crate::shim::defaults;
 
 const SHARED_MEMORY: &str = "/dev/shm";
+/// Its size in MiB where the definition names none.
+const SHARED_MIB: u32 = 64;
 
 /// Something of the host that a container sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +70,8 @@ fn escape(path: &str) -> String {
 
 /// What every container has, with the shared memory it asks for.
 fn usual(recipe: &Recipe<'_>, linux: Option<&LinuxParameters>) -> Result<Vec<Mount>, BundleError> {
-    let mut mounts = defaults::mounts();
+    let shared_mib = linux.and_then(|linux| linux.shared_memory_size).filter(|mib| *mib > 0);
+    let mut mounts = defaults::mounts(u64::from(shared_mib.unwrap_or(SHARED_MIB)) << 20);
     if recipe.document.ipc_mode == Some(IpcMode::None) {
         mounts.retain(|mount| mount.destination() != Path::new(SHARED_MEMORY));
     }
@@ -83,10 +86,6 @@ fn usual(recipe: &Recipe<'_>, linux: Option<&LinuxParameters>) -> Result<Vec<Mou
                     read_only: false,
                 })?;
                 continue;
-            }
-            if let Some(mib) = linux.and_then(|linux| linux.shared_memory_size).filter(|mib| *mib > 0) {
-                options.retain(|option| !option.starts_with("size="));
-                options.push(format!("size={mib}m"));
             }
         }
         let is_system = ["/sys", "/sys/fs/cgroup"].iter().any(|path| destination == Path::new(path));

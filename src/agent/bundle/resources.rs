@@ -39,7 +39,7 @@ pub(super) fn container(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<
 }
 
 /// The hard limit of a container in MiB, if it has one.
-pub(crate) fn container_memory(recipe: &Recipe<'_>) -> Option<u32> {
+fn container_memory(recipe: &Recipe<'_>) -> Option<u32> {
     let asked = recipe.change.and_then(|change| change.memory).or(recipe.definition.memory);
     asked.filter(|mib| *mib > 0).map(|mib| mib.max(SMALLEST_MIB))
 }

@@ -246,7 +246,8 @@ impl Images {
             Some(_) | None => Format::OciArchive,
         };
         let path = plain_path(target).to_owned();
-        let saved = tokio::task::spawn_blocking(move || images.store.save(&reference, Path::new(&path), format));
+        let saved =
+            tokio::task::spawn_blocking(move || images.store.save(&reference, Path::new(&path), format));
         Ok(saved.await.map_err(broken)??.to_string())
     }
 
@@ -347,7 +348,10 @@ fn parse(text: &str) -> Result<Reference, ImageError> {
 fn plain_path(text: &str) -> &str {
     for kind in ["oci:", "oci-archive:", "docker-archive:"] {
         if let Some(path) = text.strip_prefix(kind) {
-            return path.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(path, |(path, _)| path);
+            return path
+                .rsplit_once(':')
+                .filter(|(_, tag)| !tag.contains('/'))
+                .map_or(path, |(path, _)| path);
         }
     }
     text
@@ -359,7 +363,7 @@ fn login(text: &str) -> Result<Login, ImageError> {
         message: "credentials are not NAME:PASSWORD".to_owned(),
     };
     let (name, password) = text.split_once(':').ok_or_else(wrong)?;
-    Ok(Login::Password(name.to_owned(), password.to_owned()))
+    Ok(Login::Basic { user: name.to_owned(), password: password.to_owned() })
 }
 
 async fn blocking<T: Send + 'static>(
@@ -421,9 +425,10 @@ impl From<SaveError> for ImageError {
     fn from(error: SaveError) -> Self {
         match error {
             SaveError::Store(error) => error.into(),
-            SaveError::Layer(_, _) | SaveError::Layout(_) | SaveError::Config(_) | SaveError::Output(_, _) => {
-                Self::of(ImageErrorKind::Failed, &error)
-            }
+            SaveError::Layer(_, _)
+            | SaveError::Layout(_)
+            | SaveError::Config(_)
+            | SaveError::Output(_, _) => Self::of(ImageErrorKind::Failed, &error),
         }
     }
 }

@@ -43,7 +43,9 @@ pub(super) fn approach(policy: PullPolicy, is_here: bool, is_fixed: bool) -> App
         PullPolicy::Default | PullPolicy::Always if is_here && is_fixed => Approach::Take,
         PullPolicy::Once | PullPolicy::PreferCached if is_here => Approach::Take,
         PullPolicy::Default if is_here => Approach::AskOrTake,
-        PullPolicy::Default | PullPolicy::Always | PullPolicy::Once | PullPolicy::PreferCached => Approach::Ask,
+        PullPolicy::Default | PullPolicy::Always | PullPolicy::Once | PullPolicy::PreferCached => {
+            Approach::Ask
+        }
     }
 }
 
@@ -92,7 +94,9 @@ impl Images {
     async fn bring_one(&self, text: &str) -> Result<(Arc<Image>, Option<String>), (Kind, String)> {
         let reference = Reference::parse(text).map_err(|err| (Kind::Pull, sentence(&err)))?;
         let here = self.complete(&reference).map_err(|err| (Kind::Pull, sentence(&err)))?;
-        let is_fixed = reference.digest().is_some() || here.as_ref().is_some_and(|image| is_local(image));
+        let name = reference.name();
+        let is_fixed = name.is_some_and(|name| name.digest().is_some())
+            || name.is_some() && here.as_ref().is_some_and(|image| image.is_loaded);
         let approach = approach(self.policy(), here.is_some(), is_fixed);
         let (ask, fallback) = match (approach, here) {
             (Approach::Take, Some(image)) => return Ok((Arc::new(image), None)),
@@ -104,7 +108,10 @@ impl Images {
         match (self.store().pull(&reference, &options, quiet).await, fallback) {
             (Ok(image), _) => Ok((Arc::new(image), None)),
             (Err(err), Some(image)) => {
-                let note = format!("image {text} could not be asked for again ({}); the one that is here is used", sentence(&err));
+                let note = format!(
+                    "image {text} could not be asked for again ({}); the one that is here is used",
+                    sentence(&err)
+                );
                 Ok((Arc::new(image), Some(note)))
             }
             (Err(err), None) => Err((kind_of(&err), sentence(&err))),

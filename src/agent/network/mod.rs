@@ -5,6 +5,7 @@
 //! same backwards. The tables are always installed whole, from all reservations; of many who ask at once the last one
 //! installs for all.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ids::TaskId;
 use crate::model::network::{LinkName, Protocol, TaskInterface};
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode, PortMapping};
-use crate::net::{Installed, NetError, Network, ipam};
+use crate::net::{HoldError, Installed, NetError, Network, PortHold, ipam};
 
 mod reservations;
 
@@ -40,6 +41,9 @@ pub(crate) enum NetworkFailure {
     /// The address or the ports are taken.
     #[error(transparent)]
     Reserve(#[from] ReservationError),
+    /// A port was taken by somebody else meanwhile.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
     /// What was reserved could not be written down.
     #[error("write {}", path.display())]
     Record {
@@ -70,6 +74,8 @@ pub(crate) struct Networks {
     publish_address: Ipv4Addr,
     dynamic: RangeInclusive<u16>,
     book: Mutex<Reservations>,
+    /// Sockets that keep others on the host from taking a published port by mistake.
+    holds: Mutex<BTreeMap<TaskId, Vec<PortHold>>>,
     /// The version of the reservations that the firewall holds.
     installed: Mutex<Option<u64>>,
 }
@@ -81,6 +87,7 @@ impl Networks {
             publish_address,
             dynamic: ipam::dynamic_range(),
             book: Mutex::default(),
+            holds: Mutex::default(),
             installed: Mutex::default(),
         }
     }
@@ -110,6 +117,10 @@ impl Networks {
         let address = book.address(task, subnet)?;
         let is_bindable = |protocol, port| ipam::is_bindable(protocol, self.publish_address, port);
         let given = book.ports(task, address, self.publish_address, &wanted, &self.dynamic, is_bindable)?;
+        drop(book);
+        let holds: Result<Vec<PortHold>, HoldError> =
+            given.iter().map(|given| PortHold::take(&given.publish)).collect();
+        self.holds().insert(task.clone(), holds?);
         let interface = TaskInterface::on(subnet, task.as_str(), address);
         let attachment = crate::model::fact::Attachment { id: attachment_id.to_owned(), interface };
         Ok(Record { attachment: Some(attachment), given })
@@ -145,8 +156,8 @@ impl Networks {
     }
 
     /// Puts back whatever somebody else took away.
-    pub(crate) fn repair(&self) -> Result<(), NetError> {
-        let Some(network) = &self.network else { return Ok(()) };
+    pub(crate) fn repair(&self) -> Result<Installed, NetError> {
+        let Some(network) = &self.network else { return Ok(Installed::Unchanged) };
         let mut installed = self.installed.lock().unwrap_or_else(PoisonError::into_inner);
         let (tables, version) = {
             let book = self.book();
@@ -154,18 +165,24 @@ impl Networks {
         };
         network.repair(&tables)?;
         *installed = Some(version);
-        Ok(())
+        Ok(Installed::Replaced)
     }
 
     /// Takes what a task holds already.
     pub(crate) fn adopt(&self, task: &TaskId, record: Record) {
         let address = record.attachment.map(|attachment| attachment.interface.address);
+        // A port that somebody took while no daemon ran is published all the same.
+        let holds = record.given.iter().filter_map(|given| PortHold::take(&given.publish).ok());
+        self.holds().insert(task.clone(), holds.collect());
         self.book().adopt(task, address, record.given);
     }
 
     /// Takes a task's ports away and lets go of its address.
     pub(crate) fn release(&self, task: &TaskId) -> Result<(), NetError> {
-        if self.book().release(task) { self.install().map(drop) } else { Ok(()) }
+        let was_held = self.book().release(task);
+        let installed = if was_held { self.install().map(drop) } else { Ok(()) };
+        self.holds().remove(task);
+        installed
     }
 
     /// Deletes a task's interface.
@@ -174,9 +191,18 @@ impl Networks {
         network.detach(&LinkName::for_task(task.as_str()))
     }
 
+    /// Deletes an interface by the name of its end on the host.
+    pub(crate) fn detach_link(&self, link: &LinkName) -> Result<(), NetError> {
+        self.network.as_ref().map_or(Ok(()), |network| network.detach(link))
+    }
+
     /// The host's ends of all interfaces.
     pub(crate) fn links(&self) -> Result<Vec<LinkName>, NetError> {
         self.network.as_ref().map_or_else(|| Ok(Vec::new()), Network::links)
+    }
+
+    fn holds(&self) -> MutexGuard<'_, BTreeMap<TaskId, Vec<PortHold>>> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn book(&self) -> MutexGuard<'_, Reservations> {

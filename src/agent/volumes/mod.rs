@@ -15,7 +15,7 @@ use crate::model::task_definition::{DockerVolume, Document, Volume, VolumeScope}
 
 mod provide;
 
-pub(crate) use provide::{VolumeFailure, provide};
+pub(crate) use provide::provide;
 
 /// Where a volume's files are.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

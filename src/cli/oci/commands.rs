@@ -61,7 +61,7 @@ pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Resul
         Command::Kill(args) => kill(global, &args),
         Command::Delete(args) => delete(global, &args),
         Command::List(args) => listing::list(global, &args),
-        Command::Exec(args) => exec::exec(global, args, log),
+        Command::Exec(args) => exec::exec(global, &args, log),
         Command::Ps(args) => listing::ps(&Known::find(global, &args.id)?, args.format),
         Command::Pause(args) => pause(global, &args),
         Command::Resume(args) => {

@@ -18,7 +18,7 @@ use crate::runtime::{Bundle, Exec, ExecError, Stdio};
 const FORWARDED: [Signal; 6] =
     [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2];
 
-pub(super) fn exec(global: &Global, args: ExecArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
+pub(super) fn exec(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
     if args.tty {
         return Err(Failure::new("--tty is not supported"));
     }
@@ -27,14 +27,18 @@ pub(super) fn exec(global: &Global, args: ExecArgs, log: &Log<'_>) -> Result<Exi
     if running.group().is_frozen() {
         return Err(Failure::new(format!("container {} is paused", known.id)));
     }
-    let process = process(&known, &args)?;
+    let process = process(&known, args)?;
     let signals = if args.detach { None } else { Some(SignalFd::new(&FORWARDED)?) };
     let started = running.exec(&process, Stdio::inherit()).map_err(|err| match err {
         ExecError::Exec(failure) => {
             let code = failure.code();
             Failure::from(failure).with_code(code)
         }
-        other => other.into(),
+        err @ (ExecError::Process(_)
+        | ExecError::Plan(_)
+        | ExecError::NotRunning(_)
+        | ExecError::Make(_)
+        | ExecError::Step { .. }) => err.into(),
     })?;
     for missed in &started.not_enforced {
         log.warn(&format!("{} is not enforced: {}", missed.resource, missed.reason));

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
 };
@@ -73,6 +74,9 @@ struct Host {
 struct Images {
     pull_policy: Policy,
     plain_http: Vec<String>,
+    docker_config: Option<AbsolutePath>,
+    ca_files: Vec<AbsolutePath>,
+    parallel_layers: Option<NonZeroUsize>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -139,6 +143,9 @@ impl From<File> for Config {
             images: ImagesConfig {
                 pull_policy: file.images.pull_policy.into(),
                 plain_http: file.images.plain_http,
+                docker_config: file.images.docker_config.map(|path| path.0),
+                ca_files: file.images.ca_files.into_iter().map(|path| path.0).collect(),
+                parallel_layers: file.images.parallel_layers.map_or(3, NonZeroUsize::get),
             },
             containers: file.containers.into(),
             healthy_after: Duration::from_secs(file.services.healthy_after.unwrap_or(40)),

@@ -88,9 +88,9 @@ impl Records {
     /// How the map of a sparse file is written, if it is one.
     pub(super) fn sparse_form(&self) -> Option<Form> {
         match (self.get("GNU.sparse.major"), self.get("GNU.sparse.map"), self.get("GNU.sparse.size")) {
-            (Some(b"1"), _, _) => Some(Form::InData),
-            (_, Some(_), _) => Some(Form::InRecord),
-            (_, None, Some(_)) => Some(Form::InPairs),
+            (Some(b"1"), _, _) => Some(Form::Lines),
+            (_, Some(_), _) => Some(Form::Record),
+            (_, None, Some(_)) => Some(Form::Pairs),
             (_, None, None) => None,
         }
     }

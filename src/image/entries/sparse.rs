@@ -22,11 +22,11 @@ pub struct Segment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// 0.0: `GNU.sparse.offset` and `GNU.sparse.numbytes`, repeated.
-    InPairs,
+    Pairs,
     /// 0.1: `GNU.sparse.map`, separated by commas.
-    InRecord,
+    Record,
     /// 1.0: lines before the data.
-    InData,
+    Lines,
 }
 
 type Map = (u64, Vec<Segment>);
@@ -62,12 +62,12 @@ pub(super) fn pax(
     next_block: impl FnMut() -> io::Result<[u8; BLOCK]>,
 ) -> io::Result<Map> {
     let numbers = match form {
-        Form::InPairs => pairs(records)?,
-        Form::InRecord => {
+        Form::Pairs => pairs(records)?,
+        Form::Record => {
             let text = records.get("GNU.sparse.map").unwrap_or_default();
             text.split(|&b| b == b',').map(decimal).collect::<io::Result<Vec<u64>>>()?
         }
-        Form::InData => lines(next_block)?,
+        Form::Lines => lines(next_block)?,
     };
     let size = records.number("GNU.sparse.realsize")?;
     let size = size.map_or_else(|| records.number("GNU.sparse.size"), |size| Ok(Some(size)))?;

@@ -22,7 +22,7 @@ fn member(kind: EntryType, name: &str, data: &[u8]) -> Vec<u8> {
 fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let body = [b" ", key.as_bytes(), b"=", value, b"\n"].concat();
     let length =
-        (1..).map(|digits| body.len() + digits).find(|n| n.to_string().len() + body.len() == *n).unwrap();
+        (1..9).map(|digits| body.len() + digits).find(|n| n.to_string().len() + body.len() == *n).unwrap();
     [length.to_string().into_bytes(), body].concat()
 }
 

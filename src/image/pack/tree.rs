@@ -209,10 +209,10 @@ impl TreeWriter<'_> {
     ) -> io::Result<()> {
         let mut records = Vec::new();
         set_name(header, path, &mut records);
-        if let Some(link) = link {
-            if header.set_link_name_literal(link.as_bytes()).is_err() {
-                record(&mut records, b"linkpath", link.as_bytes());
-            }
+        if let Some(link) = link
+            && header.set_link_name_literal(link.as_bytes()).is_err()
+        {
+            record(&mut records, b"linkpath", link.as_bytes());
         }
         if header.entry_type() != EntryType::Link {
             for name in list_xattrs(&fd)? {
@@ -277,7 +277,8 @@ fn record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 /// Attributes that belong to the tree and not to the machine that holds it.
 fn is_kept(name: &[u8], marks: Marks) -> bool {
     let is_of_host = name == b"security.selinux" || name == b"security.evm" || name == b"security.ima";
-    !is_of_host && !(marks == Marks::Overlay && name.starts_with(b"trusted.overlay."))
+    let is_mark = marks == Marks::Overlay && name.starts_with(b"trusted.overlay.");
+    !is_of_host && !is_mark
 }
 
 fn names(fd: &OwnedFd) -> io::Result<Vec<OsString>> {

@@ -96,8 +96,8 @@ proptest! {
         digest in prop::option::of("[0-9a-f]{64}"),
     ) {
         let mut text = host.map(|h| format!("{h}/")).unwrap_or_default() + &parts.join("/");
-        tag.iter().for_each(|t| text += &format!(":{t}"));
-        digest.iter().for_each(|d| text += &format!("@sha256:{d}"));
+        text += &tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+        text += &digest.map(|digest| format!("@sha256:{digest}")).unwrap_or_default();
         let once = Reference::parse(&text).unwrap();
         let again = Reference::parse(&once.to_string()).unwrap();
         prop_assert_eq!(&once, &again);

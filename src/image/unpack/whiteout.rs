@@ -17,11 +17,10 @@ use super::{Deletions, Parent, Unpacker, remove::names};
 use crate::kernel::fs::{file_type, is_whiteout, make_whiteout, open_beneath, set_xattr, stat_at};
 
 impl Unpacker {
-    /// Deletes `name`, which is what follows `.wh.` in the entry's own.
+    /// Deletes `name`, a plain one: what follows `.wh.` in the entry's own.
     pub(super) fn whiteout(&mut self, parent: &Parent, name: &OsStr) -> io::Result<()> {
         match name.as_bytes() {
             b".wh..opq" => return self.opaque(parent),
-            b"" | b"." | b".." => return Err(io::ErrorKind::InvalidFilename.into()),
             // Notes that aufs kept for itself.
             other if other.starts_with(b".wh.") => return Ok(()),
             _ => {}

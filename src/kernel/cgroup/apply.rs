@@ -1,5 +1,6 @@
 //! Limits into files: what to write is decided per controller by its version, then written.
 
+use std::fmt;
 use std::io::ErrorKind;
 
 use oci_spec::runtime::LinuxResources;
@@ -19,7 +20,7 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    pub(super) fn new(resource: &str, file: &str, value: impl ToString) -> Self {
+    pub(super) fn new(resource: &str, file: &str, value: impl fmt::Display) -> Self {
         Self { resource: resource.to_owned(), files: vec![file.to_owned()], value: value.to_string() }
     }
 
@@ -122,7 +123,8 @@ fn put(dir: &std::path::Path, setting: &Setting) -> Option<NotEnforced> {
         match write(&dir.join(file), &setting.value) {
             Ok(()) => return None,
             Err(CgroupError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-            Err(err) => last = Some(err),
+            Err(CgroupError::Write { source, .. }) => last = Some(source.to_string()),
+            Err(err) => last = Some(err.to_string()),
         }
     }
     if last.is_none() && setting.resource == "memory.swap" && !host_has_swap() {
@@ -131,11 +133,8 @@ fn put(dir: &std::path::Path, setting: &Setting) -> Option<NotEnforced> {
     }
     let reason = last.map_or_else(
         || format!("this kernel has no {}", setting.files.join(" or ")),
-        |err| match err {
-            CgroupError::Write { path, value, source } => {
-                format!("the kernel refused {value:?} for {}: {source}", path.display())
-            }
-            other => other.to_string(),
+        |source| {
+            format!("the kernel refused {:?} for {}: {source}", setting.value, setting.files.join(" or "))
         },
     );
     Some(NotEnforced { resource: setting.resource.clone(), reason })

@@ -76,6 +76,11 @@ impl Layout {
         })
     }
 
+    /// The layout that a text in the form of `/proc/self/mountinfo` describes, version 2 without controllers.
+    pub fn from_mountinfo(text: &str) -> Result<Self, CgroupError> {
+        Self::read(text, |_| String::new())
+    }
+
     /// Reads the text of a mountinfo file; `controllers` gives the content of a `cgroup.controllers`.
     pub(super) fn read(mountinfo: &str, controllers: impl Fn(&Path) -> String) -> Result<Self, CgroupError> {
         let mut hierarchies: Vec<Hierarchy> = Vec::new();

@@ -43,6 +43,7 @@ impl Interest {
 
 /// One ready descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "the kernel reports independent conditions")]
 pub struct Event {
     /// The token the descriptor was registered with.
     pub token: Token,

@@ -22,17 +22,17 @@ impl Filesystem {
 
     /// Sets an option that has a value. The kernel takes at most 255 bytes.
     pub fn set(&self, key: &CStr, value: &CStr) -> Result<(), Errno> {
-        self.configure(libc::FSCONFIG_SET_STRING as u32, key.as_ptr(), value.as_ptr())
+        self.configure(libc::FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr())
     }
 
     /// Sets an option that has none.
     pub fn flag(&self, key: &CStr) -> Result<(), Errno> {
-        self.configure(libc::FSCONFIG_SET_FLAG as u32, key.as_ptr(), std::ptr::null())
+        self.configure(libc::FSCONFIG_SET_FLAG, key.as_ptr(), std::ptr::null())
     }
 
     /// Makes the filesystem and a detached mount of it.
     pub fn mount(&self, attributes: Attributes) -> Result<OwnedFd, Errno> {
-        self.configure(libc::FSCONFIG_CMD_CREATE as u32, std::ptr::null(), std::ptr::null())?;
+        self.configure(libc::FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
         // SAFETY: integers only; the context is our own descriptor.
         let fd = unsafe {
             libc::syscall(libc::SYS_fsmount, self.0.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attributes.to_set())

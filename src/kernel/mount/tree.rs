@@ -50,23 +50,23 @@ impl Attributes {
     /// Nothing changes.
     pub const NONE: Self = Self { set: 0, clear: 0 };
     /// No writing.
-    pub const READ_ONLY: Self = Self { set: libc::MOUNT_ATTR_RDONLY as u64, clear: 0 };
+    pub const READ_ONLY: Self = Self { set: libc::MOUNT_ATTR_RDONLY, clear: 0 };
     /// Set-user and set-group bits have no effect.
-    pub const NO_SUID: Self = Self { set: libc::MOUNT_ATTR_NOSUID as u64, clear: 0 };
+    pub const NO_SUID: Self = Self { set: libc::MOUNT_ATTR_NOSUID, clear: 0 };
     /// Device nodes cannot be opened.
-    pub const NO_DEV: Self = Self { set: libc::MOUNT_ATTR_NODEV as u64, clear: 0 };
+    pub const NO_DEV: Self = Self { set: libc::MOUNT_ATTR_NODEV, clear: 0 };
     /// Nothing can be executed.
-    pub const NO_EXEC: Self = Self { set: libc::MOUNT_ATTR_NOEXEC as u64, clear: 0 };
+    pub const NO_EXEC: Self = Self { set: libc::MOUNT_ATTR_NOEXEC, clear: 0 };
     /// Symbolic links are not followed.
-    pub const NO_SYMFOLLOW: Self = Self { set: libc::MOUNT_ATTR_NOSYMFOLLOW as u64, clear: 0 };
+    pub const NO_SYMFOLLOW: Self = Self { set: libc::MOUNT_ATTR_NOSYMFOLLOW, clear: 0 };
     /// Access times of directories are not kept.
-    pub const NO_DIRATIME: Self = Self { set: libc::MOUNT_ATTR_NODIRATIME as u64, clear: 0 };
+    pub const NO_DIRATIME: Self = Self { set: libc::MOUNT_ATTR_NODIRATIME, clear: 0 };
     /// Access times are kept when older than the last change.
-    pub const RELATIME: Self = Self { set: libc::MOUNT_ATTR_RELATIME as u64, clear: ATIME };
+    pub const RELATIME: Self = Self { set: libc::MOUNT_ATTR_RELATIME, clear: ATIME };
     /// Access times are not kept.
-    pub const NO_ATIME: Self = Self { set: libc::MOUNT_ATTR_NOATIME as u64, clear: ATIME };
+    pub const NO_ATIME: Self = Self { set: libc::MOUNT_ATTR_NOATIME, clear: ATIME };
     /// Access times are always kept.
-    pub const STRICT_ATIME: Self = Self { set: libc::MOUNT_ATTR_STRICTATIME as u64, clear: ATIME };
+    pub const STRICT_ATIME: Self = Self { set: libc::MOUNT_ATTR_STRICTATIME, clear: ATIME };
 
     /// Both; where they contradict each other `later` wins.
     #[must_use]
@@ -106,14 +106,14 @@ impl Attributes {
 
 /// Names of the attributes, and what they are called when cleared.
 const NAMES: [(u64, &str, &str); 8] = [
-    (libc::MOUNT_ATTR_RDONLY as u64, "ro", "rw"),
-    (libc::MOUNT_ATTR_NOSUID as u64, "nosuid", "suid"),
-    (libc::MOUNT_ATTR_NODEV as u64, "nodev", "dev"),
-    (libc::MOUNT_ATTR_NOEXEC as u64, "noexec", "exec"),
-    (libc::MOUNT_ATTR_NOSYMFOLLOW as u64, "nosymfollow", "symfollow"),
-    (libc::MOUNT_ATTR_NODIRATIME as u64, "nodiratime", "diratime"),
-    (libc::MOUNT_ATTR_NOATIME as u64, "noatime", ""),
-    (libc::MOUNT_ATTR_STRICTATIME as u64, "strictatime", ""),
+    (libc::MOUNT_ATTR_RDONLY, "ro", "rw"),
+    (libc::MOUNT_ATTR_NOSUID, "nosuid", "suid"),
+    (libc::MOUNT_ATTR_NODEV, "nodev", "dev"),
+    (libc::MOUNT_ATTR_NOEXEC, "noexec", "exec"),
+    (libc::MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow", "symfollow"),
+    (libc::MOUNT_ATTR_NODIRATIME, "nodiratime", "diratime"),
+    (libc::MOUNT_ATTR_NOATIME, "noatime", ""),
+    (libc::MOUNT_ATTR_STRICTATIME, "strictatime", ""),
 ];
 
 impl fmt::Display for Attributes {

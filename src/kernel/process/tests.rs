@@ -1,6 +1,6 @@
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -55,7 +55,6 @@ fn a_spawned_program_sees_its_arguments_and_nothing_else() {
 fn descriptors_land_on_their_numbers_even_when_they_cross() {
     let (mut read_a, write_a) = std::io::pipe().unwrap();
     let (mut read_b, write_b) = std::io::pipe().unwrap();
-    use std::os::fd::AsRawFd;
     // Each is wanted at the other's number.
     let fds = [(write_a.as_fd(), write_b.as_raw_fd()), (write_b.as_fd(), write_a.as_raw_fd())];
     let script = format!("echo a >&{}; echo b >&{}", write_b.as_raw_fd(), write_a.as_raw_fd());
@@ -79,7 +78,7 @@ fn a_program_that_is_not_there_is_an_error_of_spawn() {
     };
     match spawn(&request) {
         Err(SpawnError::Execute { program, source: Errno::ENOENT }) => {
-            assert_eq!(program, "/nonexistent/program")
+            assert_eq!(program, "/nonexistent/program");
         }
         other => panic!("{other:?}"),
     }

@@ -25,6 +25,10 @@ pub(super) fn invalid(member: impl Into<String>, reason: impl Into<String>) -> B
     BundleError::Invalid { member: member.into(), reason: reason.into() }
 }
 
+fn not_absolute(path: &Path) -> String {
+    format!("{} is not an absolute path", path.display())
+}
+
 pub(super) fn check(spec: &Spec) -> Result<(), BundleError> {
     if !spec.version().starts_with("1.") {
         return Err(invalid(
@@ -58,7 +62,7 @@ pub fn check_process(process: &Process) -> Result<(), BundleError> {
         return Err(invalid("process.args", "names no program"));
     }
     if !process.cwd().is_absolute() {
-        return Err(invalid("process.cwd", format!("{:?} is not an absolute path", process.cwd())));
+        return Err(invalid("process.cwd", not_absolute(process.cwd())));
     }
     let texts = process.args().iter().flatten().chain(process.env().iter().flatten());
     if let Some(bad) = texts.into_iter().find(|text| text.contains('\0')) {
@@ -160,10 +164,7 @@ fn check_mounts(spec: &Spec) -> Result<(), BundleError> {
     for (at, mount) in spec.mounts().iter().flatten().enumerate() {
         let member = format!("mounts[{at}]");
         if !mount.destination().is_absolute() {
-            return Err(invalid(
-                format!("{member}.destination"),
-                format!("{:?} is not an absolute path", mount.destination()),
-            ));
+            return Err(invalid(format!("{member}.destination"), not_absolute(mount.destination())));
         }
         if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
             return Err(BundleError::Unsupported { member: format!("{member}.uidMappings") });
@@ -183,7 +184,7 @@ fn check_sysctl(linux: &Linux) -> Result<(), BundleError> {
     for name in linux.sysctl().iter().flatten().map(|(name, _)| name) {
         let member = format!("linux.sysctl.{name}");
         let dotted = name.replace('/', ".");
-        if dotted.split('.').any(|part| part.is_empty()) {
+        if dotted.split('.').any(str::is_empty) {
             return Err(invalid(member, "is not a name of a kernel parameter"));
         }
         let needs = if dotted.starts_with("net.") {

@@ -3,6 +3,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// Spoils a specification in one place.
+type Change = fn(&mut Value);
+
 fn spec(change: impl FnOnce(&mut Value)) -> Spec {
     let mut value = json!({
         "ociVersion": "1.0.2",
@@ -25,12 +28,12 @@ fn a_plain_specification_passes() {
 
 #[test]
 fn each_mistake_is_named_by_its_member() {
-    let cases: [(&str, fn(&mut Value)); 12] = [
+    let cases: [(&str, Change); 12] = [
         ("ociVersion: \"3.0\" is not a version 1 this runtime knows", |v| v["ociVersion"] = json!("3.0")),
         ("process.args: names no program", |v| v["process"]["args"] = json!([])),
-        ("process.cwd: \"tmp\" is not an absolute path", |v| v["process"]["cwd"] = json!("tmp")),
+        ("process.cwd: tmp is not an absolute path", |v| v["process"]["cwd"] = json!("tmp")),
         ("linux.seccomp is not supported", |v| {
-            v["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"})
+            v["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"});
         }),
         ("process.terminal is not supported", |v| v["process"]["terminal"] = json!(true)),
         ("hooks is not supported", |v| v["hooks"] = json!({"prestart": [{"path": "/bin/true"}]})),
@@ -45,7 +48,7 @@ fn each_mistake_is_named_by_its_member() {
         ("linux.sysctl.net.ipv4.ip_forward: cannot be set without a net namespace", |v| {
             v["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
         }),
-        ("mounts[0].destination: \"data\" is not an absolute path", |v| {
+        ("mounts[0].destination: data is not an absolute path", |v| {
             v["mounts"] = json!([{"destination": "data", "type": "tmpfs"}]);
         }),
     ];

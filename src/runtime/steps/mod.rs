@@ -352,3 +352,6 @@ fn list(set: CapabilitySet) -> String {
 fn text(string: &CStr) -> std::borrow::Cow<'_, str> {
     string.to_string_lossy()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,5 @@
-//!
+//! The daemon may die at any moment: nothing is lost, nothing runs twice, nothing is left behind.
+
+mod life;
+mod points;
+mod reboot;

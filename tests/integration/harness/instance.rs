@@ -312,8 +312,8 @@ impl Instance {
                 .filter(|path| !base.iter().any(|name| path.ends_with(name)))
                 .map(|path| format!("cgroup {}", path.display())),
         );
-        let links = leaks::links().into_iter().filter(|name| !name.starts_with(&self.bridge()));
-        left.extend(links.map(|name| format!("link {name}")));
+        let links = leaks::links_on(&self.bridge());
+        left.extend(links.into_iter().map(|name| format!("link {name}")));
         left.extend(
             entries(&self.path("state/tasks")).into_iter().map(|name| format!("directory tasks/{name}")),
         );

@@ -78,16 +78,11 @@ impl Before {
     }
 }
 
-/// Links of the calling thread's network namespace, without `lo`.
-pub fn links() -> Vec<String> {
-    // sysfs shows the namespace it was mounted in; procfs shows that of the reading thread.
-    let table = fs::read_to_string("/proc/thread-self/net/dev").expect("procfs lists the links");
-    table
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, _)| name.trim().to_owned())
-        .filter(|name| name != "lo")
-        .collect()
+/// The links that hang on a bridge in the calling thread's network namespace: the tasks' host ends.
+pub fn links_on(bridge: &str) -> Vec<String> {
+    let output = Command::new("ip").args(["-o", "link", "show", "master", bridge]).output().expect("ip runs");
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    lines.lines().filter_map(|line| Some(line.split(": ").nth(1)?.to_owned())).collect()
 }
 
 /// The nftables rule set of the calling thread's network namespace, in nft's own words.

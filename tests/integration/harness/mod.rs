@@ -24,8 +24,11 @@ use std::{
 pub mod images;
 pub mod instance;
 pub mod leaks;
+pub mod outside;
 pub mod probe;
 pub mod registry;
+pub mod stage;
+pub mod tasks;
 
 pub use instance::Instance;
 

@@ -6,9 +6,10 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::images::rootfs_tools;
+use super::{PATIENCE, wait_for};
 
 /// The user that a registry with a password lets in.
 pub const USER: &str = "hythe:secret";
@@ -71,14 +72,11 @@ impl Registry {
     }
 
     fn is_up(&mut self) -> bool {
-        let limit = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < limit && self.child.try_wait().unwrap().is_none() {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return true;
-            }
-            std::thread::yield_now();
-        }
-        false
+        wait_for("docker-registry", PATIENCE, || {
+            let has_ended = self.child.try_wait().unwrap().is_some();
+            let answers = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            (has_ended || answers).then_some(answers)
+        })
     }
 
     /// `127.0.0.1:port`.
@@ -162,10 +160,10 @@ impl Road {
                 let (seen, count) = (seen.clone(), count.clone());
                 let (up, down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 std::thread::spawn(move || {
-                    relay(up, server, usize::MAX, |piece| seen.lock().unwrap().extend(piece))
+                    relay(up, server, usize::MAX, |piece| seen.lock().unwrap().extend(piece));
                 });
                 std::thread::spawn(move || {
-                    relay(down, client, rate, |piece| *count.lock().unwrap() += piece.len())
+                    relay(down, client, rate, |piece| *count.lock().unwrap() += piece.len());
                 });
             }
         });
@@ -197,7 +195,7 @@ fn relay(mut from: TcpStream, mut to: TcpStream, rate: usize, see: impl Fn(&[u8]
         see(&buffer[..length]);
         if rate != usize::MAX {
             // This is the thing under test's bad weather, not a wait for it.
-            std::thread::sleep(Duration::from_secs_f64(length as f64 / rate as f64));
+            std::thread::sleep(Duration::from_micros((length * 1_000_000 / rate) as u64));
         }
     }
     let _ = to.shutdown(Shutdown::Both);

@@ -48,7 +48,7 @@ fn tree(at: &Path) -> Vec<String> {
 
 #[test]
 fn a_mounted_image_is_what_its_layers_say() {
-    require!(root);
+    require!(root, overlay);
     let dir = tempfile::tempdir().unwrap();
     let (layout, place) = (dir.path().join("layout"), dir.path().join("store"));
     let bottom = tar(&[
@@ -93,6 +93,23 @@ fn a_mounted_image_is_what_its_layers_say() {
     for gone in ["a/old", "b/one", "c/x", "nothing", "a"] {
         assert_eq!(read(gone), None, "{gone}");
     }
+}
+
+#[test]
+fn an_image_of_more_layers_than_an_option_string_holds_is_mounted() {
+    require!(root, overlay);
+    let dir = tempfile::tempdir().unwrap();
+    let (layout, mounted) = (dir.path().join("layout"), dir.path().join("mounted"));
+    let tars: Vec<Vec<u8>> = (0..60).map(|n| tar(&[(&format!("f{n}"), b"x"), ("last", &[n])])).collect();
+    of_tars(&layout, "latest", &tars, Compression::None);
+    fs::create_dir(&mounted).unwrap();
+    let store = dir.path().join("store");
+    let name = format!("oci:{}", layout.display());
+    rootfs_tools(&["mount", &name, mounted.to_str().unwrap(), "--store", store.to_str().unwrap()]);
+    let (names, last) = (tree(&mounted).len(), fs::read(mounted.join("last")).unwrap());
+    let is_writable = fs::write(mounted.join("f1"), "y").is_ok();
+    rootfs_tools(&["umount", mounted.to_str().unwrap()]);
+    assert_eq!((names, last, is_writable), (61, vec![59], false));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use hythe::image::manifest::Compression;
 use hythe::image::pull::PullFailure;
@@ -14,7 +13,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use super::{chain, is_clean, pull};
 use crate::harness::images::{ROOTFS_TOOLS, noise, of_tars, rootfs_tools, tar};
 use crate::harness::registry::{Door, Registry};
-use crate::harness::require;
+use crate::harness::{PATIENCE, require, wait_for};
 
 fn partial_bytes(store: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(store.join("partial")) else { return 0 };
@@ -37,11 +36,7 @@ fn a_killed_pull_is_continued_by_the_next() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let limit = Instant::now() + Duration::from_secs(30);
-    while partial_bytes(&place) < 500_000 {
-        assert!(Instant::now() < limit, "the pull does not get going");
-        std::thread::yield_now();
-    }
+    wait_for("the pull to get going", PATIENCE, || (partial_bytes(&place) >= 500_000).then_some(()));
     child.kill().unwrap();
     child.wait().unwrap();
     let had = partial_bytes(&place);

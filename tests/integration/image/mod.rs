@@ -4,6 +4,7 @@ mod content;
 mod files;
 mod interrupted;
 mod registry;
+mod tokens;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

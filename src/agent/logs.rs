@@ -1,0 +1,180 @@
+//! The output of tasks as one stream of lines.
+//!
+//! What is there already comes in the order of time across containers; what follows comes as it is written. Following
+//! ends with the task: once nothing more happens with it, what its files still hold is read to the end.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+
+use crate::agent::failure::sentence;
+use crate::agent::tasks::Hands;
+use crate::agent::{LogLine, LogQuery};
+use crate::model::ids::{ContainerName, TaskId};
+use crate::model::time::Timestamp;
+use crate::shim::logs::{Reader, Record, Selection, Stream};
+
+/// A line longer than this is given in parts.
+const LONGEST: usize = 256 << 10;
+/// Lines that wait for a slow reader.
+const WAITING: usize = 256;
+
+/// One container's output being read.
+struct Source {
+    task: TaskId,
+    container: ContainerName,
+    reader: Reader,
+    /// The beginnings of lines of stdout, stderr and notes.
+    begun: [Vec<u8>; 3],
+    ready: Option<LogLine>,
+}
+
+/// Starts reading. Dropping the receiver ends it.
+pub(crate) fn read(hands: &Arc<Hands>, query: LogQuery) -> mpsc::Receiver<LogLine> {
+    let (lines, receiver) = mpsc::channel(WAITING);
+    let hands = Arc::clone(hands);
+    tokio::spawn(async move {
+        let mut sources = open(&hands, &query);
+        if backlog(&mut sources, &lines).await.is_none() || !query.follow {
+            return;
+        }
+        for source in sources {
+            tokio::spawn(follow(Arc::clone(&hands), source, lines.clone()));
+        }
+    });
+    receiver
+}
+
+fn open(hands: &Hands, query: &LogQuery) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for task in &query.tasks {
+        let directory = hands.places.logs(task);
+        let is_running = !hands.is_over(task);
+        let follow = query.follow && is_running && fs::create_dir_all(&directory).is_ok();
+        let selection = Selection { since: query.since, tail: query.tail, follow };
+        let names = hands.containers(task).unwrap_or_else(|| written(&directory));
+        let wanted =
+            names.into_iter().filter(|name| query.container.as_ref().is_none_or(|only| only == name));
+        for container in wanted {
+            match Reader::open(&hands.places.log(task, &container), &selection) {
+                Ok(reader) => sources.push(Source::new(task, container, reader)),
+                Err(err) => {
+                    tracing::warn!(%task, %container, error = sentence(&err), "log not read");
+                }
+            }
+        }
+    }
+    sources
+}
+
+/// The containers that have a log in `directory`.
+fn written(directory: &Path) -> Vec<ContainerName> {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<ContainerName> = files
+        .filter_map(|file| ContainerName::parse(file.file_name().to_str()?.strip_suffix(".log")?).ok())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Sends what is there, oldest first; none when nobody listens any more.
+async fn backlog(sources: &mut [Source], lines: &mpsc::Sender<LogLine>) -> Option<()> {
+    loop {
+        for source in sources.iter_mut().filter(|source| source.ready.is_none()) {
+            source.ready = source.next().now_or_never().flatten();
+        }
+        let waiting = sources.iter_mut().filter(|source| source.ready.is_some());
+        let oldest = waiting.min_by_key(|source| source.ready.as_ref().map(|line| line.at));
+        let Some(line) = oldest.and_then(|source| source.ready.take()) else { return Some(()) };
+        lines.send(line).await.ok()?;
+    }
+}
+
+/// Sends what comes, until the task is over and its output read.
+async fn follow(hands: Arc<Hands>, mut source: Source, lines: mpsc::Sender<LogLine>) {
+    let task = source.task.clone();
+    let mut is_over = false;
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = lines.closed() => return,
+            line = source.next() => line,
+            () = hands.over(&task), if !is_over => {
+                is_over = true;
+                source.reader.finish();
+                continue;
+            }
+        };
+        match next {
+            Some(line) => {
+                if lines.send(line).await.is_err() {
+                    return;
+                }
+            }
+            None => return,
+        }
+    }
+}
+
+impl Source {
+    fn new(task: &TaskId, container: ContainerName, reader: Reader) -> Self {
+        Self { task: task.clone(), container, reader, begun: Default::default(), ready: None }
+    }
+
+    /// The next whole line; none at the end. Nothing is lost when the future is dropped.
+    async fn next(&mut self) -> Option<LogLine> {
+        loop {
+            match self.reader.next().await {
+                Ok(Some(record)) => {
+                    if let Some(line) = self.take(&record) {
+                        return Some(line);
+                    }
+                }
+                Ok(None) => return self.rest(),
+                Err(err) => {
+                    tracing::warn!(task = %self.task, container = %self.container, error = sentence(&err), "log cut");
+                    return self.rest();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, record: &Record) -> Option<LogLine> {
+        let begun = &mut self.begun[place(record.stream)];
+        begun.extend_from_slice(&record.bytes);
+        if !record.whole && begun.len() < LONGEST {
+            return None;
+        }
+        let bytes = std::mem::take(begun);
+        Some(self.line(record.stream, record.at(), &bytes))
+    }
+
+    /// A line that never ended.
+    fn rest(&mut self) -> Option<LogLine> {
+        let streams = [Stream::Stdout, Stream::Stderr, Stream::Note];
+        let stream = streams.into_iter().find(|stream| !self.begun[place(*stream)].is_empty())?;
+        let bytes = std::mem::take(&mut self.begun[place(stream)]);
+        Some(self.line(stream, crate::agent::facts::now(), &bytes))
+    }
+
+    fn line(&self, stream: Stream, at: Timestamp, bytes: &[u8]) -> LogLine {
+        LogLine {
+            task: self.task.clone(),
+            container: self.container.clone(),
+            stream: stream.name(),
+            at,
+            line: String::from_utf8_lossy(bytes).into_owned(),
+        }
+    }
+}
+
+fn place(stream: Stream) -> usize {
+    match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
+        Stream::Note => 2,
+    }
+}

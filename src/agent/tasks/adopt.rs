@@ -1,0 +1,116 @@
+//! Finding out what became of a task while no agent ran.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::converse::{Progress, converse, finish};
+use super::{Hands, Reins};
+use crate::agent::Adopted;
+use crate::agent::failure::sentence;
+use crate::agent::network::{Given, Record};
+use crate::model::ids::ContainerName;
+use crate::model::network::{Protocol, Publish};
+use crate::model::task::{Container, NetworkBinding, Task, TaskStatus};
+use crate::shim::client::{self, ClientError, Connection};
+use crate::shim::ledger::read_ledger;
+use crate::shim::spec::TaskSpec;
+
+impl Hands {
+    /// See [`crate::agent::Agent::adopt`].
+    pub(crate) async fn adopt(self: &Arc<Self>, task: &Task) -> Adopted {
+        let Some(reins) = self.take(task) else { return Adopted::Running };
+        for digest in task.containers.iter().filter_map(|container| container.image_digest.as_deref()) {
+            self.images.hold_told(&task.id, digest);
+        }
+        let is_same_boot = fs::read_to_string(self.places.boot(&task.id)).is_ok_and(|boot| boot == self.boot);
+        let Ok(spec) = TaskSpec::load(&self.places.task(&task.id)) else {
+            return self.never_begun(task, reins, is_same_boot).await;
+        };
+        match client::connect(&spec, task.ledger_seen + 1).await {
+            Ok(connection) => {
+                self.networks.adopt(&task.id, self.record(task));
+                self.go_on(task, connection, reins);
+                Adopted::Running
+            }
+            Err(ClientError::Gone(_)) => self.gone(task, &spec, reins, is_same_boot).await,
+            Err(err) => {
+                tracing::error!(task = %task.id, error = sentence(&err), "shim does not answer");
+                self.gone(task, &spec, reins, is_same_boot).await
+            }
+        }
+    }
+
+    fn go_on(self: &Arc<Self>, task: &Task, connection: Connection, mut reins: Reins) {
+        let (hands, task) = (Arc::clone(self), task.clone());
+        tokio::spawn(async move { converse(&hands, &task, connection, &mut reins).await });
+    }
+
+    /// A task without a spec had not come as far as a shim, or was removed but for the word of it.
+    async fn never_begun(self: &Arc<Self>, task: &Task, reins: Reins, is_same_boot: bool) -> Adopted {
+        let has_begun = match task.known_status {
+            TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => task.ledger_seen > 0,
+            TaskStatus::Running
+            | TaskStatus::Deactivating
+            | TaskStatus::Stopping
+            | TaskStatus::Deprovisioning
+            | TaskStatus::Stopped => true,
+        };
+        if !has_begun {
+            drop(reins);
+            self.drop_task(&task.id);
+            return Adopted::NotStarted;
+        }
+        finish(self, task, &Progress::of(task), is_same_boot).await;
+        drop(reins);
+        Adopted::Gone
+    }
+
+    /// What the shim had seen before it ended is in its ledger; a task that has no fact there had not begun.
+    async fn gone(
+        self: &Arc<Self>,
+        task: &Task,
+        spec: &TaskSpec,
+        reins: Reins,
+        is_same_boot: bool,
+    ) -> Adopted {
+        let facts = read_ledger(&spec.ledger, task.ledger_seen + 1).unwrap_or_else(|err| {
+            tracing::error!(task = %task.id, error = sentence(&err), "ledger lost");
+            Vec::new()
+        });
+        if facts.is_empty() && task.ledger_seen == 0 {
+            return self.never_begun(task, reins, is_same_boot).await;
+        }
+        let mut progress = Progress::of(task);
+        for fact in facts {
+            progress.take(&fact);
+            self.teller.pass(fact);
+        }
+        finish(self, task, &progress, is_same_boot).await;
+        drop(reins);
+        Adopted::Gone
+    }
+
+    /// What the task holds of the network: by its own directory, or by what was told of it.
+    fn record(&self, task: &Task) -> Record {
+        let known = Record::load(&self.places.network(&task.id));
+        known.unwrap_or_else(|| {
+            let address = task.attachment.as_ref().map(|attachment| attachment.interface.address);
+            let given = |container: &Container, binding: &NetworkBinding| {
+                let publish = Publish {
+                    protocol: if binding.protocol == "udp" { Protocol::Udp } else { Protocol::Tcp },
+                    bind: binding.bind_ip.parse().ok()?,
+                    host_port: binding.host_port,
+                    count: 1,
+                    task: address?,
+                    container_port: binding.container_port,
+                };
+                let container: ContainerName = container.name.clone();
+                Some(Given { container, publish })
+            };
+            let given = task.containers.iter().flat_map(|container| {
+                container.network_bindings.iter().filter_map(move |binding| given(container, binding))
+            });
+            Record { attachment: task.attachment.clone(), given: given.collect() }
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! From pulled images to a directory that a shim can run: volumes, files of names, bundles, and the shim's own spec.
+//!
+//! Everything here blocks and belongs on a thread that may. A step that fails says which container it failed for; what
+//! was made before it stays, and is removed with the task's directory.
+
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Hands;
+use super::logs_of::log_spec;
+use crate::agent::StartTask;
+use crate::agent::bundle::{self, Bind, Bundle, Recipe};
+use crate::agent::environment;
+use crate::agent::facts::Timer;
+use crate::agent::failure::{Failure, Kind};
+use crate::agent::images::Pulled;
+use crate::agent::names::{HostNames, Names};
+use crate::agent::volumes::{self, ImageVolumes};
+use crate::image::store::Image;
+use crate::model::ids::{ContainerName, TaskId};
+use crate::model::task::ContainerOverride;
+use crate::model::task_definition::{ContainerDefinition, Document, IpcMode, NetworkMode, PidMode};
+use crate::shim::spec::{ContainerSpec, Network, Sharing, TaskSpec};
+
+/// What is built from.
+pub(super) struct Plot<'a> {
+    pub(super) hands: &'a Hands,
+    pub(super) start: &'a StartTask,
+    pub(super) pulled: &'a [Pulled],
+    /// The task's own address.
+    pub(super) address: Option<Ipv4Addr>,
+    /// Microseconds since boot at which the start began.
+    pub(super) begun_us: u64,
+    /// Whether anybody still wants it.
+    pub(super) is_wanted: &'a dyn Fn() -> bool,
+}
+
+/// A part of a bundle that could not be made.
+#[derive(Debug, thiserror::Error)]
+enum BuildError {
+    #[error("make {}", path.display())]
+    Make { path: PathBuf, source: io::Error },
+    #[error("write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("its image was not pulled")]
+    NoImage,
+    #[error("put its configuration into words")]
+    Json(#[source] serde_json::Error),
+}
+
+impl Plot<'_> {
+    fn document(&self) -> &Document {
+        &self.start.definition.document
+    }
+
+    fn task(&self) -> &TaskId {
+        &self.start.task.id
+    }
+
+    /// Makes everything and returns what is not enforced, a sentence each.
+    pub(super) fn build(&self, timer: &mut Timer) -> Result<Vec<String>, Failure> {
+        let host = HostNames::read();
+        let images = self.image_volumes();
+        let mut notes: Vec<String> = self.pulled.iter().filter_map(|pulled| pulled.note.clone()).collect();
+        notes.dedup();
+        let logs = self.hands.places.logs(self.task());
+        make(&logs).map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        let mut containers = Vec::new();
+        for definition in &self.document().container_definitions {
+            let from = Instant::now();
+            containers.push(self.container(definition, &images, &host, &mut notes)?);
+            timer.note("bundle", Some(&definition.name), from);
+        }
+        let task = self.task_spec(containers).map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        let saved = task.save(&self.hands.places.task(self.task()));
+        saved.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        Ok(notes)
+    }
+
+    fn task_spec(&self, containers: Vec<ContainerSpec>) -> Result<TaskSpec, bundle::BundleError> {
+        let (places, task) = (&self.hands.places, self.task());
+        Ok(TaskSpec {
+            task: task.clone(),
+            cgroup: places.cgroup(task).into(),
+            shim_cgroup: places.shims_cgroup().into(),
+            resources: Some(bundle::task_resources(self.document(), &self.start.task.overrides)?),
+            network: match self.document().network_mode() {
+                NetworkMode::Host => Network::Host,
+                NetworkMode::Awsvpc | NetworkMode::Bridge | NetworkMode::None => Network::Inherited,
+            },
+            containers,
+            begun_us: self.begun_us,
+            socket: places.socket(task),
+            ledger: places.ledger(task),
+        })
+    }
+
+    fn container(
+        &self,
+        definition: &ContainerDefinition,
+        images: &ImageVolumes,
+        host: &HostNames,
+        notes: &mut Vec<String>,
+    ) -> Result<ContainerSpec, Failure> {
+        let name = &definition.name;
+        let failed = |err: BuildError| Failure::of(name, Kind::Create, &err);
+        let image = self.image(name).ok_or_else(|| failed(BuildError::NoImage))?;
+        let directory = self.hands.places.container(self.task(), name);
+        self.directories(&directory, &image).map_err(failed)?;
+        let names = self.names(definition, host);
+        notes.extend(names.note.clone());
+        let mut binds = self.volumes(definition, images, &image)?;
+        binds.extend(write_names(&directory, &names, &binds).map_err(failed)?);
+        let change = self.change(name);
+        let Bundle { spec, notes: not_enforced } =
+            self.bundle(definition, change, &image, &directory, &names.hostname, &binds)?;
+        notes.extend(not_enforced);
+        let path = directory.join("config.json");
+        let text = serde_json::to_vec(&spec).map_err(|err| failed(BuildError::Json(err)))?;
+        fs::write(&path, text).map_err(|source| failed(BuildError::Write { path, source }))?;
+        let (log, log_note) = log_spec(self.hands, self.task(), definition);
+        notes.extend(log_note);
+        let config = image.config.config().clone().unwrap_or_default();
+        let memory = change.and_then(|change| change.memory).or(definition.memory);
+        Ok(ContainerSpec {
+            name: name.clone(),
+            bundle: directory,
+            essential: definition.essential,
+            depends_on: definition.depends_on.clone(),
+            volumes_from: definition.volumes_from.iter().map(|from| from.source_container.clone()).collect(),
+            shares: self.sharing(definition),
+            start_timeout: definition.start_timeout,
+            stop_timeout: definition.stop_timeout.or(Some(self.hands.stop_timeout())),
+            stop_signal: config.stop_signal().clone(),
+            restart_policy: definition.restart_policy.clone(),
+            health_check: definition.health_check.clone(),
+            memory: memory.map(u64::from),
+            log,
+            open_stdin: definition.interactive.unwrap_or(false),
+            tty: definition.pseudo_terminal.unwrap_or(false),
+        })
+    }
+
+    fn bundle(
+        &self,
+        definition: &ContainerDefinition,
+        change: Option<&ContainerOverride>,
+        image: &Image,
+        directory: &Path,
+        hostname: &str,
+        binds: &[Bind],
+    ) -> Result<Bundle, Failure> {
+        let name = &definition.name;
+        let config = image.config.config().clone().unwrap_or_default();
+        if let Some(secret) = definition.secrets.first() {
+            let text = format!("secret {} of container {name}: this host has no secret store", secret.name);
+            return Err(Failure::said(name, Kind::Resource, &text));
+        }
+        let files = change.and_then(|change| change.environment_files.as_ref());
+        let files = environment::read_files(files.unwrap_or(&definition.environment_files));
+        let files = files.map_err(|err| Failure::of(name, Kind::Resource, &err))?;
+        let who = definition.user.as_deref().filter(|who| !who.is_empty());
+        let user = image.resolve_user(who.or(config.user().as_deref()).unwrap_or_default());
+        let user = user.map_err(|err| Failure::of(name, Kind::Create, &err))?;
+        let devices =
+            bundle::find_devices(definition).map_err(|err| Failure::of(name, Kind::Create, &err))?;
+        let mut layers = image.overlay_lowerdirs();
+        if layers.is_empty() {
+            layers.push(directory.join("lower"));
+        }
+        let recipe = Recipe {
+            document: self.document(),
+            definition,
+            change,
+            image: &config,
+            layers: &layers,
+            user: &user,
+            files: &files,
+            directory,
+            binds,
+            devices: &devices,
+            hostname,
+            cgroup: &format!("{}/{name}", self.hands.places.cgroup(self.task())),
+            policy: &self.hands.config.policy,
+        };
+        bundle::spec(&recipe).map_err(|err| Failure::of(name, Kind::Create, &err))
+    }
+
+    /// The container's directories. The root of an overlay has the owner and mode of its upper directory, so that one
+    /// gets what the image's root has.
+    fn directories(&self, directory: &Path, image: &Image) -> Result<(), BuildError> {
+        for name in ["rootfs", "upper", "work"] {
+            make(&directory.join(name))?;
+        }
+        let Some(top) = image.overlay_lowerdirs().into_iter().next() else {
+            return make(&directory.join("lower"));
+        };
+        let upper = directory.join("upper");
+        let like = |root: fs::Metadata| {
+            chown(&upper, Some(root.uid()), Some(root.gid()))?;
+            fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))
+        };
+        fs::metadata(&top).and_then(like).map_err(|source| BuildError::Make { path: upper.clone(), source })
+    }
+
+    fn names(&self, definition: &ContainerDefinition, host: &HostNames) -> Names {
+        let is_alone = definition.disable_networking == Some(true);
+        let mode = if is_alone { NetworkMode::None } else { self.document().network_mode() };
+        Names::of(definition, self.task(), mode, self.address.filter(|_| !is_alone), host)
+    }
+
+    fn volumes(
+        &self,
+        definition: &ContainerDefinition,
+        images: &ImageVolumes,
+        image: &Image,
+    ) -> Result<Vec<Bind>, Failure> {
+        let name = &definition.name;
+        let mounts = volumes::mounts(self.document(), name, images);
+        let mounts = mounts.map_err(|err| Failure::of(name, Kind::Volume, &err))?;
+        let mut binds = Vec::new();
+        for mount in &mounts {
+            let source = volumes::provide(&self.hands.places, self.task(), mount, image, self.is_wanted);
+            let source = source.map_err(|err| Failure::of(name, Kind::Volume, &err))?;
+            binds.push(Bind { source, destination: mount.destination.clone(), read_only: mount.read_only });
+        }
+        Ok(binds)
+    }
+
+    /// The volumes that the images declare, by container.
+    fn image_volumes(&self) -> ImageVolumes {
+        let declared = |pulled: &Pulled| {
+            let config = pulled.image.config.config().as_ref();
+            let mut volumes = config.and_then(|config| config.volumes().clone()).unwrap_or_default();
+            volumes.sort(); // a map on the wire: its order means nothing
+            (pulled.container.clone(), volumes)
+        };
+        self.pulled.iter().map(declared).collect()
+    }
+
+    fn image(&self, container: &ContainerName) -> Option<Arc<Image>> {
+        let found = self.pulled.iter().find(|pulled| pulled.container == *container);
+        found.map(|pulled| Arc::clone(&pulled.image))
+    }
+
+    fn change(&self, container: &ContainerName) -> Option<&ContainerOverride> {
+        let changes = &self.start.task.overrides.container_overrides;
+        changes.iter().find(|change| change.name == *container)
+    }
+
+    /// The namespaces that the shim fills in: the task's network, and those of the first container.
+    fn sharing(&self, definition: &ContainerDefinition) -> Sharing {
+        let document = self.document();
+        let first = document.container_definitions.first().map(|first| &first.name);
+        let first = first.filter(|first| **first != definition.name).cloned();
+        let has_own_network = definition.disable_networking == Some(true);
+        Sharing {
+            network: document.network_mode() != NetworkMode::Host && !has_own_network,
+            pid: first.clone().filter(|_| document.pid_mode == Some(PidMode::Task)),
+            ipc: first.filter(|_| document.ipc_mode == Some(IpcMode::Task)),
+        }
+    }
+}
+
+fn make(path: &Path) -> Result<(), BuildError> {
+    fs::create_dir_all(path).map_err(|source| BuildError::Make { path: path.to_owned(), source })
+}
+
+/// Writes the files of names, and mounts those that the container has no volume for.
+fn write_names(directory: &Path, names: &Names, binds: &[Bind]) -> Result<Vec<Bind>, BuildError> {
+    let files = [
+        ("hosts", "/etc/hosts", names.hosts.clone()),
+        ("hostname", "/etc/hostname", format!("{}\n", names.hostname)),
+        ("resolv.conf", "/etc/resolv.conf", names.resolv_conf.clone()),
+    ];
+    let mut mounts = Vec::new();
+    for (name, destination, text) in files {
+        let path = directory.join(name);
+        fs::write(&path, text).map_err(|source| BuildError::Write { path: path.clone(), source })?;
+        if !binds.iter().any(|bind| bind.destination == Path::new(destination)) {
+            mounts.push(Bind { source: path, destination: destination.into(), read_only: false });
+        }
+    }
+    Ok(mounts)
+}

@@ -1,0 +1,107 @@
+//! Removing what a task has on the host. Every step is tried, whatever came of the one before; a step with nothing to do
+//! is done.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::Hands;
+use crate::agent::failure::sentence;
+use crate::agent::kill_point::kill_point;
+use crate::model::fact::Seen;
+use crate::model::ids::TaskId;
+use crate::model::task::{StopCode, StopRequest};
+use crate::shim::remains;
+
+/// What is still there of a task.
+#[derive(Debug, thiserror::Error)]
+#[error("task {task} is not wholly removed: {}", .left.join("; "))]
+pub(crate) struct ClearError {
+    /// The task.
+    pub task: TaskId,
+    /// A sentence for each step that failed.
+    pub left: Vec<String>,
+}
+
+impl Hands {
+    /// Kills whatever is in the task's control group.
+    pub(crate) async fn kill(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
+        self.steps(task, |hands, task| {
+            vec![step("kill its processes", || remains::kill(&hands.places.cgroup(task)))]
+        })
+        .await
+    }
+
+    /// Removes everything but the logs.
+    pub(crate) async fn clear(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
+        self.steps(task, Self::clear_now).await
+    }
+
+    fn clear_now(&self, task: &TaskId) -> Vec<Option<String>> {
+        let cgroup = self.places.cgroup(task);
+        let mut done = vec![
+            step("kill its processes", || remains::kill(&cgroup)),
+            step("take its ports away", || self.networks.release(task)),
+        ];
+        kill_point("ports-released");
+        done.push(step("remove its interface", || self.networks.detach(task)));
+        done.push(step("remove its control group", || remains::remove(&cgroup)));
+        kill_point("group-removed");
+        done.push(step("remove its socket", || gone(fs::remove_file(self.places.socket(task)))));
+        done.push(step("remove its directory", || remove_directory(&self.places.task(task))));
+        self.images.release(task);
+        done
+    }
+
+    /// Waits until a task is over, removes what is left of it, and says so.
+    pub(crate) async fn sweep(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
+        if !self.is_over(task) {
+            let reason = "Task removed from this host".to_owned();
+            self.stop(task, &StopRequest { code: StopCode::UserInitiated, reason });
+            self.over(task).await;
+        }
+        self.clear(task).await?;
+        self.drop_task(task);
+        self.teller.tell(task, Seen::Removed);
+        Ok(())
+    }
+
+    async fn steps(
+        self: &Arc<Self>,
+        task: &TaskId,
+        work: impl FnOnce(&Self, &TaskId) -> Vec<Option<String>> + Send + 'static,
+    ) -> Result<(), ClearError> {
+        let (hands, of) = (Arc::clone(self), task.clone());
+        let done = spawn_blocking(move || work(&hands, &of)).await;
+        let left = match done {
+            Ok(done) => done.into_iter().flatten().collect(),
+            Err(broken) => vec![sentence(&broken)],
+        };
+        if left.is_empty() { Ok(()) } else { Err(ClearError { task: task.clone(), left }) }
+    }
+}
+
+/// Does a step and says what went wrong.
+fn step<T, E: std::error::Error>(name: &str, work: impl FnOnce() -> Result<T, E>) -> Option<String> {
+    work().err().map(|err| format!("{name}: {}", sentence(&err)))
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The directory is moved out of the way first, so that a half-removed one is never taken for a task.
+pub(super) fn remove_directory(path: &Path) -> io::Result<()> {
+    let Some(name) = path.file_name() else { return Ok(()) };
+    let aside = path.with_file_name(format!(".{}", name.to_string_lossy()));
+    gone(fs::remove_dir_all(&aside))?;
+    gone(fs::rename(path, &aside))?;
+    kill_point("directory-aside");
+    gone(fs::remove_dir_all(&aside))
+}

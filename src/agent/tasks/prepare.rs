@@ -1,0 +1,280 @@
+//! From a task that is wanted to a shim that runs.
+//!
+//! The address and ports are reserved first. Then the network is made while images are pulled and bundles written,
+//! because neither needs the other. A stop is looked for everywhere: a pull is left at once, a step on a thread is told
+//! that nobody wants it and waited for, so that nothing goes on behind the back of whoever cleans up.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use nix::time::{ClockId, clock_gettime};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::build::Plot;
+use super::{Hands, Reins};
+use crate::agent::StartTask;
+use crate::agent::facts::Timer;
+use crate::agent::failure::{Failure, Kind, sentence};
+use crate::agent::images::Pulled;
+use crate::agent::kill_point::kill_point;
+use crate::agent::network::{Given, Record};
+use crate::model::fact::Seen;
+use crate::model::ids::ContainerName;
+use crate::model::task::{NetworkBinding, StopRequest};
+use crate::model::task_definition::{Document, NetworkMode};
+use crate::shim::client::{self, Connection, Launch};
+
+/// Why a start came to nothing.
+enum Halt {
+    Stopped(StopRequest),
+    Failed(Failure),
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A directory of the task that could not be made.
+#[derive(Debug, thiserror::Error)]
+enum DirectoryError {
+    #[error("make {}", path.display())]
+    Make { path: PathBuf, source: io::Error },
+    #[error("write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("the work on the task was broken off")]
+    Broken,
+}
+
+/// The network on its way, and the namespace once it is there.
+type Making = JoinHandle<Result<(Option<OwnedFd>, Timer), Failure>>;
+
+/// Starts a task and stays with it to the end.
+pub(super) async fn run(hands: Arc<Hands>, start: StartTask, mut reins: Reins) {
+    let task = start.task.id.clone();
+    let prepared = prepare(&hands, &start, &mut reins).await;
+    let halt = match prepared {
+        Ok(connection) => {
+            super::converse::converse(&hands, &start.task, connection, &mut reins).await;
+            return;
+        }
+        Err(halt) => halt,
+    };
+    match halt {
+        Halt::Stopped(request) => hands.teller.tell(&task, Seen::Stopping { request }),
+        Halt::Failed(failure) => {
+            tracing::warn!(%task, reason = failure.reason, "task not started");
+            failure.facts().for_each(|seen| hands.teller.tell(&task, seen));
+        }
+    }
+    if let Err(err) = hands.clear(&task).await {
+        // The sweep tries again and tells.
+        tracing::warn!(%task, error = sentence(&err), "task not cleared");
+    }
+    hands.teller.tell(&task, Seen::AllStopped);
+}
+
+async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Result<Connection, Halt> {
+    let task = &start.task.id;
+    let begun_us = since_boot();
+    let mut timer = Timer::start();
+    // Whatever an earlier attempt left would only be in the way.
+    hands.clear(task).await.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+    let record = reserve(hands, start).await?;
+    kill_point("task-reserved");
+    let making = make_network(hands, start, record.clone(), timer.fork());
+    let built = pull_and_build(hands, start, reins, &record, begun_us, &mut timer).await;
+    // Awaited in any case: what is half made cannot be removed.
+    let made = making.await.unwrap_or(Err(Failure::of_task(Kind::Network, &DirectoryError::Broken)));
+    built?;
+    let (network, network_timer) = made?;
+    timer.join(network_timer);
+    publish(hands, start, &record).await?;
+    kill_point("task-built");
+    if reins.is_stopped() {
+        return Err(Halt::Stopped(reins.stopped().await));
+    }
+    let from = Instant::now();
+    let launch =
+        Launch { program: hands.config.executable.clone(), directory: hands.places.task(task), network };
+    let connection = client::spawn(launch).await.map_err(|err| Failure::of_task(Kind::Start, &err))?;
+    kill_point("shim-started");
+    timer.note("shim", None, from);
+    hands.teller.tell(task, Seen::Timed { spans: timer.finish() });
+    Ok(connection)
+}
+
+/// Makes the task's directory and reserves its address and ports in it.
+async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failure> {
+    let (hands, start) = (Arc::clone(hands), start.clone());
+    let work = move || {
+        let task = &start.task.id;
+        let directory = hands.places.task(task);
+        for path in [&directory, &hands.places.sockets()] {
+            let made = fs::create_dir_all(path);
+            let made = made.map_err(|source| DirectoryError::Make { path: path.clone(), source });
+            made.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        }
+        // Only a lost store asks for it.
+        let order = serde_json::to_vec(&(&start.task, &*start.definition)).unwrap_or_default();
+        for (path, text) in
+            [(hands.places.boot(task), hands.boot.as_bytes()), (hands.places.kept(task), &order)]
+        {
+            let written = fs::write(&path, text).map_err(|source| DirectoryError::Write { path, source });
+            written.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        }
+        let document = &start.definition.document;
+        let record = hands.networks.reserve(task, document, &attachment_id(task));
+        let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
+        let saved = record.save(&hands.places.network(task));
+        saved.map_err(|err| Failure::of_task(Kind::Network, &err)).map(|()| record)
+    };
+    spawn_blocking(work).await.unwrap_or(Err(Failure::of_task(Kind::Create, &DirectoryError::Broken)))
+}
+
+fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer: Timer) -> Making {
+    let (hands, task) = (Arc::clone(hands), start.task.id.clone());
+    let mode = start.definition.document.network_mode();
+    spawn_blocking(move || {
+        let from = Instant::now();
+        let made = hands.networks.make(mode, &record);
+        let made = made.map_err(|err| Failure::of_task(Kind::Network, &err))?;
+        timer.note("network", None, from);
+        kill_point("network-attached");
+        hands.teller.tell(&task, Seen::NetworkAttached { attachment: record.attachment });
+        Ok((made, timer))
+    })
+}
+
+async fn pull_and_build(
+    hands: &Arc<Hands>,
+    start: &StartTask,
+    reins: &mut Reins,
+    record: &Record,
+    begun_us: u64,
+    timer: &mut Timer,
+) -> Result<(), Halt> {
+    let task = &start.task.id;
+    let containers = &start.definition.document.container_definitions;
+    let wanted: Vec<(ContainerName, String)> =
+        containers.iter().map(|container| (container.name.clone(), container.image.clone())).collect();
+    hands.teller.tell(task, Seen::PullStarted);
+    let found = |pulled: &Pulled| {
+        let digest = &pulled.image.manifest_digest;
+        hands.images.hold(task, digest);
+        let (container, digest) = (pulled.container.clone(), digest.to_string());
+        hands.teller.tell(task, Seen::ImageResolved { container, digest });
+    };
+    let pulled = tokio::select! {
+        biased;
+        request = reins.stopped() => return Err(Halt::Stopped(request)),
+        pulled = hands.images.bring(&wanted, timer, found) => pulled,
+    };
+    hands.teller.tell(task, Seen::PullStopped);
+    let pulled = pulled?;
+    kill_point("images-pulled");
+    let notes = build(hands, start, reins, pulled, record, begun_us, timer).await?;
+    for what in notes {
+        hands.teller.tell(task, Seen::NotEnforced { what });
+    }
+    Ok(())
+}
+
+/// Builds on a thread; a stop makes the thread end early, and is waited for.
+async fn build(
+    hands: &Arc<Hands>,
+    start: &StartTask,
+    reins: &mut Reins,
+    pulled: Vec<Pulled>,
+    record: &Record,
+    begun_us: u64,
+    timer: &mut Timer,
+) -> Result<Vec<String>, Halt> {
+    let is_wanted = Arc::new(AtomicBool::new(true));
+    let mut own_timer = timer.fork();
+    let address = record.attachment.as_ref().map(|attachment| attachment.interface.address);
+    let work = {
+        let (hands, start, is_wanted) = (Arc::clone(hands), start.clone(), Arc::clone(&is_wanted));
+        move || {
+            let is_wanted = || is_wanted.load(Ordering::Relaxed);
+            let plot = Plot {
+                hands: &hands,
+                start: &start,
+                pulled: &pulled,
+                address,
+                begun_us,
+                is_wanted: &is_wanted,
+            };
+            plot.build(&mut own_timer).map(|notes| (notes, own_timer))
+        }
+    };
+    let mut building = spawn_blocking(work);
+    let (built, stopped) = tokio::select! {
+        biased;
+        request = reins.stopped() => {
+            is_wanted.store(false, Ordering::Relaxed);
+            ((&mut building).await, Some(request))
+        }
+        built = &mut building => (built, None),
+    };
+    if let Some(request) = stopped {
+        return Err(Halt::Stopped(request));
+    }
+    let broken = || Failure::of_task(Kind::Create, &DirectoryError::Broken);
+    let (notes, build_timer) = built.map_err(|_| broken())??;
+    timer.join(build_timer);
+    Ok(notes)
+}
+
+/// Lets the firewall lead the ports to the task, and says which they are.
+async fn publish(hands: &Arc<Hands>, start: &StartTask, record: &Record) -> Result<(), Failure> {
+    let task = &start.task.id;
+    if !record.given.is_empty() {
+        let hands = Arc::clone(hands);
+        let installed = spawn_blocking(move || hands.networks.install()).await;
+        let installed = installed.map_err(|_| Failure::of_task(Kind::Network, &DirectoryError::Broken))?;
+        installed.map_err(|err| Failure::of_task(Kind::Network, &err))?;
+        kill_point("ports-published");
+    }
+    for (container, bindings) in bindings(&start.definition.document, &record.given) {
+        hands.teller.tell(task, Seen::PortsPublished { container, bindings });
+    }
+    Ok(())
+}
+
+/// The ports of each container that has any. On the host's own network a port is its own mapping.
+fn bindings(document: &Document, given: &[Given]) -> Vec<(ContainerName, Vec<NetworkBinding>)> {
+    let is_host = document.network_mode() == NetworkMode::Host;
+    let of = |container: &crate::model::task_definition::ContainerDefinition| {
+        let published = given.iter().filter(|given| given.container == container.name);
+        let mut bindings: Vec<NetworkBinding> = published.flat_map(Given::bindings).collect();
+        if is_host {
+            bindings.extend(container.port_mappings.iter().filter_map(|mapping| {
+                let port = mapping.container_port?;
+                let protocol = crate::agent::network::protocol(mapping).name().to_owned();
+                let bind_ip = "0.0.0.0".to_owned();
+                Some(NetworkBinding { bind_ip, container_port: port, host_port: port, protocol })
+            }));
+        }
+        (container.name.clone(), bindings)
+    };
+    document.container_definitions.iter().map(of).filter(|(_, bindings)| !bindings.is_empty()).collect()
+}
+
+/// A UUID that belongs to the task: its id, in the form of one.
+fn attachment_id(task: &crate::model::ids::TaskId) -> String {
+    let id = task.as_str();
+    format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
+}
+
+/// Microseconds since the host booted, suspend included.
+fn since_boot() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(std::time::Duration::from).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,127 @@
+//! What a request's texts lead to: names, ids and ARNs, in any form that ECS takes.
+
+use std::sync::Arc;
+
+use super::refused::{Kind, Refused};
+use crate::{
+    model::{
+        arn::Owner,
+        cluster::{Cluster, ClusterStatus},
+        ids::{ClusterName, Family, InstanceId, ServiceName, TaskDefinitionId, TaskId},
+        task_definition::{TaskDefinition, TaskDefinitionStatus},
+    },
+    store::{ServiceKey, Snapshot},
+};
+
+/// The cluster that an absent `cluster` means.
+const DEFAULT_CLUSTER: &str = "default";
+
+pub(super) fn cluster_name(owner: &Owner, text: Option<&str>) -> Result<ClusterName, Refused> {
+    Ok(ClusterName::parse(owner.rest("cluster", text.unwrap_or(DEFAULT_CLUSTER))?)?)
+}
+
+/// The cluster that is meant, which is there and takes work.
+pub(super) fn cluster<'a>(
+    snapshot: &'a Snapshot,
+    owner: &Owner,
+    text: Option<&str>,
+) -> Result<&'a Arc<Cluster>, Refused> {
+    let name = cluster_name(owner, text)?;
+    let not_found = || Refused::new(Kind::ClusterNotFoundException, "Cluster not found.");
+    let cluster = snapshot.cluster(&name).ok_or_else(not_found)?;
+    match cluster.status {
+        ClusterStatus::Active => Ok(cluster),
+        ClusterStatus::Inactive => Err(Refused::parameter(
+            "The specified cluster is inactive. Specify an active cluster and try again.",
+        )),
+    }
+}
+
+/// The part of `rest` after its cluster, which is `cluster` where it is named.
+fn in_cluster<'a>(rest: &'a str, cluster: &ClusterName, what: &str) -> Result<&'a str, Refused> {
+    match rest.split_once('/') {
+        None => Ok(rest),
+        Some((named, id)) if named == cluster.as_str() => Ok(id),
+        Some((named, _)) => {
+            Err(Refused::parameter(format!("The {what} is in cluster {named}, not in cluster {cluster}.")))
+        }
+    }
+}
+
+pub(super) fn service_key(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<ServiceKey, Refused> {
+    let name = in_cluster(owner.rest("service", text)?, cluster, "service")?;
+    Ok((cluster.clone(), ServiceName::parse(name)?))
+}
+
+pub(super) fn task_id(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<TaskId, Refused> {
+    let id = in_cluster(owner.rest("task", text)?, cluster, "task")?;
+    TaskId::parse(id).map_err(|_| Refused::parameter("Task Identifier is invalid"))
+}
+
+pub(super) fn instance_id(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<InstanceId, Refused> {
+    let id = in_cluster(owner.rest("container-instance", text)?, cluster, "container instance")?;
+    InstanceId::parse(id).map_err(|_| Refused::parameter("Container instance Identifier is invalid"))
+}
+
+/// What a task definition is called: a revision, or a family and so its latest ACTIVE revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Definition {
+    Revision(TaskDefinitionId),
+    Latest(Family),
+}
+
+impl Definition {
+    pub(super) fn parse(owner: &Owner, text: &str) -> Result<Self, Refused> {
+        let rest = owner.rest("task-definition", text)?;
+        if rest.is_empty() {
+            return Err(Refused::parameter("Task Definition can not be blank."));
+        }
+        match rest.rsplit_once(':') {
+            None => Ok(Self::Latest(Family::parse(rest)?)),
+            Some((family, number)) => {
+                let invalid = || Refused::parameter(format!("Invalid revision number. Number: {number}"));
+                let revision = number.parse().ok().filter(|&revision| revision > 0).ok_or_else(invalid)?;
+                Ok(Self::Revision(TaskDefinitionId { family: Family::parse(family)?, revision }))
+            }
+        }
+    }
+
+    /// The revision that is meant, whatever its status.
+    pub(super) fn find<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<TaskDefinition>> {
+        match self {
+            Self::Revision(id) => snapshot.task_definition(id),
+            Self::Latest(family) => snapshot.latest_active(family),
+        }
+    }
+
+    /// The revision that is meant, usable for something new.
+    pub(super) fn usable<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a Arc<TaskDefinition>, Refused> {
+        let definition = self.find(snapshot).ok_or_else(|| Refused::client("TaskDefinition not found."))?;
+        match definition.status {
+            TaskDefinitionStatus::Active => Ok(definition),
+            TaskDefinitionStatus::Inactive | TaskDefinitionStatus::DeleteInProgress => {
+                Err(Refused::client("TaskDefinition is inactive"))
+            }
+        }
+    }
+}
+
+/// Whether `include` asks for tags; words that mean nothing are refused.
+pub(super) fn include_tags(include: &[String]) -> Result<bool, Refused> {
+    words("include", include, &["TAGS"])?;
+    Ok(include.iter().any(|word| word == "TAGS"))
+}
+
+/// Refuses words that are not in `valid`, with the nearest that is.
+pub(super) fn words<W: AsRef<str>>(member: &str, words: &[W], valid: &[&str]) -> Result<(), Refused> {
+    for word in words {
+        let word = word.as_ref();
+        if !valid.contains(&word) {
+            let nearest = crate::model::reading::nearest_word(word, valid.iter().copied());
+            let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+            let valid = valid.join(", ");
+            return Err(Refused::parameter(format!("{member}: `{word}` is not one of {valid}{hint}")));
+        }
+    }
+    Ok(())
+}

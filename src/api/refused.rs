@@ -1,0 +1,168 @@
+//! What a caller is told when a call is not done: a name from the service model and a sentence.
+
+use std::{error::Error, iter};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    api::live::{LiveError, LiveErrorKind},
+    model::{
+        arn::BadArn,
+        ids::BadName,
+        reading::{Fault, Refusal},
+    },
+    store::WriteError,
+};
+
+/// Names of errors, as the service model has them, and a few that AWS's JSON services share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The caller may not call.
+    AccessDeniedException,
+    /// The caller's fault, most of all in task definitions.
+    ClientException,
+    /// The cluster still has services.
+    ClusterContainsServicesException,
+    /// The cluster still has tasks.
+    ClusterContainsTasksException,
+    /// There is no such cluster.
+    ClusterNotFoundException,
+    /// A client token was used for another request.
+    ConflictException,
+    /// A value or a combination that is not possible.
+    InvalidParameterException,
+    /// The thing is in use.
+    ResourceInUseException,
+    /// There is no such thing.
+    ResourceNotFoundException,
+    /// The text of the request cannot be read.
+    SerializationException,
+    /// Not the caller's fault.
+    ServerException,
+    /// The service is DRAINING or INACTIVE.
+    ServiceNotActiveException,
+    /// There is no such service.
+    ServiceNotFoundException,
+    /// More at once than the daemon takes.
+    ThrottlingException,
+    /// There is no such operation.
+    UnknownOperationException,
+    /// ECS has it and this host does not.
+    UnsupportedFeatureException,
+}
+
+impl Kind {
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessDeniedException => "AccessDeniedException",
+            Self::ClientException => "ClientException",
+            Self::ClusterContainsServicesException => "ClusterContainsServicesException",
+            Self::ClusterContainsTasksException => "ClusterContainsTasksException",
+            Self::ClusterNotFoundException => "ClusterNotFoundException",
+            Self::ConflictException => "ConflictException",
+            Self::InvalidParameterException => "InvalidParameterException",
+            Self::ResourceInUseException => "ResourceInUseException",
+            Self::ResourceNotFoundException => "ResourceNotFoundException",
+            Self::SerializationException => "SerializationException",
+            Self::ServerException => "ServerException",
+            Self::ServiceNotActiveException => "ServiceNotActiveException",
+            Self::ServiceNotFoundException => "ServiceNotFoundException",
+            Self::ThrottlingException => "ThrottlingException",
+            Self::UnknownOperationException => "UnknownOperationException",
+            Self::UnsupportedFeatureException => "UnsupportedFeatureException",
+        }
+    }
+}
+
+/// A call that is not done, and why.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{}: {message}", kind.name())]
+pub struct Refused {
+    /// The error's name.
+    pub kind: Kind,
+    /// The whole sentence.
+    pub message: String,
+    /// Other members of the answer.
+    pub more: Map<String, Value>,
+}
+
+impl Refused {
+    /// A refusal of that kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), more: Map::new() }
+    }
+
+    /// A ClientException.
+    pub fn client(message: impl Into<String>) -> Self {
+        Self::new(Kind::ClientException, message)
+    }
+
+    /// An InvalidParameterException.
+    pub fn parameter(message: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidParameterException, message)
+    }
+
+    /// The document on the wire.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let mut members = Map::new();
+        members.insert("__type".into(), self.kind.name().into());
+        members.insert("message".into(), self.message.clone().into());
+        members.extend(self.more.clone());
+        Value::Object(members)
+    }
+
+    /// What a request that cannot be read is told. Sentences of ECS's own rules are errors of kind `rule`.
+    #[must_use]
+    pub fn unreadable(refusal: &Refusal, rule: Kind) -> Self {
+        let kind = match refusal.fault {
+            Fault::Syntax | Fault::WrongType => Kind::SerializationException,
+            Fault::UnknownMember => Kind::ClientException,
+            Fault::MissingMember | Fault::WrongValue | Fault::Rule => rule,
+        };
+        Self::new(kind, refusal.to_string())
+    }
+}
+
+impl From<BadName> for Refused {
+    fn from(bad: BadName) -> Self {
+        Self::parameter(bad.to_string())
+    }
+}
+
+impl From<BadArn> for Refused {
+    fn from(bad: BadArn) -> Self {
+        Self::parameter(bad.to_string())
+    }
+}
+
+impl From<LiveError> for Refused {
+    fn from(error: LiveError) -> Self {
+        let kind = match error.kind {
+            LiveErrorKind::NotFound => Kind::ResourceNotFoundException,
+            LiveErrorKind::Invalid => Kind::InvalidParameterException,
+            LiveErrorKind::InUse => Kind::ResourceInUseException,
+            LiveErrorKind::AccessDenied => Kind::AccessDeniedException,
+            LiveErrorKind::Unsupported => Kind::UnsupportedFeatureException,
+            LiveErrorKind::Failed => Kind::ServerException,
+        };
+        Self::new(kind, error.message)
+    }
+}
+
+impl From<WriteError<Refused>> for Refused {
+    fn from(error: WriteError<Self>) -> Self {
+        match error {
+            WriteError::Refused(refused) => refused,
+            WriteError::Commit(_) | WriteError::Closed => Self::new(Kind::ServerException, chain(&error)),
+        }
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let causes = iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

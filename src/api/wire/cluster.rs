@@ -1,0 +1,77 @@
+//! A cluster on the wire.
+
+use serde_json::{Value, json};
+
+use super::{Members, tags};
+use crate::{
+    model::{
+        arn::Owner,
+        cluster::{Cluster, ClusterStatus},
+        service::ServiceStatus,
+    },
+    store::Snapshot,
+};
+
+/// Which members beyond the usual ones are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the request")]
+pub(in crate::api) struct Include {
+    pub(in crate::api) configurations: bool,
+    pub(in crate::api) settings: bool,
+    pub(in crate::api) statistics: bool,
+    pub(in crate::api) tags: bool,
+}
+
+impl Include {
+    /// All of them, as the calls that change a cluster answer.
+    pub(in crate::api) const ALL: Self =
+        Self { configurations: true, settings: true, statistics: false, tags: true };
+}
+
+pub(in crate::api) fn document(
+    cluster: &Cluster,
+    snapshot: &Snapshot,
+    owner: &Owner,
+    include: Include,
+) -> Value {
+    let active = cluster.status == ClusterStatus::Active;
+    let counts = snapshot.counts_of_cluster(&cluster.name);
+    let services =
+        |status| snapshot.services_of(&cluster.name).filter(move |service| service.status == status);
+    let mut members = Members::default();
+    members
+        .put("clusterArn", owner.cluster(&cluster.name))
+        .put("clusterName", cluster.name.as_str())
+        .put("status", if active { "ACTIVE" } else { "INACTIVE" })
+        .put("registeredContainerInstancesCount", u32::from(active))
+        .put("runningTasksCount", counts.running)
+        .put("pendingTasksCount", counts.pending)
+        .put("activeServicesCount", services(ServiceStatus::Active).count())
+        .put_kept(
+            &cluster.extra,
+            &["serviceConnectDefaults"],
+            &["capacityProviders", "defaultCapacityProviderStrategy"],
+        );
+    let settings = if include.settings { cluster.extra.get("settings").cloned() } else { None };
+    members.put("settings", settings.unwrap_or_else(|| json!([])));
+    if include.configurations {
+        members.put_some("configuration", cluster.extra.get("configuration").cloned());
+    }
+    members.put("tags", if include.tags { tags(&cluster.tags) } else { json!([]) });
+    let statistics = if include.statistics {
+        let number = |name: &str, number: usize| json!({"name": name, "value": number.to_string()});
+        json!([
+            number("runningEC2TasksCount", counts.running as usize),
+            number("runningFargateTasksCount", 0),
+            number("pendingEC2TasksCount", counts.pending as usize),
+            number("pendingFargateTasksCount", 0),
+            number("activeEC2ServiceCount", services(ServiceStatus::Active).count()),
+            number("activeFargateServiceCount", 0),
+            number("drainingEC2ServiceCount", services(ServiceStatus::Draining).count()),
+            number("drainingFargateServiceCount", 0),
+        ])
+    } else {
+        json!([])
+    };
+    members.put("statistics", statistics).document()
+}

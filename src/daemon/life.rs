@@ -1,0 +1,351 @@
+//! From the first lock to the last goodbye.
+//!
+//! ```text
+//!   configuration -> lock -> store -> boot -> network -> agent -> adopt -> facts -> orphans
+//!        -> serve, reconcile, keep the network -> READY=1
+//!        -> SIGTERM: stop answering, leave every task running
+//! ```
+//!
+//! What can fail for good fails before READY=1, in a sentence. After that the loops contain their own failures.
+
+use std::{
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{
+        mpsc::{self, UnboundedReceiver},
+        watch,
+    },
+    task::{JoinHandle, JoinSet},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    adopt, clock,
+    config::{Config, ConfigError},
+    doctor::Doctor,
+    facts, host,
+    live::Conversations,
+    lock,
+    lock::{LockError, StateLock},
+    logging, network, notify,
+    reconciler::{Reconciler, Settings},
+    report::chain,
+    system::{self, System},
+};
+use crate::{
+    agent::{Agent, AgentConfig, AgentError, Policy, RegistryConfig},
+    api::{self, Access, Api, Host, ListenError, Listener},
+    model::{fact::Fact, ids::ClusterName, time::Timestamp},
+    store::{OpenError, Opened, Store, WriteError},
+};
+
+/// Wrong configuration: nothing that starting again would change.
+const MISCONFIGURED: u8 = 2;
+
+/// Why a daemon ended that nobody told to.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its directories cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The store takes no write.
+    #[error("write to the store")]
+    Write(#[from] WriteError<std::convert::Infallible>),
+    /// The agent cannot work.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The API's sockets cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system does not give what every program gets.
+    #[error("{what}")]
+    System {
+        /// What was asked of it.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A loop ended by itself.
+    #[error("the {0} loop ended")]
+    LoopEnded(&'static str),
+}
+
+/// The daemon's face: runs until SIGTERM or SIGINT, with the configuration in the file at `path`.
+#[must_use]
+pub fn main(path: Option<&Path>) -> ExitCode {
+    logging::start();
+    let ended = Config::load(path).map_err(DaemonError::from).and_then(|config| {
+        let what = "start the async runtime";
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("hythe")
+            .build()
+            .map_err(|source| DaemonError::System { what, source })?;
+        let ended = runtime.block_on(run(config));
+        // Work on blocking threads may wait for the kernel; nothing of it has to be finished.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            let sentence = chain(&why);
+            error!(error = %sentence, "daemon ended");
+            notify::tell(&format!("STATUS={sentence}"));
+            match why {
+                DaemonError::Config(_) => ExitCode::from(MISCONFIGURED),
+                DaemonError::Lock(_)
+                | DaemonError::Store(_)
+                | DaemonError::Write(_)
+                | DaemonError::Agent(_)
+                | DaemonError::Listen(_)
+                | DaemonError::System { .. }
+                | DaemonError::LoopEnded(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// Runs a daemon until it is told to stop.
+pub async fn run(config: Config) -> Result<(), DaemonError> {
+    let config = Arc::new(config);
+    let mut told = Told::listen()?;
+    let _lock = StateLock::take(&config.state_dir)?;
+    lock::make_public(&config.runtime_dir)?;
+    let listeners = listen(&config).await?;
+    let mut doctor = Doctor::default();
+    let store = open_store(&config, &mut doctor)?;
+    let is_new = store.snapshot().boot_id().is_none();
+    let ended = adopt::cross_boot(&store, host::boot_id()).await?;
+    if !ended.is_empty() {
+        info!(tasks = ended.len(), "the host has restarted: its tasks ended with it");
+    }
+    let registered_at = default_cluster(&store).await?;
+
+    let (network, trouble) = network::open(config.network.as_ref());
+    doctor.network = trouble;
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let agent = Agent::open(agent_config(&config)?, network, sender.clone())?;
+    if is_new {
+        restore(&store, &agent).await?;
+    }
+    let watch = store.watch();
+    let hands = adopt::adopt(&agent, &store.snapshot(), &sender).await;
+    learn(&store, &agent, &mut receiver, &config).await;
+
+    let settings = settings(&config);
+    let api = Arc::new(Api {
+        store: store.clone(),
+        owner: config.owner.clone(),
+        live: Arc::new(Conversations::new(store.clone(), agent.clone(), Arc::clone(&config), doctor)),
+        source: Arc::new(System),
+        host: Host {
+            capacity: settings.capacity.clone(),
+            architecture: host::architecture().to_owned(),
+            registered_at,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            logs: config.state_dir.join("logs"),
+        },
+    });
+    let mut loops = Loops::default();
+    loops.add("fact", facts::run(store.clone(), receiver, config.healthy_after));
+    loops.add("reconciler", Reconciler::new(store, agent.clone(), sender, settings, hands).run(watch));
+    tokio::spawn(network::keep(agent));
+    let (stop, stopped) = watch::channel(false);
+    let serving = serve(listeners, &api, &stopped);
+    notify::tell(&format!("READY=1\nSTATUS=serving {}", config.api.socket.display()));
+    info!(socket = %config.api.socket.display(), state = %config.state_dir.display(), "ready");
+
+    let ended = until_told(&mut told, &mut loops).await;
+    notify::tell("STOPPING=1");
+    stop.send_replace(true);
+    for server in serving {
+        if let Err(broken) = server.await {
+            warn!(error = %broken, "server broken off");
+        }
+    }
+    ended
+}
+
+/// Waits for the signal, or for a loop that ends and should not.
+async fn until_told(told: &mut Told, loops: &mut Loops) -> Result<(), DaemonError> {
+    tokio::select! {
+        name = told.stop() => {
+            info!(signal = name, "stopping; tasks go on");
+            Ok(())
+        }
+        name = loops.ended() => Err(DaemonError::LoopEnded(name)),
+    }
+}
+
+fn open_store(config: &Config, doctor: &mut Doctor) -> Result<Store, DaemonError> {
+    let Opened { store, set_aside, unreadable } = Store::open(&config.state_dir.join("store.db"))?;
+    if let Some(aside) = &set_aside {
+        error!(path = %aside.path.display(), why = %aside.why, "damaged database set aside, a new one made");
+        doctor.note_set_aside(aside);
+    }
+    for row in &unreadable {
+        warn!(row, "row of the database left out");
+    }
+    Ok(store)
+}
+
+/// Takes tasks that the host holds and a new store does not know back into it.
+async fn restore(store: &Store, agent: &Agent) -> Result<(), DaemonError> {
+    let restored = adopt::restore(store, agent.kept()).await?;
+    if restored > 0 {
+        warn!(tasks = restored, "tasks found on the host that the store had lost");
+    }
+    Ok(())
+}
+
+/// Takes what adoption found out into the store, and removes what belongs to nobody.
+async fn learn(store: &Store, agent: &Agent, facts: &mut UnboundedReceiver<Fact>, config: &Config) {
+    if let Err(failure) = agent.adopted().await {
+        error!(error = %chain(&failure), "network tables not installed");
+    }
+    let mut missed = Vec::new();
+    while let Ok(fact) = facts.try_recv() {
+        missed.push(fact);
+    }
+    facts::commit(store, missed.into(), config.healthy_after).await;
+    adopt::sweep_orphans(agent, &store.snapshot()).await;
+}
+
+async fn listen(config: &Config) -> Result<Vec<Listener>, DaemonError> {
+    let api = &config.api;
+    let access = Access { uids: api.allowed_uids.clone(), gid: api.group };
+    let mut listeners = vec![Listener::unix(&api.socket, access)?];
+    if let Some(address) = api.listen {
+        listeners.push(Listener::tcp(address).await?);
+    }
+    Ok(listeners)
+}
+
+fn serve(listeners: Vec<Listener>, api: &Arc<Api>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    let serve_one = |listener| {
+        let mut stopped = stopped.clone();
+        let stop = async move {
+            let _ = stopped.wait_for(|&is_stopped| is_stopped).await;
+        };
+        tokio::spawn(api::serve(listener, Arc::clone(api), stop))
+    };
+    listeners.into_iter().map(serve_one).collect()
+}
+
+/// Makes the cluster that calls without a name mean, and says since when there is one.
+async fn default_cluster(store: &Store) -> Result<Timestamp, WriteError<std::convert::Infallible>> {
+    let first = |store: &Store| store.snapshot().clusters().map(|cluster| cluster.created_at).min();
+    if let Some(since) = first(store) {
+        return Ok(since);
+    }
+    let now = clock::wall();
+    let name = ClusterName::parse("default").expect("seven letters are a cluster name");
+    let cluster = adopt::new_cluster(name, now);
+    let made = store.write(move |draft| {
+        draft.put_cluster(cluster);
+        Ok(())
+    });
+    made.await?;
+    Ok(now)
+}
+
+fn settings(config: &Config) -> Settings {
+    let mut hasher = DefaultHasher::new();
+    (&config.state_dir, host::boot_id()).hash(&mut hasher);
+    Settings {
+        healthy_after: config.healthy_after,
+        capacity: host::capacity(&config.host),
+        history: config.history,
+        seed: hasher.finish(),
+        random: system::random,
+    }
+}
+
+fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
+    let what = "find this program's own file";
+    let executable: PathBuf =
+        std::env::current_exe().map_err(|source| DaemonError::System { what, source })?;
+    let containers = &config.containers;
+    Ok(AgentConfig {
+        state_dir: config.state_dir.clone(),
+        runtime_dir: config.runtime_dir.clone(),
+        cgroup_parent: config.cgroup_parent.clone(),
+        executable,
+        image_pull_policy: config.images.pull_policy,
+        publish_address: config.publish_address,
+        registry: RegistryConfig {
+            docker_config: config.images.docker_config.clone(),
+            insecure_hosts: config.images.plain_http.clone(),
+            ca_files: config.images.ca_files.clone(),
+            parallel_layers: config.images.parallel_layers,
+        },
+        policy: Policy {
+            allow_privileged: containers.allow_privileged,
+            allow_new_privileges: containers.allow_new_privileges,
+            pids_limit: containers.pids_limit,
+            stop_timeout: containers.stop_timeout,
+            log_max_size: containers.log_max_size,
+            log_max_files: containers.log_max_files,
+        },
+    })
+}
+
+/// The signals that tell the daemon to stop.
+struct Told {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Told {
+    fn listen() -> Result<Self, DaemonError> {
+        let heed = |kind| signal(kind).map_err(|source| DaemonError::System { what: "heed signals", source });
+        Ok(Self { terminate: heed(SignalKind::terminate())?, interrupt: heed(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The loops that a daemon cannot do without.
+#[derive(Default)]
+struct Loops {
+    running: JoinSet<&'static str>,
+}
+
+impl Loops {
+    fn add(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(async move {
+            work.await;
+            name
+        });
+    }
+
+    async fn ended(&mut self) -> &'static str {
+        match self.running.join_next().await {
+            Some(Ok(name)) => name,
+            Some(Err(panicked)) => {
+                error!(error = %panicked, "loop broken");
+                "broken"
+            }
+            None => "last",
+        }
+    }
+}

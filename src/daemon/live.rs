@@ -1,0 +1,195 @@
+//! Conversations: what the API needs of the running daemon beyond state.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::stream;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{config::Config, doctor::Doctor};
+use crate::{
+    agent::{self, Agent},
+    api::live::{
+        Answer, DoctorReport, ImageFinding, ImageSummary, Lines, Live, LiveError, LiveErrorKind, LoadRequest,
+        LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages, SaveRequest,
+    },
+    model::{ids::TaskId, service::ServiceStatus},
+    store::{ServiceKey, Snapshot, Store},
+};
+
+mod images;
+
+/// Lines that wait for a reader before their source does.
+const WAITING: usize = 256;
+
+/// The daemon's side of every conversation.
+pub struct Conversations {
+    store: Store,
+    agent: Agent,
+    config: Arc<Config>,
+    doctor: Doctor,
+}
+
+impl Conversations {
+    /// Conversations about this store and this host.
+    #[must_use]
+    pub fn new(store: Store, agent: Agent, config: Arc<Config>, doctor: Doctor) -> Self {
+        Self { store, agent, config, doctor }
+    }
+}
+
+impl Live for Conversations {
+    fn logs(&self, query: LogQuery) -> Answer<'_, Lines<LogLine>> {
+        Box::pin(async move {
+            let snapshot = self.store.snapshot();
+            let of_service = match &query.source {
+                LogSource::Task(task) if snapshot.task(task).is_some() => None,
+                LogSource::Task(task) => return Err(not_found(format!("there is no task {task}"))),
+                LogSource::Service(cluster, service) => {
+                    let key = (cluster.clone(), service.clone());
+                    if snapshot.service(&key).is_none() {
+                        return Err(not_found(format!("there is no service {service} in cluster {cluster}")));
+                    }
+                    Some(key)
+                }
+            };
+            let source = match (of_service, query.source.clone()) {
+                (Some(key), _) if query.follow => self.follow_service(key, query),
+                (Some(key), _) => self.agent.logs(agent_query(tasks_of(&snapshot, &key), &query, false)),
+                (None, LogSource::Task(task)) => {
+                    self.agent.logs(agent_query(vec![task], &query, query.follow))
+                }
+                (None, LogSource::Service(_, service)) => {
+                    return Err(not_found(format!("there is no service {service}")));
+                }
+            };
+            Ok(lines(source, |line| Ok(log_line(line))))
+        })
+    }
+
+    fn images(&self) -> Answer<'_, Vec<ImageSummary>> {
+        Box::pin(images::list(&self.agent))
+    }
+
+    fn inspect_image(&self, reference: String) -> Answer<'_, Value> {
+        Box::pin(images::inspect(&self.agent, reference))
+    }
+
+    fn remove_image(&self, reference: String, force: bool) -> Answer<'_, RemovedImages> {
+        Box::pin(images::remove(&self.agent, reference, force))
+    }
+
+    fn pull_image(&self, request: PullRequest) -> Answer<'_, Lines<PullEvent>> {
+        Box::pin(async move { Ok(images::pull(&self.agent, request)) })
+    }
+
+    fn prune_images(&self, all: bool) -> Answer<'_, RemovedImages> {
+        Box::pin(images::prune(&self.agent, all))
+    }
+
+    fn load_images(&self, request: LoadRequest) -> Answer<'_, Lines<PullEvent>> {
+        Box::pin(async move { Ok(images::load(&self.agent, request)) })
+    }
+
+    fn save_image(&self, request: SaveRequest) -> Answer<'_, ()> {
+        Box::pin(images::save(&self.agent, request))
+    }
+
+    fn verify_images(&self, reference: Option<String>) -> Answer<'_, Lines<ImageFinding>> {
+        Box::pin(images::verify(&self.agent, reference))
+    }
+
+    fn doctor(&self) -> Answer<'_, DoctorReport> {
+        Box::pin(async move {
+            let (doctor, config) = (self.doctor.clone(), Arc::clone(&self.config));
+            let (agent, snapshot) = (self.agent.clone(), self.store.snapshot());
+            let looking = tokio::task::spawn_blocking(move || doctor.report(&config, &agent, &snapshot));
+            looking.await.map_err(|_| LiveError::new(LiveErrorKind::Failed, "the examination was broken off"))
+        })
+    }
+}
+
+impl Conversations {
+    /// The lines of a service's tasks, and of those that start later. Ends with the service or the reader.
+    fn follow_service(&self, key: ServiceKey, query: LogQuery) -> mpsc::Receiver<agent::LogLine> {
+        let (out, into) = mpsc::channel(WAITING);
+        let (store, agent) = (self.store.clone(), self.agent.clone());
+        tokio::spawn(async move {
+            let mut watch = store.watch();
+            let mut heard = BTreeSet::new();
+            loop {
+                let snapshot = store.snapshot();
+                for task in tasks_of(&snapshot, &key) {
+                    if heard.insert(task.clone()) {
+                        let lines = agent.logs(agent_query(vec![task], &query, true));
+                        tokio::spawn(pass_on(lines, out.clone()));
+                    }
+                }
+                let is_over =
+                    snapshot.service(&key).is_none_or(|service| service.status == ServiceStatus::Inactive);
+                if is_over {
+                    return;
+                }
+                tokio::select! {
+                    _ = watch.changed() => {}
+                    () = out.closed() => return,
+                }
+            }
+        });
+        into
+    }
+}
+
+async fn pass_on(mut lines: mpsc::Receiver<agent::LogLine>, out: mpsc::Sender<agent::LogLine>) {
+    loop {
+        let line = tokio::select! {
+            line = lines.recv() => line,
+            () = out.closed() => None,
+        };
+        let Some(line) = line else { return };
+        if out.send(line).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn tasks_of(snapshot: &Snapshot, key: &ServiceKey) -> Vec<TaskId> {
+    let mut tasks: Vec<_> = snapshot.tasks_of_service(key).collect();
+    tasks.sort_by_key(|task| (task.created_at, task.id.clone()));
+    tasks.into_iter().map(|task| task.id.clone()).collect()
+}
+
+fn agent_query(tasks: Vec<TaskId>, query: &LogQuery, follow: bool) -> agent::LogQuery {
+    agent::LogQuery {
+        tasks,
+        container: query.container.clone(),
+        follow,
+        since: query.since,
+        tail: query.tail,
+    }
+}
+
+fn log_line(line: agent::LogLine) -> LogLine {
+    LogLine {
+        task: line.task,
+        container: line.container,
+        stream: line.stream.to_owned(),
+        time: line.at,
+        line: line.line,
+    }
+}
+
+fn not_found(message: String) -> LiveError {
+    LiveError::new(LiveErrorKind::NotFound, message)
+}
+
+/// A channel as the lines of a conversation.
+fn lines<F: Send + 'static, T: Send + 'static>(
+    source: mpsc::Receiver<F>,
+    convert: impl Fn(F) -> Result<T, LiveError> + Clone + Send + 'static,
+) -> Lines<T> {
+    Box::pin(stream::unfold(source, move |mut source| {
+        let convert = convert.clone();
+        async move { source.recv().await.map(|line| (convert(line), source)) }
+    }))
+}

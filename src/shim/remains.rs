@@ -1,0 +1,29 @@
+//! What a task may have left in control groups, for whoever cleans up after a shim.
+
+use std::collections::BTreeSet;
+
+use crate::kernel::cgroup::{CgroupError, CgroupPath, Layout};
+
+/// Kills everything in a task's control group and below it, and waits until all of it has ended.
+pub fn kill(cgroup: &str) -> Result<(), CgroupError> {
+    Layout::detect()?.group(&CgroupPath::parse(cgroup)?).kill()
+}
+
+/// Removes a control group and those below it. There must be no process left in it.
+pub fn remove(cgroup: &str) -> Result<(), CgroupError> {
+    Layout::detect()?.group(&CgroupPath::parse(cgroup)?).delete()
+}
+
+/// The names of the control groups directly below `parent`, in any hierarchy.
+pub fn below(parent: &str) -> Result<BTreeSet<String>, CgroupError> {
+    let layout = Layout::detect()?;
+    let mounts = layout.hierarchies().iter().map(|hierarchy| &hierarchy.mount);
+    let mounts = mounts.chain(layout.unified().map(|unified| &unified.mount));
+    let mut names = BTreeSet::new();
+    for mount in mounts {
+        let entries = std::fs::read_dir(mount.join(parent)).into_iter().flatten().flatten();
+        let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        names.extend(groups.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    }
+    Ok(names)
+}
