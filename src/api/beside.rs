@@ -11,7 +11,7 @@
 //!   GET    doctor
 //! ```
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use hyper::Method;
 use serde::Deserialize;
@@ -24,11 +24,14 @@ use super::{
     refused::{Kind, Refused},
     reply::{self, Reply},
 };
-use crate::model::{
-    ids::{ContainerName, ServiceName, TaskId},
-    reading,
-    task::Task,
-    time::Timestamp,
+use crate::{
+    model::{
+        ids::{ContainerName, ServiceName, TaskId},
+        reading,
+        task::Task,
+        time::Timestamp,
+    },
+    store::Snapshot,
 };
 
 /// Where all of it begins.
@@ -173,27 +176,25 @@ fn version(api: &Api) -> Value {
 /// The stored task whose id is `text`, or begins with it.
 fn stored_task(api: &Api, text: &str) -> Result<Value, Refused> {
     let snapshot = api.store.snapshot();
-    let exact = TaskId::parse(text).ok().and_then(|id| snapshot.task(&id).cloned());
-    let task = match exact {
-        Some(task) => task,
-        None => {
-            let mut like = snapshot.tasks().filter(|task| task.id.as_str().starts_with(text));
-            match (like.next(), like.next()) {
-                (Some(task), None) if !text.is_empty() => task.clone(),
-                (Some(_), Some(_)) => {
-                    return Err(Refused::parameter(format!("'{text}' begins the ids of several tasks")));
-                }
-                _ => {
-                    let message = "The referenced task was not found";
-                    return Err(Refused::new(Kind::ResourceNotFoundException, message));
-                }
-            }
-        }
-    };
-    let mut value = serde_json::to_value(&*task)
+    let task = find_task(&snapshot, text)?;
+    let mut value = serde_json::to_value(&**task)
         .map_err(|error| Refused::new(Kind::ServerException, error.to_string()))?;
-    value["logPaths"] = log_paths(api, &task);
+    value["logPaths"] = log_paths(api, task);
     Ok(value)
+}
+
+fn find_task<'a>(snapshot: &'a Snapshot, text: &str) -> Result<&'a Arc<Task>, Refused> {
+    if let Some(task) = TaskId::parse(text).ok().and_then(|id| snapshot.task(&id)) {
+        return Ok(task);
+    }
+    let mut like = snapshot.tasks().filter(|task| task.id.as_str().starts_with(text));
+    match (like.next(), like.next()) {
+        (Some(task), None) if !text.is_empty() => Ok(task),
+        (Some(_), Some(_)) => Err(Refused::parameter(format!("'{text}' begins the ids of several tasks"))),
+        (Some(_) | None, Some(_) | None) => {
+            Err(Refused::new(Kind::ResourceNotFoundException, "The referenced task was not found"))
+        }
+    }
 }
 
 fn log_paths(api: &Api, task: &Task) -> Value {

@@ -55,7 +55,11 @@ pub(super) async fn create(api: &Api, value: Value) -> Answer {
         tags: input.tags,
         extra,
     };
-    api.store.write(move |draft| Ok::<_, Refused>(make(draft, new))).await?;
+    let make = move |draft: &mut Draft| {
+        make(draft, new);
+        Ok::<_, Refused>(())
+    };
+    api.store.write(make).await?;
     described(api, &name)
 }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -104,7 +105,7 @@ fn fingerprint(value: &Value) -> String {
         members.remove("clientToken");
         members.sort_keys();
     }
-    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(Sha256::digest(value.to_string()))
 }
 
 fn check(request: &RunTask) -> Result<(), Refused> {
@@ -252,13 +253,12 @@ impl Wanted {
         let reservation = Reservation::of(&definition.document, &self.overrides);
         let (mut placed, mut failures) = (Vec::new(), Vec::new());
         for _ in 0..self.count {
-            match self.obstacle(&definition.document, &reservation, draft) {
-                Some(reason) => failures.push(reason),
-                None => {
-                    let task = self.task(&definition);
-                    placed.push(task.id.clone());
-                    draft.put_task(task);
-                }
+            if let Some(reason) = self.obstacle(&definition.document, &reservation, draft) {
+                failures.push(reason);
+            } else {
+                let task = self.task(&definition);
+                placed.push(task.id.clone());
+                draft.put_task(task);
             }
         }
         if let Some((key, fingerprint)) = self.token.clone().filter(|_| !placed.is_empty()) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::{
     Method, Request, Response,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{HOST, ORIGIN},
     server::conn::http1,
     service::service_fn,
@@ -265,11 +265,13 @@ fn may_call(request: &Request<Incoming>, caller: Caller) -> Result<(), Refused> 
 /// The body of a request, if it is small and quick enough.
 async fn read(body: Incoming) -> Result<Bytes, Refused> {
     let refused = |message: String| Refused::new(Kind::SerializationException, message);
+    let too_long = || refused(format!("the body has more than {MOST_BYTES} bytes"));
+    if body.size_hint().lower() > MOST_BYTES as u64 {
+        return Err(too_long());
+    }
     match timeout(BODY_LIMIT, Limited::new(body, MOST_BYTES).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(refused(format!("the body has more than {MOST_BYTES} bytes")))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(error)) => Err(refused(format!("the body was cut off: {error}"))),
         Err(_) => Err(refused(format!("the body took more than {} seconds", BODY_LIMIT.as_secs()))),
     }

@@ -74,7 +74,7 @@ pub(super) fn not_found() -> Refused {
 }
 
 fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
-    request.refuse(&[
+    ServiceRequest::refuse(&[
         ("service", request.service.is_some()),
         ("forceNewDeployment", request.force_new_deployment.is_some()),
     ])?;

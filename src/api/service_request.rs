@@ -52,7 +52,7 @@ pub(super) struct ServiceRequest {
 /// The part of `deploymentConfiguration` that has rules of its own.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-struct Configuration {
+struct Rolling {
     maximum_percent: Option<u32>,
     minimum_healthy_percent: Option<u32>,
     strategy: Option<String>,
@@ -138,7 +138,7 @@ impl ServiceRequest {
         strategy: SchedulingStrategy,
     ) -> Result<DeploymentBounds, Refused> {
         let Some(given) = &self.deployment_configuration else { return Ok(before) };
-        let configuration: Configuration = super::input(given.clone())?;
+        let configuration: Rolling = super::input(given.clone())?;
         let words = ["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"];
         reference::words("deploymentConfiguration.strategy", configuration.strategy.as_slice(), &words)?;
         if configuration.strategy.as_deref().is_some_and(|word| word != "ROLLING") {
@@ -196,7 +196,7 @@ impl ServiceRequest {
     }
 
     /// Refuses members that belong to the other call.
-    pub(super) fn refuse(&self, given: &[(&str, bool)]) -> Result<(), Refused> {
+    pub(super) fn refuse(given: &[(&str, bool)]) -> Result<(), Refused> {
         match given.iter().find(|(_, given)| *given) {
             Some((name, _)) => Err(Refused::client(format!("unknown member `{name}` of this operation"))),
             None => Ok(()),

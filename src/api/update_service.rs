@@ -29,7 +29,7 @@ struct Update {
 
 pub(super) async fn update(api: &Api, value: Value) -> Answer {
     let request: ServiceRequest = input(value)?;
-    request.refuse(&[
+    ServiceRequest::refuse(&[
         ("serviceName", request.service_name.is_some()),
         ("launchType", request.launch_type.is_some()),
         ("role", request.role.is_some()),

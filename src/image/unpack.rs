@@ -22,7 +22,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::image::entries::{Entries, Entry, Kind};
 use crate::image::inventory::Writer;
-use crate::kernel::fs::{open_in_root, path_of};
+use crate::kernel::fs::{open_beneath, open_in_root, path_of};
 
 mod place;
 pub(crate) use place::Content;
@@ -173,9 +173,10 @@ impl Unpacker {
             other => other?,
         }
         self.note(|inventory| inventory.implied_directory(&above.path.join(name)))?;
-        let made = self.open_parent(path)?;
-        fchmod(&made.fd, Mode::from_bits_truncate(0o755))?; // whatever this process masks
-        Ok(made)
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+        let fd = open_beneath(&above.fd, Path::new(name), flags, Mode::empty())?;
+        fchmod(&fd, Mode::from_bits_truncate(0o755))?; // whatever this process masks
+        Ok(self.keep_open(path, Parent { path: above.path.join(name), fd }))
     }
 
     fn open_parent(&mut self, path: &Path) -> io::Result<std::rc::Rc<Parent>> {
@@ -186,12 +187,16 @@ impl Unpacker {
         let absolute = path_of(&fd)?;
         // The kernel has already kept it inside; this only names the place without its links.
         let resolved = absolute.strip_prefix(&self.root_path).map_err(|_| io::Error::from(Errno::EXDEV))?;
-        let parent = std::rc::Rc::new(Parent { path: resolved.to_owned(), fd });
+        Ok(self.keep_open(path, Parent { path: resolved.to_owned(), fd }))
+    }
+
+    fn keep_open(&mut self, path: &Path, parent: Parent) -> std::rc::Rc<Parent> {
+        let parent = std::rc::Rc::new(parent);
         if self.parents.len() >= OPEN_PARENTS {
             self.parents.clear();
         }
         self.parents.insert(path.to_owned(), parent.clone());
-        Ok(parent)
+        parent
     }
 
     fn attributes_of_root(&mut self, entry: &Entry) -> io::Result<()> {

@@ -121,8 +121,8 @@ impl Refusal {
     /// The same refusal with its place in `text`.
     #[must_use]
     pub fn located_in(mut self, text: &str) -> Self {
-        self.place =
-            self.place.or_else(|| locate::find(text, &self.path, self.fault == Fault::UnknownMember));
+        let of_name = self.fault == Fault::UnknownMember;
+        self.place.get_or_insert_with(|| locate::find(text, &self.path, of_name));
         self
     }
 }

@@ -4,7 +4,6 @@ mod property;
 mod sample;
 
 use std::{
-    convert::Infallible,
     fs,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -115,7 +114,7 @@ async fn a_full_disk_fails_the_write_and_changes_nothing() {
     let failure = loop {
         let before = store.snapshot();
         let name = format!("family-{written}");
-        match store.write(move |draft| Ok::<_, Infallible>(sample::define(draft, &name, 2000))).await {
+        match store.write(sample::writing(name, 2000)).await {
             Ok(()) => written += 1,
             Err(failure) => {
                 assert!(Arc::ptr_eq(&before, &store.snapshot()));
@@ -160,7 +159,7 @@ async fn the_store_goes_on_after_a_commit_that_failed() {
     let backend = Failing { inner: Memory::default(), fail: Arc::clone(&fail) };
     let store = Store::over(Box::new(backend), Path::new(":memory:"), None).unwrap().store;
     let mut watch = store.watch();
-    let first = store.write(|draft| Ok::<_, Infallible>(sample::define(draft, "web", 0))).await;
+    let first = store.write(sample::writing("web".to_owned(), 0)).await;
     assert!(matches!(first, Err(WriteError::Commit(_))));
     assert_eq!(store.snapshot().revision(), 0);
     fail.store(false, Ordering::SeqCst);

@@ -14,6 +14,7 @@ use crate::{
 
 /// Which members beyond the usual ones are asked for.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the request")]
 pub(in crate::api) struct Include {
     pub(in crate::api) configurations: bool,
     pub(in crate::api) settings: bool,

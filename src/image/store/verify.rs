@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Image, ImageStore, StoreError, StoredLayer};
 use crate::image::digest::{Algorithm, Hasher};
 use crate::image::inventory::{self, Known};
-use crate::kernel::fs::{file_type, get_xattr, open_beneath, stat_at};
+use crate::kernel::fs::{file_type, get_xattr, open_beneath};
 
 /// One thing that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,13 +177,14 @@ fn strangers(
     known: &BTreeMap<PathBuf, Known>,
     found: &mut dyn FnMut(&Path),
 ) -> io::Result<()> {
-    let directory = File::open(root.join(below))?;
-    for entry in std::fs::read_dir(root.join(below))? {
-        let name = entry?.file_name();
-        let path = below.join(&name);
+    // Listed before descending: a deep tree must not hold a descriptor for each level.
+    let names: io::Result<Vec<_>> =
+        std::fs::read_dir(root.join(below))?.map(|entry| entry.map(|entry| entry.file_name())).collect();
+    for name in names? {
+        let path = below.join(name);
         if !known.contains_key(&path) {
             found(&path);
-        } else if file_type(&stat_at(directory.as_fd(), &name)?) == SFlag::S_IFDIR {
+        } else if root.join(&path).symlink_metadata()?.is_dir() {
             strangers(root, &path, known, found)?;
         }
     }

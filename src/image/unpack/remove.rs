@@ -1,14 +1,17 @@
-//! Removing a tree without following a link in it.
+//! Removing a tree without following a link in it, and without a limit on its depth.
+//!
+//! An archive may nest directories deeper than descriptors or stack allow to follow. So nothing descends: directories
+//! within directories are moved up to the top of the tree that goes, until it is flat.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, RenameFlags, renameat2};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -16,22 +19,64 @@ use crate::kernel::fs::open_beneath;
 
 /// Removes `name` in `parent` and everything below it. What is already gone is no error.
 pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    if is_removed(parent, name)? {
+        return Ok(());
+    }
+    let Some(top) = open(parent, name)? else { return Ok(()) };
+    let mut moved = 0;
+    loop {
+        let children = names(top.as_fd())?;
+        if children.is_empty() {
+            break;
+        }
+        for child in children {
+            if !is_removed(top.as_fd(), &child)? {
+                empty(&top, &child, &mut moved)?;
+            }
+        }
+    }
+    is_removed(parent, name).map(drop)
+}
+
+/// Empties and removes a directory in `top`; directories in it that are not empty move up.
+fn empty(top: &OwnedFd, name: &OsStr, moved: &mut u64) -> io::Result<()> {
+    let Some(directory) = open(top.as_fd(), name)? else { return Ok(()) };
+    for child in names(directory.as_fd())? {
+        if is_removed(directory.as_fd(), &child)? {
+            continue;
+        }
+        loop {
+            *moved += 1;
+            let up = OsString::from(format!("moved-{moved}"));
+            match renameat2(&directory, child.as_os_str(), top, up.as_os_str(), RenameFlags::RENAME_NOREPLACE)
+            {
+                Err(Errno::EEXIST) => {}
+                other => break other?,
+            }
+        }
+    }
+    is_removed(top.as_fd(), name).map(drop)
+}
+
+/// Whether `name` is gone: it is, unless it is a directory with something in it.
+fn is_removed(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
     match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
-        Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+        Ok(()) | Err(Errno::ENOENT) => return Ok(true),
         Err(Errno::EISDIR | Errno::EPERM) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-    let fd = match open_beneath(parent, Path::new(name), flags, Mode::empty()) {
-        Err(Errno::ENOENT) => return Ok(()),
-        other => other?,
-    };
-    for child in names(std::os::fd::AsFd::as_fd(&fd))? {
-        remove_tree(std::os::fd::AsFd::as_fd(&fd), &child)?;
-    }
     match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
-        Err(Errno::ENOENT) => Ok(()),
-        other => Ok(other?),
+        Ok(()) | Err(Errno::ENOENT) => Ok(true),
+        Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn open(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    match open_beneath(parent, Path::new(name), flags, Mode::empty()) {
+        Err(Errno::ENOENT) => Ok(None),
+        other => Ok(Some(other?)),
     }
 }
 

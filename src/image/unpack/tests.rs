@@ -135,6 +135,24 @@ fn a_later_entry_takes_the_place_of_an_earlier_one() {
 }
 
 #[test]
+fn a_tree_deeper_than_descriptors_reach_is_made_and_removed() {
+    let Some((outer, root)) = rooms() else { return };
+    // Each link leads to the end of the step before: more than a thousand levels in all.
+    let step = vec!["d"; 45].join("/");
+    let mut members: Vec<(EntryType, String, String)> = vec![(FILE, format!("{step}/f"), "x".into())];
+    for n in 0..24 {
+        let (link, before) = (format!("l{n}"), if n == 0 { String::new() } else { format!("l{}/", n - 1) });
+        members.push((LINK, link.clone(), format!("{before}{step}")));
+        members.push((FILE, format!("{link}/{step}/f"), "x".into()));
+    }
+    let borrowed: Vec<Member<'_>> = members.iter().map(|(k, p, t)| (*k, p.as_str(), t.as_str())).collect();
+    unpack_into(&root, Deletions::Marked, &borrowed).unwrap();
+    let parent = fs::File::open(outer.path()).unwrap();
+    remove_tree(parent.as_fd(), OsStr::new("root")).unwrap();
+    assert!(!root.exists());
+}
+
+#[test]
 fn a_hard_link_replaced_by_a_file_leaves_the_other_name_alone() {
     let Some((_outer, root)) = rooms() else { return };
     let members: &[Member<'_>] =

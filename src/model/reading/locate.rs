@@ -7,7 +7,7 @@ use super::{MemberPath, Place, Step};
 
 /// The place of the value at `path` in `text`, or of its name when `of_name`; of what comes nearest on the way when
 /// the last steps are not in the text.
-pub(super) fn find(text: &str, path: &MemberPath, of_name: bool) -> Option<Place> {
+pub(super) fn find(text: &str, path: &MemberPath, of_name: bool) -> Place {
     let mut walk = Walk { text, at: 0 };
     walk.skip_space();
     let mut found = walk.at;
@@ -20,7 +20,7 @@ pub(super) fn find(text: &str, path: &MemberPath, of_name: bool) -> Option<Place
         let Some(name_at) = entered else { break };
         found = if last && of_name { name_at } else { walk.at };
     }
-    Some(place(text, found))
+    place(text, found)
 }
 
 fn place(text: &str, at: usize) -> Place {

@@ -81,7 +81,7 @@ fn a_text_nested_too_deep_is_refused_instead_of_filling_the_stack() {
 fn a_place_is_found_behind_escapes_and_among_repeated_members() {
     let text = "{\"a\": \"}\\\"{\", \"b\": [1, {\"c\": [2, 3]}], \"b\": [1, {\"c\": [2, true]}]}";
     let path = MemberPath::default().member("b").element(1).member("c").element(1);
-    let place = locate::find(text, &path, false).unwrap();
+    let place = locate::find(text, &path, false);
     assert_eq!(&text[place.column - 1..place.column + 3], "true");
     assert!(place.column > 40);
 }

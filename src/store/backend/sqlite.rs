@@ -129,20 +129,17 @@ impl Backend for Sqlite {
         let transaction = self.connection.transaction().map_err(failed)?;
         for Change { table, key, document } in batch {
             let table = table.name();
-            match document {
-                Some(document) => {
-                    let write = format!(
-                        "insert into {table} (key, version, document) values (?1, 1, ?2) \
-                         on conflict (key) do update set version = version + 1, document = ?2"
-                    );
-                    let mut statement = transaction.prepare_cached(&write).map_err(failed)?;
-                    statement.execute(params![key, document]).map_err(failed)?;
-                }
-                None => {
-                    let remove = format!("delete from {table} where key = ?1");
-                    let mut statement = transaction.prepare_cached(&remove).map_err(failed)?;
-                    statement.execute(params![key]).map_err(failed)?;
-                }
+            if let Some(document) = document {
+                let write = format!(
+                    "insert into {table} (key, version, document) values (?1, 1, ?2) \
+                     on conflict (key) do update set version = version + 1, document = ?2"
+                );
+                let mut statement = transaction.prepare_cached(&write).map_err(failed)?;
+                statement.execute(params![key, document]).map_err(failed)?;
+            } else {
+                let remove = format!("delete from {table} where key = ?1");
+                let mut statement = transaction.prepare_cached(&remove).map_err(failed)?;
+                statement.execute(params![key]).map_err(failed)?;
             }
         }
         transaction.commit().map_err(failed)

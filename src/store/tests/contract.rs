@@ -177,7 +177,10 @@ async fn an_expired_token_makes_room_for_a_new_one(open: Open<'_>) {
             expires_at: Timestamp(expires),
         };
         store
-            .write(move |draft| Ok::<_, Infallible>(draft.put_client_token(token, Timestamp(now))))
+            .write(move |draft| {
+                draft.put_client_token(token, Timestamp(now));
+                Ok::<_, Infallible>(())
+            })
             .await
             .unwrap();
     };

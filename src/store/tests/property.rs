@@ -69,7 +69,7 @@ proptest! {
                 } else {
                     let refuse = matches!(step, Step::Refuse { .. });
                     let done = store.write(move |draft| {
-                        perform(draft, step, at);
+                        perform(draft, &step, at);
                         let tasks = draft.tasks().map(|task| (task.id.clone(), Task::clone(task))).collect();
                         if refuse { Err(()) } else { Ok(tasks) }
                     }).await;
@@ -84,8 +84,8 @@ proptest! {
     }
 }
 
-fn perform(draft: &mut crate::store::Draft, step: Step, at: Timestamp) {
-    match step {
+fn perform(draft: &mut crate::store::Draft, step: &Step, at: Timestamp) {
+    match *step {
         Step::Put { number, service } => {
             let owner = service.map(owner);
             let owner = owner.as_ref().map(|(name, number)| (name.as_str(), *number));
@@ -134,7 +134,7 @@ fn count<'a>(tasks: impl Iterator<Item = &'a Task>) -> Counts {
             TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => counts.pending += 1,
             TaskStatus::Running => counts.running += 1,
             TaskStatus::Deactivating | TaskStatus::Stopping | TaskStatus::Deprovisioning => {
-                counts.stopping += 1
+                counts.stopping += 1;
             }
             TaskStatus::Stopped => continue,
         }

@@ -16,7 +16,7 @@ use crate::{
             CrashLoop, Deployment, DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy,
             Service, ServiceStatus,
         },
-        task::{NewTask, Task, TaskOwner},
+        task::{NewTask, Task, TaskOverride, TaskOwner},
         task_definition::{TaskDefinition, TaskDefinitionStatus},
         time::Timestamp,
     },
@@ -57,9 +57,20 @@ pub(super) fn define(draft: &mut Draft, name: &str, padding: usize) {
     });
 }
 
+/// A write that registers the next revision of `name`.
+pub(super) fn writing(
+    name: String,
+    padding: usize,
+) -> impl FnOnce(&mut Draft) -> Result<(), Infallible> + Send + 'static {
+    move |draft| {
+        define(draft, &name, padding);
+        Ok(())
+    }
+}
+
 pub(super) async fn put(store: &Store, name: &str) {
     let name = name.to_owned();
-    store.write(move |draft| Ok::<_, Infallible>(define(draft, &name, 0))).await.unwrap();
+    store.write(writing(name, 0)).await.unwrap();
 }
 
 pub(super) fn cluster() -> Cluster {
@@ -119,7 +130,7 @@ pub(super) fn task(draft: &Draft, number: u8, definition: &str, owner: Option<(&
             .map(|(name, number)| TaskOwner { service: service_name(name), deployment: deployment(number) }),
         group: None,
         started_by: None,
-        overrides: Default::default(),
+        overrides: TaskOverride::default(),
         tags: Vec::new(),
         extra: serde_json::Map::new(),
         at: Timestamp(1),

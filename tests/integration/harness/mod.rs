@@ -27,6 +27,7 @@ pub mod leaks;
 pub mod outside;
 pub mod probe;
 pub mod registry;
+pub mod stage;
 pub mod tasks;
 
 pub use instance::Instance;

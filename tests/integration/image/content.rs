@@ -96,11 +96,11 @@ fn a_mounted_image_is_what_its_layers_say() {
 }
 
 #[test]
-fn an_image_of_a_hundred_layers_is_mounted() {
+fn an_image_of_more_layers_than_an_option_string_holds_is_mounted() {
     require!(root, overlay);
     let dir = tempfile::tempdir().unwrap();
     let (layout, mounted) = (dir.path().join("layout"), dir.path().join("mounted"));
-    let tars: Vec<Vec<u8>> = (0..100).map(|n| tar(&[(&format!("f{n}"), b"x"), ("last", &[n])])).collect();
+    let tars: Vec<Vec<u8>> = (0..60).map(|n| tar(&[(&format!("f{n}"), b"x"), ("last", &[n])])).collect();
     of_tars(&layout, "latest", &tars, Compression::None);
     fs::create_dir(&mounted).unwrap();
     let store = dir.path().join("store");
@@ -109,7 +109,7 @@ fn an_image_of_a_hundred_layers_is_mounted() {
     let (names, last) = (tree(&mounted).len(), fs::read(mounted.join("last")).unwrap());
     let is_writable = fs::write(mounted.join("f1"), "y").is_ok();
     rootfs_tools(&["umount", mounted.to_str().unwrap()]);
-    assert_eq!((names, last, is_writable), (101, vec![99], false));
+    assert_eq!((names, last, is_writable), (61, vec![59], false));
 }
 
 #[test]

@@ -1,1 +1,5 @@
 //! What a container cannot do.
+
+mod escape;
+mod inside;
+mod reach;

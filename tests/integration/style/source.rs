@@ -68,9 +68,9 @@ impl Source {
         without_comments_and_strings(&self.text)
     }
 
-    /// [`Self::code`] up to its unit tests, which stand at the end.
+    /// [`Self::code`] without what only tests have.
     pub fn code_without_tests(&self) -> String {
-        before_tests(&self.code()).to_owned()
+        without_test_items(&self.code())
     }
 
     /// Its code from where its tests begin, with empty lines before them, so that line numbers stay true.
@@ -102,6 +102,39 @@ fn before_tests(text: &str) -> &str {
         at += line.len();
     }
     text
+}
+
+/// `code` with every item that only tests have left empty.
+fn without_test_items(code: &str) -> String {
+    let mut kept = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        kept.push_str(&rest[..at]);
+        let item = &rest[at..];
+        let end = item_end(item);
+        kept.extend(item[..end].chars().filter(|letter| *letter == '\n'));
+        rest = &item[end..];
+    }
+    kept + rest
+}
+
+/// Where an item ends: at its `;`, or with its outermost braces.
+fn item_end(item: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, letter) in item.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            ';' if depth == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    item.len()
 }
 
 /// Keeps line breaks, so that line numbers stay true.
@@ -170,4 +203,14 @@ fn code_is_told_from_comments_and_strings() {
     assert!(!code.contains("crate::"), "{code}");
     assert!(code.contains("fn c<'a>(x: &'a u8)"), "{code}");
     assert_eq!(code.lines().count(), 2);
+}
+
+#[test]
+fn what_only_tests_have_is_left_out() {
+    let code = "fn a() {}\n#[cfg(test)]\nfn b() {\n    if x { y() }\n}\n#[cfg(test)]\nuse c;\nfn d() {}\n";
+    let rest = without_test_items(code);
+    assert!(
+        rest.contains("fn a") && rest.contains("fn d") && !rest.contains("fn b") && !rest.contains("use c")
+    );
+    assert_eq!(rest.lines().count(), code.lines().count());
 }

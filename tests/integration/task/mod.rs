@@ -1,6 +1,20 @@
-//! One task in the hands of its shim: real processes, real namespaces, real control groups.
+//! What one task promises: in the hands of its shim, and through the command line and the API.
 
+mod agent;
+mod environment;
+mod failures;
+mod health;
+mod identity;
+mod input;
 mod lab;
 mod life;
+mod limits;
 mod logs;
+mod order;
+mod output;
+mod ports;
+mod restart;
 mod shim;
+mod stop;
+mod together;
+mod volumes;

@@ -104,7 +104,7 @@ fn environment(container: &ContainerDefinition, path: &MemberPath) -> Result<(),
     for (index, file) in files.iter().enumerate() {
         let path = path.member("environmentFiles").element(index);
         one_of(&file.kind, &["s3"], || path.member("type"))?;
-        if !file.value.ends_with(".env") {
+        if file.value.strip_suffix(".env").is_none() {
             return Err(wrong(path.member("value"), format!("'{}' does not end in .env", file.value)));
         }
     }

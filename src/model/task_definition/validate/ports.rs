@@ -1,6 +1,6 @@
 //! Rules of port mappings.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::one_of;
 use crate::model::{
@@ -15,7 +15,7 @@ pub(super) fn check(document: &Document, containers: &MemberPath) -> Result<(), 
     let mode = document.network_mode();
     // In these modes all containers listen on one address that is theirs alone.
     let one_address = matches!(mode, NetworkMode::Awsvpc | NetworkMode::Host);
-    let mut host_ports = BTreeMap::new();
+    let mut host_ports = BTreeSet::new();
     let mut runs: Vec<(Run, String)> = Vec::new();
     for (index, container) in document.container_definitions.iter().enumerate() {
         let path = containers.element(index).member("portMappings");
@@ -42,7 +42,7 @@ pub(super) fn check(document: &Document, containers: &MemberPath) -> Result<(), 
             runs.push((run, protocol.clone()));
             let host = mapping.host_port.filter(|&port| port != 0);
             if let Some(port) = host
-                && host_ports.insert((port, protocol), ()).is_some()
+                && !host_ports.insert((port, protocol))
             {
                 let message = format!("Host port {port} is mapped more than once.");
                 return Err(Refusal::rule(path.member("hostPort"), message));

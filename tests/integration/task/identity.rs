@@ -1,0 +1,158 @@
+//! Who a container is: user, host name, names of others, limits of its processes, terminal.
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Instance, require,
+    stage::{FOREVER, after, container, definition, stays, word},
+    tasks::with,
+};
+
+#[test]
+fn a_user_is_found_in_the_images_own_files() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("user");
+    let id = |user: &str| {
+        instance.says(&with(container("app", "id -u; id -g; id -G; echo $HOME"), json!({ "user": user })))
+    };
+    assert_eq!(id("app"), "1000\n1000\n1000 4 100\n/home/app\n");
+    assert_eq!(id("33"), "33\n33\n33\n/var/www\n");
+    assert_eq!(id("app:users"), "1000\n100\n100\n/home/app\n");
+    assert_eq!(id("4242:4343"), "4242\n4343\n4343\n/\n");
+}
+
+#[test]
+fn a_user_that_the_image_does_not_know_fails_the_task_with_its_name() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("nobody");
+    let (_, task) =
+        instance.ran(&definition("nobody", &[with(container("app", "true"), json!({ "user": "zaphod" }))]));
+    assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
+    assert!(word(&task, "stoppedReason").contains("zaphod"), "{task:#}");
+    instance.nothing_is_left();
+}
+
+#[test]
+fn names_and_servers_are_as_the_definition_says() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("names");
+    let script =
+        "hostname; cat /proc/sys/kernel/hostname; cat /etc/hostname; cat /etc/hosts; cat /etc/resolv.conf";
+    let said = instance.says(&with(
+        container("app", script),
+        json!({
+            "hostname": "web.example",
+            "extraHosts": [{ "hostname": "db", "ipAddress": "192.0.2.7" }],
+            "dnsServers": ["192.0.2.53", "192.0.2.54"],
+            "dnsSearchDomains": ["corp.example"],
+        }),
+    ));
+    assert!(said.starts_with("web.example\nweb.example\nweb.example\n"), "{said}");
+    let has = |words: &[&str]| said.lines().any(|line| line.split_whitespace().eq(words.iter().copied()));
+    assert!(has(&["192.0.2.7", "db"]), "{said}");
+    assert!(has(&["nameserver", "192.0.2.53"]) && has(&["nameserver", "192.0.2.54"]), "{said}");
+    assert!(has(&["search", "corp.example"]), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("127.0.0.1") && line.contains("localhost")), "{said}");
+}
+
+#[test]
+fn a_container_without_a_name_gets_the_beginning_of_its_tasks_id() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("hostname");
+    let (id, _) = instance.ran(&definition("hostname", &[container("app", "hostname")]));
+    let said = instance.said(&id, "app");
+    assert!(id.starts_with(said.trim()) && said.trim().len() >= 8, "{said}");
+}
+
+#[test]
+fn limits_of_processes_hold() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("ulimits");
+    let limit =
+        |name: &str, soft: i64, hard: i64| json!({ "name": name, "softLimit": soft, "hardLimit": hard });
+    let limits =
+        json!({ "ulimits": [limit("nofile", 64, 128), limit("core", 0, 0), limit("fsize", 4096, 8192)] });
+    let script = "ulimit -Sn; ulimit -Hn; ulimit -Sc; (head -c 100000 /dev/zero >/tmp/f) 2>/dev/null; stat -c %s /tmp/f";
+    assert_eq!(instance.says(&with(container("app", script), limits)), "64\n128\n0\n4096\n");
+}
+
+#[test]
+fn a_limit_that_the_host_cannot_raise_is_cut_and_said() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("raise");
+    let limits = json!({ "ulimits": [{ "name": "nofile", "softLimit": 1 << 30, "hardLimit": 1 << 30 }] });
+    let (id, task) = instance.ran(&definition("raise", &[with(container("app", "ulimit -Hn"), limits)]));
+    assert_eq!(task["containers"][0]["exitCode"], 0, "it does not stop the task: {task:#}");
+    let got: u64 = instance.said(&id, "app").trim().parse().unwrap();
+    let notes = instance.stored(&id)["notEnforced"].to_string();
+    assert!(got == 1 << 30 || notes.contains("nofile"), "{got} {notes}");
+}
+
+#[test]
+fn a_terminal_is_there_when_it_is_asked_for() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("terminal");
+    let script = "test -t 0 && test -t 1 && test -t 2 && echo terminal || echo none; tty; echo $TERM";
+    let said = instance
+        .says(&with(container("app", script), json!({ "pseudoTerminal": true, "interactive": true })));
+    assert!(said.starts_with("terminal") && said.contains("/dev/") && said.contains("xterm"), "{said}");
+    assert!(instance.says(&container("app", script)).starts_with("none\n"));
+}
+
+#[test]
+fn processes_are_shared_in_the_task_when_it_asks_for_it() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("pid-mode");
+    let web = container("web", &stays("echo $$"));
+    let spy = with(container("spy", "ps -o args | grep -c 'sleep 10000[0]'"), after("web", "START"));
+    let count = |document: &Value| -> u32 {
+        let (id, _) = instance.ran(document);
+        instance.said(&id, "spy").trim().parse().unwrap()
+    };
+    let document = definition("pid-mode", &[spy, web]);
+    assert_eq!(count(&document), 0, "each container has its own");
+    assert!(count(&with(document, json!({ "pidMode": "task" }))) >= 1);
+}
+
+#[test]
+fn shared_memory_has_its_size_and_can_be_shared_in_the_task() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("ipc");
+    let script = "df -m /dev/shm | tail -1 | awk '{print $2}'";
+    assert_eq!(instance.says(&container("app", script)), "64\n");
+    let sized = with(container("app", script), json!({ "linuxParameters": { "sharedMemorySize": 16 } }));
+    assert_eq!(instance.says(&sized), "16\n");
+    let writer = with(container("writer", &stays("echo ours >/dev/shm/word")), json!({}));
+    let reader = with(
+        container("reader", "until cat /dev/shm/word 2>/dev/null; do usleep 20000; done"),
+        after("writer", "START"),
+    );
+    let document = with(definition("ipc", &[reader, writer]), json!({ "ipcMode": "task" }));
+    assert_eq!(instance.says_in(&document), "ours\n");
+}
+
+#[test]
+fn kernel_parameters_of_the_tasks_namespaces_are_set() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("sysctl");
+    let controls = json!({ "systemControls": [
+        { "namespace": "net.ipv4.ip_unprivileged_port_start", "value": "77" },
+        { "namespace": "kernel.msgmax", "value": "4444" },
+    ] });
+    let script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax";
+    assert_eq!(instance.says(&with(container("app", script), controls)), "77\n4444\n");
+}
+
+#[test]
+fn a_small_first_process_reaps_and_forwards() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("init");
+    let script = format!("echo $$; (usleep 1 &); {FOREVER}");
+    let app = with(container("app", &script), json!({ "linuxParameters": { "initProcessEnabled": true } }));
+    let id = instance.launch(&definition("init", &[app]));
+    instance.running(&id);
+    let said = instance.printed(&id, "app", "\n");
+    assert_ne!(said.trim(), "1", "something else is the first process");
+    let task = instance.stop(&id);
+    assert_eq!(task["containers"][0]["exitCode"], 0, "the signal was forwarded: {task:#}");
+}
