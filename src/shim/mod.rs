@@ -35,6 +35,7 @@ pub mod defaults;
 pub mod ledger;
 pub mod logs;
 pub mod protocol;
+pub mod remains;
 mod setup;
 mod source;
 pub mod spec;
