@@ -222,14 +222,22 @@ impl Images {
     }
 
     /// Takes in the images of a layout or an archive: `oci:DIR[:tag]`, `oci-archive:FILE`, `docker-archive:FILE`, or
-    /// the plain path of any of them.
+    /// the plain path of any of them. With a name the image that the source stands for gets that one, and not those it
+    /// carries.
     pub async fn load(
         &self,
         source: &str,
+        name: Option<&str>,
         progress: mpsc::UnboundedSender<LayerProgress>,
     ) -> Result<Vec<ImageEntry>, ImageError> {
         let told: Arc<dyn Progress> = Arc::new(Told(progress));
-        let images = self.store.load(Path::new(plain_path(source)), &self.options, told).await?;
+        let images = match name {
+            None => self.store.load(Path::new(plain_path(source)), &self.options, told).await?,
+            Some(name) => {
+                let (source, name) = (parse(source)?, parse(name)?);
+                vec![self.store.pull_as(&source, &name, &self.options, told).await?]
+            }
+        };
         let uses = self.uses();
         Ok(images.iter().map(|image| entry(image, &uses)).collect())
     }

@@ -17,6 +17,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::OnceLock,
     thread,
     time::Duration,
 };
@@ -24,7 +25,7 @@ use std::{
 use hythe::api::client::{Client, ClientError};
 use nix::{
     mount::{MntFlags, umount2},
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, setns, unshare},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -32,6 +33,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{PATIENCE, leaks, leaks::Before, wait_for};
+
+/// The network namespace that all tests began in, where they agree on numbers.
+static HOME: OnceLock<File> = OnceLock::new();
 
 thread_local! {
     static HAS_OWN_NETWORK: Cell<bool> = const { Cell::new(false) };
@@ -42,6 +46,8 @@ pub fn own_network() {
     if HAS_OWN_NETWORK.replace(true) {
         return;
     }
+    let home = File::open("/proc/thread-self/ns/net").expect("a thread has a network namespace");
+    let _ = HOME.set(home);
     unshare(CloneFlags::CLONE_NEWNET).expect("root may make a network namespace");
     let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip runs");
     assert!(up.success(), "loopback comes up");
@@ -453,10 +459,15 @@ pub fn entries(directory: &Path) -> Vec<String> {
 /// A number that no other running test has, and what holds it: a name in the abstract socket space, which leaves no
 /// file and goes with the process.
 fn free_number() -> (usize, UnixListener) {
-    (0..1000)
-        .find_map(|number| {
+    let take = || {
+        if let Some(home) = HOME.get() {
+            setns(home, CloneFlags::CLONE_NEWNET).expect("root may go back");
+        }
+        (0..1000).find_map(|number| {
             let name = SocketAddr::from_abstract_name(format!("hythe-test-{number}")).ok()?;
             Some((number, UnixListener::bind_addr(&name).ok()?))
         })
-        .expect("fewer than a thousand tests run at once")
+    };
+    // On a thread of its own, which takes its namespace along when it ends.
+    thread::spawn(take).join().expect("it does not fail").expect("fewer than a thousand tests run at once")
 }
