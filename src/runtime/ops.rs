@@ -322,6 +322,11 @@ impl Running {
         self.container.wait()
     }
 
+    /// Waits for the first process to end, whoever's child it is, and leaves it to be reaped.
+    pub fn wait_end(&self) -> Result<(), Errno> {
+        wait_for_end(&self.container.pidfd)
+    }
+
     /// Sends a signal to the first process.
     pub fn kill(&self, signal: Signal) -> Result<(), Errno> {
         if self.container.exit.get().is_some() {

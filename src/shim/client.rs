@@ -197,8 +197,13 @@ impl Connection {
             finished: false,
         };
         let hello = async {
-            connection.say(&Order::Hello { from }).await?;
-            connection.hear().await.map_err(|source| ClientError::Talk { task: task.clone(), source })
+            // A shim that cannot begin has said why, and may be gone before it could be greeted.
+            let said = connection.say(&Order::Hello { from }).await;
+            match connection.hear().await {
+                Ok(None) => said.map(|()| None),
+                Ok(report) => Ok(report),
+                Err(source) => Err(ClientError::Talk { task: task.clone(), source }),
+            }
         };
         match timeout(HELLO, hello).await {
             Err(_) => Err(ClientError::Silent(task.clone())),

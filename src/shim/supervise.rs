@@ -140,31 +140,32 @@ impl Supervisor {
             for event in &events {
                 self.take(*event);
             }
-            self.converse();
             self.settle();
         }
         self.leave();
     }
 
-    /// Does what the plan says until it says nothing more.
+    /// Does what the plan says until it says nothing more, and nobody orders anything.
     fn settle(&mut self) {
         while !self.finished {
             let plan = task(&self.view, moment());
             self.wake_at = plan.wake_at;
             self.note(plan.notes);
             if plan.actions.is_empty() {
-                break;
+                // An order that came just now is not in this plan.
+                if self.converse() {
+                    continue;
+                }
+                return;
             }
             // What one action shows can change what the others should be.
             for action in plan.actions {
-                let as_planned = self.perform(action);
-                self.converse();
-                if !as_planned {
+                let is_as_planned = self.perform(action);
+                if self.converse() || !is_as_planned {
                     break;
                 }
             }
         }
-        self.converse();
     }
 
     /// Does one action. Gives whether the view is what the plan took it to be.

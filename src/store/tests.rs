@@ -108,7 +108,7 @@ async fn a_full_disk_fails_the_write_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let (backend, _) = sqlite::open(&path).unwrap();
-    backend.limit_pages(30);
+    backend.limit_pages(30).unwrap();
     let store = Store::over(Box::new(backend), &path, None).unwrap().store;
     let mut written = 0;
     let failure = loop {

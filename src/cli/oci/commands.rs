@@ -86,6 +86,10 @@ fn start(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
     match started {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(StartError::Exec(failure)) => {
+            // It is on its way out; whoever deletes it next must not find it running.
+            if let Some(running) = known.record.open(&Layout::detect()?)? {
+                running.wait_end()?;
+            }
             let code = failure.code();
             Err(Failure::from(failure).with_code(code))
         }

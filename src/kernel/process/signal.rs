@@ -163,6 +163,13 @@ fn empty_set() -> libc::sigset_t {
     *SigSet::empty().as_ref()
 }
 
+/// A signal's action as the kernel takes it; all zero is the default action. Large enough for every architecture,
+/// of which some have no restorer.
+#[repr(C)]
+struct KernelAction([u64; 4]);
+
+const DEFAULT: KernelAction = KernelAction([0; 4]);
+
 /// Gives every signal its default action and unblocks all, as a fresh program expects.
 ///
 /// An ignored signal would stay ignored across exec, and this language's runtime ignores SIGPIPE.
@@ -171,8 +178,10 @@ pub fn default_dispositions() -> Result<(), Errno> {
         if number == libc::SIGKILL || number == libc::SIGSTOP {
             continue;
         }
-        // SAFETY: SIG_DFL runs no code of ours; numbers that the C library keeps for itself are refused harmlessly.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // The bare call, because the C library hides the two signals that it keeps for itself.
+        let (action, none) = (DEFAULT, std::ptr::null_mut::<KernelAction>());
+        // SAFETY: `action` is laid out as the kernel reads it and the mask's size is given; SIG_DFL runs no code.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const action, none, size_of::<u64>()) };
     }
     SigSet::empty().thread_set_mask()
 }

@@ -59,9 +59,11 @@ impl Supervisor {
         }
     }
 
-    /// Hears what daemons order and tells them what they have not heard.
-    pub(super) fn converse(&mut self) {
-        for order in self.connections.hear(&self.ledger) {
+    /// Hears what daemons order and tells them what they have not heard. Gives whether anything was ordered.
+    pub(super) fn converse(&mut self) -> bool {
+        let orders = self.connections.hear(&self.ledger);
+        let is_news = !orders.is_empty();
+        for order in orders {
             match order {
                 Order::Stop { request } => self.stop(request),
                 Order::Signal { container, signal } => {
@@ -75,6 +77,7 @@ impl Supervisor {
             }
         }
         self.connections.tell(&self.ledger, &self.poll);
+        is_news
     }
 
     /// Looks whether a container's process has ended, and takes leave of it then.

@@ -102,8 +102,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 impl Sqlite {
     /// Lets the file grow no further than this, as a full disk would.
-    pub(in crate::store) fn limit_pages(&self, pages: u32) {
-        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    pub(in crate::store) fn limit_pages(&self, pages: u32) -> rusqlite::Result<()> {
+        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
     }
 }
 

@@ -1,1 +1,10 @@
-//!
+//! One OCI container through `hythe oci`: what it sees inside, what the host sees outside, what is refused, and that
+//! nothing is left.
+
+mod container;
+mod exec;
+mod inside;
+mod limits;
+mod mounts;
+mod outside;
+mod refusals;

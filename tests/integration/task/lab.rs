@@ -20,6 +20,7 @@ use hythe::{
         task_definition::{Condition, Dependency},
     },
     net::Network as Net,
+    runtime::defaults as runtime_defaults,
     shim::{
         client::{Connection, Launch, connect, spawn},
         defaults,
@@ -306,7 +307,7 @@ fn config(script: &str, memory: Option<i64>) -> Spec {
         .no_new_privileges(true)
         .build()
         .unwrap();
-    let namespaces: Vec<_> = defaults::namespaces(None)
+    let namespaces: Vec<_> = runtime_defaults::namespaces(None)
         .into_iter()
         .filter(|namespace| namespace.typ() != LinuxNamespaceType::Network)
         .collect();
@@ -321,7 +322,7 @@ fn config(script: &str, memory: Option<i64>) -> Spec {
     SpecBuilder::default()
         .process(process)
         .root(RootBuilder::default().path("rootfs").readonly(false).build().unwrap())
-        .mounts(defaults::mounts())
+        .mounts(runtime_defaults::mounts(16 << 20))
         .linux(linux.build().unwrap())
         .build()
         .unwrap()

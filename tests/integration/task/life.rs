@@ -25,7 +25,7 @@ fn check(command: &str, start_period: u32) -> HealthCheck {
 async fn containers_of_a_task_talk_over_localhost_and_a_stop_leaves_nothing() {
     require!(root, busybox, cgroup_memory);
     let mut lab = Lab::new();
-    lab.container("web", "exec httpd -f -p 127.0.0.1:8080 -h /www");
+    lab.container("web", "httpd -f -p 127.0.0.1:8080 -h /www & trap 'exit 0' TERM; wait");
     let sidecar =
         lab.container("sidecar", "until wget -q -O - http://127.0.0.1:8080/hello; do sleep 0.05; done");
     sidecar.essential = false;
@@ -38,7 +38,7 @@ async fn containers_of_a_task_talk_over_localhost_and_a_stop_leaves_nothing() {
     talk.stop().await;
     talk.end().await;
     assert!(talk.connection.is_finished());
-    assert_eq!(talk.exit("web").0, Exit::Signal(15));
+    assert_eq!(talk.exit("web").0, Exit::Code(0));
     assert_eq!(talk.stop_request().code, StopCode::UserInitiated);
 }
 
@@ -67,7 +67,7 @@ async fn a_container_waits_for_success_and_for_health() {
     require!(root, busybox, cgroup_memory);
     let mut lab = Lab::new();
     lab.container("migrate", "sleep 0.1; exit 0").essential = false;
-    let cache = lab.container("cache", "sleep 0.3; touch /ready; exec sleep 1000");
+    let cache = lab.container("cache", "sleep 0.3; touch /ready; trap 'exit 0' TERM; sleep 1000 & wait");
     cache.depends_on = on("migrate", Condition::Success);
     cache.health_check = Some(check("test -f /ready", 30));
     let app = lab.container("app", FOREVER);
@@ -87,7 +87,11 @@ async fn a_dependency_that_fails_or_is_late_is_why_the_task_did_not_start() {
     require!(root, busybox, cgroup_memory);
     for (script, timeout, why) in [
         ("exit 4", None, "which exited with code 4"),
-        ("sleep 1000", Some(1), "which did not succeed within its startTimeout of 1 s"),
+        (
+            "trap 'exit 0' TERM; sleep 1000 & wait",
+            Some(1),
+            "which did not succeed within its startTimeout of 1 s",
+        ),
     ] {
         let mut lab = Lab::new();
         let migrate = lab.container("migrate", script);
@@ -228,14 +232,14 @@ async fn the_stop_signal_is_the_one_that_was_chosen() {
 async fn a_container_sees_the_processes_of_the_one_whose_pid_namespace_it_shares() {
     require!(root, busybox, cgroup_memory);
     let mut lab = Lab::new();
-    lab.container("app", "exec sleep 4242");
+    lab.container("app", "exec sleep 4242").stop_timeout = Some(0);
     let viewer = lab.container("viewer", "cat /proc/1/cmdline");
     viewer.essential = false;
     viewer.shares.pid = Some(super::lab::name("app"));
     let mut talk = lab.start().await;
     talk.until("the viewer's end", has_exited("viewer")).await;
     let log = std::fs::read_to_string(lab.log("viewer")).unwrap();
-    assert!(log.contains("sleep\0004242"), "{log:?}");
+    assert!(log.contains("sleep\x004242"), "{log:?}");
     talk.stop().await;
     talk.end().await;
 }

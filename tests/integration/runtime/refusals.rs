@@ -1,0 +1,168 @@
+//! What cannot be run says so in one sentence, and leaves nothing.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::container::{Container, Ran};
+use crate::harness::require;
+
+/// Creation must fail with this sentence, and nothing may be left of it.
+#[track_caller]
+fn refused(container: &Container, ran: &Ran, sentence: &str) {
+    assert_ne!(ran.code, 0);
+    assert_eq!(ran.err, format!("hythe oci: {sentence}"));
+    assert_eq!(container.left(), Vec::<String>::new());
+    assert_eq!(container.oci(&["list", "-q"]).out, "");
+}
+
+#[test]
+fn a_program_that_is_not_there() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["process"]["args"] = json!(["nope"]);
+    let ran = container.run();
+    refused(&container, &ran, "exec: \"nope\": executable file not found in $PATH");
+    assert_eq!(ran.code, 127);
+    container.config["process"]["args"] = json!(["/bin/nope"]);
+    refused(&container, &container.run(), "exec: \"/bin/nope\": no such file or directory");
+}
+
+#[test]
+fn a_program_that_cannot_be_executed() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    fs::write(container.rootfs().join("bin/text"), "no program").unwrap();
+    container.config["process"]["args"] = json!(["text"]);
+    let ran = container.run();
+    refused(&container, &ran, "exec: \"text\": permission denied");
+    assert_eq!(ran.code, 126);
+    container.script("true");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(container.rootfs().join("bin/text"), mode).unwrap();
+    container.config["process"]["args"] = json!(["/bin/text"]);
+    refused(&container, &container.run(), "exec: \"/bin/text\": exec format error");
+}
+
+#[test]
+fn the_runtime_itself_as_the_program() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["process"]["args"] = json!(["/proc/self/exe", "oci", "list"]);
+    let ran = container.run();
+    let sentence = "exec: \"/proc/self/exe\": the runtime's own executable is not to be run in a container";
+    refused(&container, &ran, sentence);
+}
+
+#[test]
+fn a_program_that_is_missing_is_told_to_who_starts_it() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["process"]["args"] = json!(["nope"]);
+    assert_eq!(container.create().code, 0);
+    let started = container.oci(&["start", &container.id]);
+    assert_eq!(started.err, "hythe oci: exec: \"nope\": executable file not found in $PATH");
+    assert_eq!(container.status(), "stopped");
+}
+
+#[test]
+fn a_missing_root_or_bundle() {
+    require!(root, busybox);
+    let container = Container::new();
+    container.save();
+    fs::remove_dir_all(container.rootfs()).unwrap();
+    let place = container.bundle().join("rootfs").display().to_string();
+    refused(&container, &container.run(), &format!("root.path: {place} is not a directory to use"));
+    let nowhere = container.path("nowhere").display().to_string();
+    let ran = container.oci(&["run", "--bundle", &nowhere, &container.id]);
+    refused(&container, &ran, &format!("read {nowhere}/config.json: No such file or directory (os error 2)"));
+}
+
+#[test]
+fn a_specification_with_a_wrong_member() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"});
+    refused(&container, &container.run(), "linux.seccomp is not supported");
+    container.config["linux"].as_object_mut().unwrap().remove("seccomp");
+    container.config["process"]["user"]["uid"] = json!("root");
+    let ran = container.run();
+    assert!(ran.err.contains("config.json is not an OCI specification: invalid type: string"), "{ran:?}");
+    assert!(ran.err.contains("line 1 column"), "{ran:?}");
+}
+
+#[test]
+fn a_step_that_fails_is_named() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    let bind =
+        json!({"destination": "/data", "type": "bind", "source": "/no/such/place", "options": ["rbind"]});
+    container.config["mounts"].as_array_mut().unwrap().push(bind);
+    refused(
+        &container,
+        &container.run(),
+        "rbind /no/such/place on /data, rprivate: the source: ENOENT: No such file or directory",
+    );
+    container.config["mounts"].as_array_mut().unwrap().pop();
+    container.config["process"]["cwd"] = json!("/bin/busybox");
+    refused(
+        &container,
+        &container.run(),
+        "change to working directory /bin/busybox: ENOTDIR: Not a directory",
+    );
+}
+
+#[test]
+fn a_working_directory_that_leads_out_of_the_container() {
+    require!(root, busybox);
+    for outside in ["/proc/self/fd/3", "/proc/self/fd/7", "/proc/self/fd/9"] {
+        let mut container = Container::new();
+        container.config["process"]["cwd"] = json!(outside);
+        let ran = container.script("cat /etc/os-release").run();
+        assert_ne!(ran.code, 0, "{outside}: {ran:?}");
+        assert_eq!(container.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_or_is_none() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.script("sleep 1000");
+    container.start();
+    let again = container.run();
+    assert_eq!(again.err, format!("hythe oci: container {} exists already", container.id));
+    assert_eq!(container.status(), "running");
+    let bundle = container.bundle().display().to_string();
+    let bad = container.oci(&["run", "--bundle", &bundle, "../x"]);
+    assert!(bad.err.starts_with("hythe oci: container id \"../x\": use 1 to 255"), "{bad:?}");
+}
+
+#[test]
+fn a_proc_that_is_a_link() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["root"]["readonly"] = json!(false);
+    fs::create_dir(container.rootfs().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", container.rootfs().join("proc")).unwrap();
+    let ran = container.script("true").run();
+    assert!(ran.err.contains("mount proc on /proc"), "{ran:?}");
+    assert!(ran.err.contains("ELOOP"), "{ran:?}");
+    assert_eq!(container.left(), Vec::<String>::new());
+}
+
+#[test]
+fn errors_reach_the_log_of_a_container_manager() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["process"]["args"] = json!(["nope"]);
+    container.save();
+    let log = container.path("log").display().to_string();
+    let bundle = container.bundle().display().to_string();
+    let ran =
+        container.oci(&["--log", &log, "--log-format", "json", "run", "--bundle", &bundle, &container.id]);
+    assert_eq!(ran.code, 127);
+    let line: serde_json::Value = serde_json::from_str(fs::read_to_string(log).unwrap().trim()).unwrap();
+    assert_eq!(line["level"], "error");
+    assert_eq!(line["msg"], "exec: \"nope\": executable file not found in $PATH");
+}
