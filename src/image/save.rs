@@ -88,7 +88,9 @@ impl ImageStore {
         progress: Arc<dyn Progress>,
     ) -> Result<Image, LoadError> {
         let local = match source {
-            Reference::Layout(local) | Reference::OciArchive(local) | Reference::DockerArchive(local) => Some(local),
+            Reference::Layout(local) | Reference::OciArchive(local) | Reference::DockerArchive(local) => {
+                Some(local)
+            }
             Reference::Registry(_) => None,
         };
         let tagged = local.and_then(|local| Some(named(local.tag()?, local.path())));
