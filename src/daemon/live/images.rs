@@ -71,7 +71,9 @@ pub(super) fn pull(agent: &Agent, request: PullRequest) -> Lines<PullEvent> {
 
 pub(super) fn load(agent: &Agent, request: LoadRequest) -> Lines<PullEvent> {
     let images = agent.images().clone();
-    with_progress(move |progress| async move { images.load(&request.source, progress).await })
+    with_progress(move |progress| async move {
+        images.load(&request.source, request.name.as_deref(), progress).await
+    })
 }
 
 /// Runs work on images and tells of its layers, then of the images that came of it.
