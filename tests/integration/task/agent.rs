@@ -148,7 +148,10 @@ impl Drop for Yard {
         for group in self.before.cgroups() {
             let procs = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
             for pid in procs.lines().filter_map(|line| line.parse().ok()) {
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
             }
         }
         let gone = || {
@@ -255,7 +258,11 @@ fn what_the_host_refuses_is_said_and_undone() {
     let mut yard = Yard::new();
     let cases = [
         (", \"networkMode\": \"awsvpc\"", ", \"privileged\": true", "CannotCreateContainerError: privileged"),
-        ("", ", \"user\": \"ghost\"", "CannotCreateContainerError: user \"ghost\" is not in the image's /etc/passwd"),
+        (
+            "",
+            ", \"user\": \"ghost\"",
+            "CannotCreateContainerError: user \"ghost\" is not in the image's /etc/passwd",
+        ),
         (
             ", \"volumes\": [{\"name\": \"v\", \"dockerVolumeConfiguration\": {\"scope\": \"shared\"}}]",
             ", \"mountPoints\": [{\"sourceVolume\": \"v\", \"containerPath\": \"/v\"}]",
@@ -300,7 +307,8 @@ fn a_stop_while_the_registry_is_silent_works_at_once() {
 fn a_task_runs_tells_and_is_swept() {
     require!(host, busybox);
     let mut yard = Yard::new();
-    let start = shell(1, "", r#", "portMappings": [{"containerPort": 80}]"#, "echo out; echo err >&2; exit 3");
+    let start =
+        shell(1, "", r#", "portMappings": [{"containerPort": 80}]"#, "echo out; echo err >&2; exit 3");
     let mut task = yard.start(&start);
     yard.until_stopped(&mut task);
     let container = &task.containers[0];
@@ -344,7 +352,8 @@ fn a_container_finds_what_its_definition_promises() {
     let mut task = yard.start(&shell(1, &volumes, &members, script));
     yard.until_stopped(&mut task);
     let lines = yard.logs(&task.id);
-    let lines: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !line.starts_with("touch:")).collect();
+    let lines: Vec<&str> =
+        lines.iter().map(String::as_str).filter(|line| !line.starts_with("touch:")).collect();
     assert_eq!(
         lines,
         ["file own", "box", "/work/here", "1000", "from the host", "ro", "1", "copied"],
@@ -359,7 +368,8 @@ fn a_container_finds_what_its_definition_promises() {
 fn an_agent_that_starts_again_adopts_what_runs() {
     require!(host, busybox);
     let mut yard = Yard::new();
-    let start = shell(1, "", r#", "portMappings": [{"containerPort": 80, "hostPort": 18080}]"#, "exec sleep 1000");
+    let start =
+        shell(1, "", r#", "portMappings": [{"containerPort": 80, "hostPort": 18080}]"#, "exec sleep 1000");
     let mut task = yard.start(&start);
     yard.until_running(&mut task);
     yard.open_again();
@@ -367,7 +377,8 @@ fn an_agent_that_starts_again_adopts_what_runs() {
     assert_eq!(adopted, Adopted::Running);
     yard.runtime().block_on(yard.agent().adopted()).unwrap();
     assert_eq!(yard.agent().kept().len(), 1);
-    let mut second = yard.start(&shell(2, "", r#", "portMappings": [{"containerPort": 80, "hostPort": 18080}]"#, "true"));
+    let mut second =
+        yard.start(&shell(2, "", r#", "portMappings": [{"containerPort": 80, "hostPort": 18080}]"#, "true"));
     yard.until_stopped(&mut second);
     let said = second.stop.clone().unwrap().reason;
     assert!(said.contains(&format!("host port 18080/tcp is in use by task {}", task.id)), "{said}");
@@ -441,6 +452,7 @@ fn what_belongs_to_nobody_is_found_and_removed() {
 
 /// The shim that serves the task in `directory`.
 fn shim_of(directory: &Path) -> Option<i32> {
-    let output = Command::new("pgrep").args(["-f", &format!("shim {}", directory.display())]).output().ok()?;
+    let output =
+        Command::new("pgrep").args(["-f", &format!("shim {}", directory.display())]).output().ok()?;
     String::from_utf8_lossy(&output.stdout).lines().next()?.parse().ok()
 }
