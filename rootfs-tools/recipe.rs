@@ -39,16 +39,14 @@ pub(crate) fn run(arguments: &RecipeArguments) -> Result<(), Failure> {
         Name::Busybox => include_str!("recipes/busybox"),
         Name::Nginx => include_str!("recipes/nginx"),
     };
+    // The scripts change their directory.
     let (directory, tag) = output(&arguments.output);
+    let directory = std::path::absolute(directory)?;
+    let cache = std::path::absolute(&arguments.cache)?;
     std::fs::create_dir_all(&directory).map_err(|err| format!("make {}: {err}", directory.display()))?;
     let program = std::env::current_exe()?;
-    let words: [&OsStr; 5] = [
-        OsStr::new("-eus"),
-        OsStr::new("--"),
-        directory.as_os_str(),
-        tag.as_ref(),
-        arguments.cache.as_os_str(),
-    ];
+    let words: [&OsStr; 5] =
+        [OsStr::new("-eus"), OsStr::new("--"), directory.as_os_str(), tag.as_ref(), cache.as_os_str()];
     let mut child =
         Command::new("sh").args(words).env("ROOTFS_TOOLS", program).stdin(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {

@@ -79,6 +79,29 @@ impl ImageStore {
         Ok(images)
     }
 
+    /// Loads one image of a file or directory under `name`, or under the name that its tag stands for.
+    pub async fn load_one(
+        &self,
+        source: &Reference,
+        name: Option<Reference>,
+        options: &PullOptions,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Image, LoadError> {
+        let local = match source {
+            Reference::Layout(local) | Reference::OciArchive(local) | Reference::DockerArchive(local) => {
+                Some(local)
+            }
+            Reference::Registry(_) => None,
+        };
+        let tagged = local.and_then(|local| Some(named(local.tag()?, local.path())));
+        let name = match (name, tagged) {
+            (Some(name), _) => name,
+            (None, Some(tagged)) => Reference::parse(&tagged).map_err(LoadError::Name)?,
+            (None, None) => source.clone(),
+        };
+        Ok(self.pull_as(source, &name, options, progress).await?)
+    }
+
     /// Saves the image `reference` to `path` and returns the new manifest's digest.
     pub fn save(&self, reference: &Reference, path: &Path, format: Format) -> Result<Digest, SaveError> {
         let image = self.get(reference)?.ok_or_else(|| StoreError::NoSuchImage(reference.familiar()))?;

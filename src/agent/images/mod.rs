@@ -16,7 +16,7 @@ use crate::agent::failure::sentence;
 use crate::image::credentials::Login;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
-use crate::image::pull::{Progress, PullError, PullFailure, PullOptions};
+use crate::image::pull::{Policy, Progress, PullError, PullFailure, PullOptions};
 use crate::image::reference::Reference;
 use crate::image::save::{Format, LoadError, SaveError};
 use crate::image::store::{Image, ImageStore, Prune, StoreError};
@@ -222,8 +222,7 @@ impl Images {
     }
 
     /// Takes in the images of a layout or an archive: `oci:DIR[:tag]`, `oci-archive:FILE`, `docker-archive:FILE`, or
-    /// the plain path of any of them. With a name the image that the source stands for gets that one, and not those it
-    /// carries.
+    /// the plain path of any of them. With a tag or a `name` it is one image, otherwise all that are there.
     pub async fn load(
         &self,
         source: &str,
@@ -231,12 +230,15 @@ impl Images {
         progress: mpsc::UnboundedSender<LayerProgress>,
     ) -> Result<Vec<ImageEntry>, ImageError> {
         let told: Arc<dyn Progress> = Arc::new(Told(progress));
-        let images = match name {
-            None => self.store.load(Path::new(plain_path(source)), &self.options, told).await?,
-            Some(name) => {
-                let (source, name) = (parse(source)?, parse(name)?);
-                vec![self.store.pull_as(&source, &name, &self.options, told).await?]
-            }
+        // Whoever loads wants what is in the file now, not what once had the same name.
+        let options = PullOptions { policy: Policy::Always, ..self.options.clone() };
+        let path = plain_path(source);
+        let is_one = name.is_some() || source.strip_prefix("oci:").is_some_and(|rest| rest != path);
+        let images = if is_one {
+            let name = name.map(parse).transpose()?;
+            vec![self.store.load_one(&parse(source)?, name, &options, told).await?]
+        } else {
+            self.store.load(Path::new(path), &options, told).await?
         };
         let uses = self.uses();
         Ok(images.iter().map(|image| entry(image, &uses)).collect())

@@ -34,9 +34,6 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, leaks, leaks::Before, wait_for};
 
-/// The network namespace that all tests began in, where they agree on numbers.
-static HOME: OnceLock<File> = OnceLock::new();
-
 thread_local! {
     static HAS_OWN_NETWORK: Cell<bool> = const { Cell::new(false) };
 }
@@ -46,8 +43,6 @@ pub fn own_network() {
     if HAS_OWN_NETWORK.replace(true) {
         return;
     }
-    let home = File::open("/proc/thread-self/ns/net").expect("a thread has a network namespace");
-    let _ = HOME.set(home);
     unshare(CloneFlags::CLONE_NEWNET).expect("root may make a network namespace");
     let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip runs");
     assert!(up.success(), "loopback comes up");
@@ -458,16 +453,18 @@ pub fn entries(directory: &Path) -> Vec<String> {
 
 /// A number that no other running test has, and what holds it: a name in the abstract socket space, which leaves no
 /// file and goes with the process.
+///
+/// Such names belong to a network namespace, so all tests take them in the one that they began in.
 fn free_number() -> (usize, UnixListener) {
-    let take = || {
-        if let Some(home) = HOME.get() {
-            setns(home, CloneFlags::CLONE_NEWNET).expect("root may go back");
-        }
-        (0..1000).find_map(|number| {
-            let name = SocketAddr::from_abstract_name(format!("hythe-test-{number}")).ok()?;
-            Some((number, UnixListener::bind_addr(&name).ok()?))
-        })
-    };
-    // On a thread of its own, which takes its namespace along when it ends.
-    thread::spawn(take).join().expect("it does not fail").expect("fewer than a thousand tests run at once")
+    static FIRST: OnceLock<File> = OnceLock::new();
+    let open = || File::open("/proc/thread-self/ns/net").expect("a thread has a network namespace");
+    let here = open();
+    setns(FIRST.get_or_init(open), CloneFlags::CLONE_NEWNET)
+        .expect("root may go back to where the test began");
+    let found = (0..1000).find_map(|number| {
+        let name = SocketAddr::from_abstract_name(format!("hythe-test-{number}")).ok()?;
+        Some((number, UnixListener::bind_addr(&name).ok()?))
+    });
+    setns(&here, CloneFlags::CLONE_NEWNET).expect("root may return to where the thread was");
+    found.expect("fewer than a thousand tests run at once")
 }
