@@ -23,6 +23,7 @@ use crate::harness::{
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
+#[expect(clippy::needless_pass_by_value, reason = "it is written at the call")]
 fn publishing(container: Value, mapping: Value) -> Value {
     with(container, json!({ "portMappings": [mapping] }))
 }
