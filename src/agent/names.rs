@@ -122,7 +122,7 @@ fn resolv_conf(
     let mut source = host.resolv_conf.as_str();
     if is_own_network
         && let Some(upstream) = &host.upstream
-        && servers(source).all(|server| is_loopback(server))
+        && servers(source).all(is_loopback)
     {
         source = upstream;
     }
@@ -148,7 +148,8 @@ fn resolv_conf(
             definition.name
         )
     });
-    let text = lines.iter().map(|line| format!("{line}\n")).collect();
+    lines.push(String::new()); // so that the last line has an end
+    let text = if lines.len() > 1 { lines.join("\n") } else { String::new() };
     (text, note)
 }
 

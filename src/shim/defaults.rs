@@ -1,6 +1,8 @@
 //! What every container has, for the agent, which writes bundles and may not know the runtime.
 
-pub use crate::runtime::defaults::{capability_sets, device_rules, masked_paths, mounts, readonly_paths};
+pub use crate::runtime::defaults::{
+    capability_sets, device_rules, masked_paths, mounts, namespaces, readonly_paths,
+};
 
 use oci_spec::runtime::{Capabilities, Capability};
 

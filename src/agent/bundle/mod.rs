@@ -145,9 +145,9 @@ fn linux(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Linux, BundleEr
         .resources(resources)
         .sysctl(sysctls(recipe, notes))
         .rootfs_propagation("rprivate");
-    let nodes = devices::nodes(recipe.devices)?;
-    if !nodes.is_empty() {
-        builder = builder.devices(nodes);
+    let made = devices::nodes(recipe.devices)?;
+    if !made.is_empty() {
+        builder = builder.devices(made);
     }
     // A list left out is not an empty one: the type has a usual list of its own.
     let (masked, read_only) = if recipe.is_privileged() {

@@ -78,15 +78,13 @@ fn usual(recipe: &Recipe<'_>, linux: Option<&LinuxParameters>) -> Result<Vec<Mou
     for mount in &mut mounts {
         let destination = mount.destination().clone();
         let mut options = mount.options().clone().unwrap_or_default();
-        if destination == Path::new(SHARED_MEMORY) {
-            if recipe.document.ipc_mode == Some(IpcMode::Host) {
-                *mount = host(&Bind {
-                    source: SHARED_MEMORY.into(),
-                    destination: SHARED_MEMORY.into(),
-                    read_only: false,
-                })?;
-                continue;
-            }
+        if destination == Path::new(SHARED_MEMORY) && recipe.document.ipc_mode == Some(IpcMode::Host) {
+            *mount = host(&Bind {
+                source: SHARED_MEMORY.into(),
+                destination: SHARED_MEMORY.into(),
+                read_only: false,
+            })?;
+            continue;
         }
         let is_system = ["/sys", "/sys/fs/cgroup"].iter().any(|path| destination == Path::new(path));
         if recipe.is_privileged() && is_system {

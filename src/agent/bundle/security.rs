@@ -21,7 +21,7 @@ pub(super) fn options(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Op
             ("no-new-privileges", "" | "true") => options.no_new_privileges = true,
             ("no-new-privileges", "false") if is_free => options.no_new_privileges = false,
             ("apparmor", profile) if !profile.is_empty() => {
-                options.apparmor_profile = Some(profile.to_owned())
+                options.apparmor_profile = Some(profile.to_owned());
             }
             ("no-new-privileges", "false")
             | ("label" | "credentialspec" | "credentialspecdomainless" | "seccomp", _) => {

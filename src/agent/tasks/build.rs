@@ -111,7 +111,7 @@ impl Plot<'_> {
         let failed = |err: BuildError| Failure::of(name, Kind::Create, &err);
         let image = self.image(name).ok_or_else(|| failed(BuildError::NoImage))?;
         let directory = self.hands.places.container(self.task(), name);
-        self.directories(&directory, &image).map_err(failed)?;
+        directories(&directory, &image).map_err(failed)?;
         let names = self.names(definition, host);
         notes.extend(names.note.clone());
         let mut binds = self.volumes(definition, images, &image)?;
@@ -191,23 +191,6 @@ impl Plot<'_> {
         bundle::spec(&recipe).map_err(|err| Failure::of(name, Kind::Create, &err))
     }
 
-    /// The container's directories. The root of an overlay has the owner and mode of its upper directory, so that one
-    /// gets what the image's root has.
-    fn directories(&self, directory: &Path, image: &Image) -> Result<(), BuildError> {
-        for name in ["rootfs", "upper", "work"] {
-            make(&directory.join(name))?;
-        }
-        let Some(top) = image.overlay_lowerdirs().into_iter().next() else {
-            return make(&directory.join("lower"));
-        };
-        let upper = directory.join("upper");
-        let like = |root: fs::Metadata| {
-            chown(&upper, Some(root.uid()), Some(root.gid()))?;
-            fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))
-        };
-        fs::metadata(&top).and_then(like).map_err(|source| BuildError::Make { path: upper.clone(), source })
-    }
-
     fn names(&self, definition: &ContainerDefinition, host: &HostNames) -> Names {
         let is_alone = definition.disable_networking == Some(true);
         let mode = if is_alone { NetworkMode::None } else { self.document().network_mode() };
@@ -265,6 +248,23 @@ impl Plot<'_> {
             ipc: first.filter(|_| document.ipc_mode == Some(IpcMode::Task)),
         }
     }
+}
+
+/// The container's directories. The root of an overlay has the owner and mode of its upper directory, so that one
+/// gets what the image's root has.
+fn directories(directory: &Path, image: &Image) -> Result<(), BuildError> {
+    for name in ["rootfs", "upper", "work"] {
+        make(&directory.join(name))?;
+    }
+    let Some(top) = image.overlay_lowerdirs().into_iter().next() else {
+        return make(&directory.join("lower"));
+    };
+    let upper = directory.join("upper");
+    let like = |root: fs::Metadata| {
+        chown(&upper, Some(root.uid()), Some(root.gid()))?;
+        fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))
+    };
+    fs::metadata(&top).and_then(like).map_err(|source| BuildError::Make { path: upper.clone(), source })
 }
 
 fn make(path: &Path) -> Result<(), BuildError> {

@@ -143,12 +143,12 @@ fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer
     let mode = start.definition.document.network_mode();
     spawn_blocking(move || {
         let from = Instant::now();
-        let made = hands.networks.make(mode, &record);
-        let made = made.map_err(|err| Failure::of_task(Kind::Network, &err))?;
+        let netns = hands.networks.make(mode, &record);
+        let netns = netns.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         timer.note("network", None, from);
         kill_point("network-attached");
         hands.teller.tell(&task, Seen::NetworkAttached { attachment: record.attachment });
-        Ok((made, timer))
+        Ok((netns, timer))
     })
 }
 

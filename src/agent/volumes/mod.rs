@@ -110,7 +110,7 @@ pub(crate) fn mounts(
     let mut found = BTreeMap::new();
     collect(document, container, images, &mut Vec::new(), &mut found)?;
     let mut mounts: Vec<VolumeMount> = found.into_values().collect();
-    mounts.sort_by(|a, b| depth(&a.destination).cmp(&depth(&b.destination)));
+    mounts.sort_by_key(|mount| depth(&mount.destination));
     Ok(mounts)
 }
 
@@ -146,9 +146,9 @@ fn collect(
         let mut theirs = BTreeMap::new();
         collect(document, &from.source_container, images, seen, &mut theirs)?;
         let read_only = from.read_only.unwrap_or(false);
-        theirs
-            .into_values()
-            .for_each(|mount| add(found, VolumeMount { read_only: mount.read_only || read_only, ..mount }));
+        for mount in theirs.into_values() {
+            add(found, VolumeMount { read_only: mount.read_only || read_only, ..mount });
+        }
     }
     for path in images.get(name).into_iter().flatten() {
         let destination = clean(path)?;

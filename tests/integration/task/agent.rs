@@ -368,8 +368,12 @@ fn a_container_finds_what_its_definition_promises() {
 fn an_agent_that_starts_again_adopts_what_runs() {
     require!(host, busybox);
     let mut yard = Yard::new();
-    let start =
-        shell(1, "", r#", "portMappings": [{"containerPort": 80, "hostPort": 18080}]"#, "exec sleep 1000");
+    let start = shell(
+        1,
+        "",
+        r#", "stopTimeout": 1, "portMappings": [{"containerPort": 80, "hostPort": 18080}]"#,
+        "exec sleep 1000",
+    );
     let mut task = yard.start(&start);
     yard.until_running(&mut task);
     yard.open_again();
