@@ -51,6 +51,21 @@ fn published(family: &str) -> Value {
     document(family, &[container])
 }
 
+/// Asks for something of a daemon that may die before it answers; what was asked is in the store by then.
+fn ask(instance: &Instance, operation: &str, input: Value) {
+    let answer = instance.call(operation, input);
+    let refused = answer.as_ref().err().and_then(|error| error.code());
+    assert_eq!(refused, None, "{operation}: {answer:?}");
+}
+
+/// The one task that should run.
+#[track_caller]
+fn only_task(instance: &Instance, point: &str) -> String {
+    let tasks = strings(&instance.api("ListTasks", json!({}))["taskArns"]);
+    assert_eq!(tasks.len(), 1, "{point}: {tasks:?}");
+    tasks.into_iter().next().expect("there is one")
+}
+
 /// The live tasks of a service that should run.
 fn wanted(instance: &Instance, service: &str) -> Vec<String> {
     strings(&instance.api("ListTasks", json!({ "serviceName": service }))["taskArns"])
@@ -59,9 +74,11 @@ fn wanted(instance: &Instance, service: &str) -> Vec<String> {
 fn survives_a_start(point: &str) {
     let mut instance = Instance::prepare("crash-start", Wish::default());
     let daemon = doomed(&mut instance, point);
-    let arn = instance.run(published("web"));
+    instance.register(published("web"));
+    ask(&instance, "RunTask", json!({ "taskDefinition": "web" }));
     dies(daemon, point);
     instance.start_daemon();
+    let arn = only_task(&instance, point);
     let task = instance.running(&arn);
     assert_eq!(task["containers"][0]["lastStatus"], "RUNNING", "{point}: {task:#}");
     assert!(task["containers"][0]["networkBindings"][0]["hostPort"].is_u64(), "{point}: {task:#}");
@@ -75,7 +92,7 @@ fn survives_an_end(point: &str) {
     instance.running(&arn);
     instance.stop_daemon();
     let daemon = doomed(&mut instance, point);
-    instance.api("StopTask", json!({ "task": arn, "reason": "enough" }));
+    ask(&instance, "StopTask", json!({ "task": arn, "reason": "enough" }));
     dies(daemon, point);
     instance.start_daemon();
     let task = instance.stopped(&arn);
@@ -110,10 +127,8 @@ fn a_daemon_that_dies_while_a_service_grows_leaves_no_task_too_many() {
         let mut instance = Instance::prepare("crash-service", Wish::default());
         let daemon = doomed(&mut instance, point);
         instance.register(published("web"));
-        instance.api(
-            "CreateService",
-            json!({ "serviceName": "web", "taskDefinition": "web", "desiredCount": 3 }),
-        );
+        let service = json!({ "serviceName": "web", "taskDefinition": "web", "desiredCount": 3 });
+        ask(&instance, "CreateService", service);
         dies(daemon, point);
         instance.start_daemon();
         let tasks = wait_for("three running tasks", PATIENCE, || {
@@ -140,7 +155,7 @@ fn a_rolling_update_goes_on_after_the_daemon_died_in_it() {
     instance.stop_daemon();
     let daemon = doomed(&mut instance, "service-written:2");
     instance.register(document("web", &[idle("new")]));
-    instance.api("UpdateService", json!({ "service": "web", "taskDefinition": "web" }));
+    ask(&instance, "UpdateService", json!({ "service": "web", "taskDefinition": "web" }));
     dies(daemon, "service-written:2");
     instance.start_daemon();
     wait_for("one deployment with two tasks", PATIENCE, || {

@@ -17,6 +17,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::OnceLock,
     thread,
     time::Duration,
 };
@@ -24,7 +25,7 @@ use std::{
 use hythe::api::client::{Client, ClientError};
 use nix::{
     mount::{MntFlags, umount2},
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, setns, unshare},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -452,11 +453,18 @@ pub fn entries(directory: &Path) -> Vec<String> {
 
 /// A number that no other running test has, and what holds it: a name in the abstract socket space, which leaves no
 /// file and goes with the process.
+///
+/// Such names belong to a network namespace, so all tests take them in the one that they began in.
 fn free_number() -> (usize, UnixListener) {
-    (0..1000)
-        .find_map(|number| {
-            let name = SocketAddr::from_abstract_name(format!("hythe-test-{number}")).ok()?;
-            Some((number, UnixListener::bind_addr(&name).ok()?))
-        })
-        .expect("fewer than a thousand tests run at once")
+    static FIRST: OnceLock<File> = OnceLock::new();
+    let open = || File::open("/proc/thread-self/ns/net").expect("a thread has a network namespace");
+    let here = open();
+    setns(FIRST.get_or_init(open), CloneFlags::CLONE_NEWNET)
+        .expect("root may go back to where the test began");
+    let found = (0..1000).find_map(|number| {
+        let name = SocketAddr::from_abstract_name(format!("hythe-test-{number}")).ok()?;
+        Some((number, UnixListener::bind_addr(&name).ok()?))
+    });
+    setns(&here, CloneFlags::CLONE_NEWNET).expect("root may return to where the thread was");
+    found.expect("fewer than a thousand tests run at once")
 }

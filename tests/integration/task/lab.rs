@@ -3,6 +3,8 @@
 //! [`Lab`] owns a directory, a control group and a network namespace. When it is dropped, nothing of the task may be
 //! left, whatever the test did to the shim.
 
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a failed test panics")]
+
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -190,18 +192,14 @@ impl Drop for Lab {
 
 impl Talk {
     /// Takes facts until one is `wanted`.
-    #[track_caller]
-    pub fn until(&mut self, what: &str, wanted: impl Fn(&Seen) -> bool) -> impl Future<Output = Seen> {
-        async move {
-            loop {
-                let next = timeout(PATIENCE, self.connection.next()).await;
-                let fact =
-                    next.unwrap_or_else(|_| panic!("waited for {what}, saw {:#?}", self.facts)).unwrap();
-                let fact = fact.unwrap_or_else(|| panic!("no {what} in {:#?}", self.facts));
-                self.facts.push(fact.clone());
-                if wanted(&fact.seen) {
-                    return fact.seen;
-                }
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Seen) -> bool) -> Seen {
+        loop {
+            let next = timeout(PATIENCE, self.connection.next()).await;
+            let fact = next.unwrap_or_else(|_| panic!("waited for {what}, saw {:#?}", self.facts)).unwrap();
+            let fact = fact.unwrap_or_else(|| panic!("no {what} in {:#?}", self.facts));
+            self.facts.push(fact.clone());
+            if wanted(&fact.seen) {
+                return fact.seen;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The output of containers, as the shim writes it.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::{fs, time::Instant};
 
 use hythe::{
