@@ -11,9 +11,14 @@ pub(super) fn strings(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// A JSON string, or `-`.
+/// A JSON string, or `-`. What would steer a terminal is shown as its escape instead.
 pub(super) fn text(value: &Value) -> String {
-    value.as_str().filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
+    let text = value.as_str().filter(|text| !text.is_empty()).unwrap_or("-");
+    let shown = |letter: char| {
+        let escaped = letter.is_control().then(|| letter.escape_default());
+        escaped.map_or_else(|| letter.to_string(), |escape| escape.to_string())
+    };
+    text.chars().map(shown).collect()
 }
 
 /// One word a line.

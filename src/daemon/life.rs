@@ -177,6 +177,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             warn!(error = %broken, "server broken off");
         }
     }
+    // Nobody answers there any more; the lock on the state is still ours, so this is no other daemon's.
+    let _ = std::fs::remove_file(&config.api.socket);
     ended
 }
 

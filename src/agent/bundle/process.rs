@@ -19,6 +19,12 @@ pub(super) fn process(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Pr
         .cwd(working_directory(recipe)?)
         .capabilities(security::capabilities(recipe)?)
         .no_new_privileges(options.no_new_privileges);
+    if definition.linux_parameters.as_ref().is_some_and(|linux| linux.init_process_enabled == Some(true)) {
+        notes.push(format!(
+            "container {}: initProcessEnabled is not enforced: its own program is the first process",
+            definition.name
+        ));
+    }
     let limits = limits(&definition.ulimits)?;
     if !limits.is_empty() {
         builder = builder.rlimits(limits);

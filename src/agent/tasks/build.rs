@@ -236,10 +236,12 @@ impl Plot<'_> {
         changes.iter().find(|change| change.name == *container)
     }
 
-    /// The namespaces that the shim fills in: the task's network, and those of the first container.
+    /// The namespaces that the shim fills in: the task's network, and those of the first container that waits for no
+    /// other. The others wait for that one.
     fn sharing(&self, definition: &ContainerDefinition) -> Sharing {
         let document = self.document();
-        let first = document.container_definitions.first().map(|first| &first.name);
+        let is_free = |one: &&ContainerDefinition| one.depends_on.is_empty() && one.volumes_from.is_empty();
+        let first = document.container_definitions.iter().find(is_free).map(|first| &first.name);
         let first = first.filter(|first| **first != definition.name).cloned();
         let has_own_network = definition.disable_networking == Some(true);
         Sharing {

@@ -47,7 +47,7 @@ fn a_container_without_the_right_cannot_change_its_network() {
         ip link set lo down 2>/dev/null && echo down
         ip addr add 10.9.9.9/24 dev eth0 2>/dev/null && echo added
         ip route del default 2>/dev/null && echo routed
-        echo 1 >/proc/sys/net/ipv4/ip_forward 2>/dev/null && echo forwards
+        (echo 1 >/proc/sys/net/ipv4/ip_forward) 2>/dev/null && echo forwards
         echo done";
     assert_eq!(instance.says(&container("app", script)), "done\n");
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::harness::{
     Instance, PATIENCE,
-    instance::{entries, own_network},
+    instance::entries,
     require,
     stage::{FOREVER, ask_http, container, definition, one, serves, sh, word},
     tasks::with,
@@ -207,7 +207,6 @@ fn a_lost_database_loses_no_task() {
 #[test]
 fn after_a_reboot_services_come_back_and_standalone_tasks_do_not() {
     require!(host, busybox, nft);
-    own_network();
     // Another boot has another id; this thread and its children see it through a mount of their own.
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();

@@ -20,7 +20,7 @@ fn web(instance: &Instance) -> String {
 #[test]
 fn a_task_that_is_killed_is_replaced_and_the_events_say_so() {
     require!(host, busybox);
-    let instance = Instance::with_busybox("replaced");
+    let instance = Instance::with_busybox_and("replaced", "[services]\nhealthy_after = 0\n");
     instance.service("web", &web(&instance), 3);
     let before = instance.steady("web", 3);
     kill(Pid::from_raw(instance.pid(&before[0], "app")), Signal::SIGKILL).unwrap();
@@ -31,11 +31,14 @@ fn a_task_that_is_killed_is_replaced_and_the_events_say_so() {
     });
     assert_eq!(after.iter().filter(|id| before.contains(id)).count(), 2, "the others were left alone");
     let new = after.iter().find(|id| !before.contains(id)).unwrap();
-    let events = instance.events("web");
+    let events = instance.until_service("web", "two steady states", |_| {
+        let events = instance.events("web");
+        let steady = events.iter().filter(|event| *event == "(service web) has reached a steady state.");
+        (steady.count() == 2).then_some(events)
+    });
     let says = |words: &str| events.iter().any(|event| event.contains(words));
     assert!(says(&format!("(service web) has started 1 tasks: (task {new}).")), "{events:#?}");
     assert!(says("(service web) has started 3 tasks:"), "{events:#?}");
-    assert!(says("(service web) has reached a steady state."), "{events:#?}");
     let task = instance.task(new);
     assert_eq!(task["group"], "service:web");
     assert!(task["startedBy"].as_str().unwrap().starts_with("ecs-svc/"), "{task:#}");

@@ -107,7 +107,7 @@ fn hostile_values_stay_values() {
         container("app", "env | grep ^V=; env | grep -c ^INJECTED="),
         json!({
             "environment": [pair("V", "a\"b'$(touch /tmp/x)`id`"), pair("W", "line\nINJECTED=yes")],
-            "dockerLabels": { "label\n\"}": "\0\u{1b}[31m" },
+            "dockerLabels": { "label\n\"}": "\u{1b}[31m" },
         }),
     );
     let (id, _) = instance.ran(&definition("hostile", &[app]));

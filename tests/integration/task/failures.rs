@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Instance, images,
-    instance::{self, Wish},
+    instance::Wish,
     registry::{Door, Registry},
     require,
     stage::{FOREVER, container, definition, one, word},
@@ -189,7 +189,6 @@ fn a_mount_on_something_impossible_is_named() {
 #[test]
 fn a_full_disk_ends_a_load_in_one_sentence_and_leaves_nothing_half_done() {
     require!(host, busybox);
-    instance::own_network();
     // Seen by this thread and its children only, so nobody has to take it away.
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();

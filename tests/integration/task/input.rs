@@ -31,7 +31,7 @@ fn a_misspelt_field_is_refused_with_its_place_and_the_nearest_word() {
     let instance = Instance::start("misspelt");
     let text = "{\n  \"family\": \"bad\",\n  \"containerDefinitions\": [\n    { \"name\": \"a\", \"image\": \"b\", \"memori\": 64 }\n  ]\n}\n";
     let said = refused(&instance, text);
-    assert!(said.contains("bad.json:4:37"), "{said}");
+    assert!(said.contains("bad.json:4:34"), "{said}");
     assert!(said.contains("memori") && said.contains("memory"), "{said}");
 }
 

@@ -40,6 +40,7 @@ fn a_container_that_ran_for_its_period_is_started_again_unless_its_code_is_ignor
     wait_for("the restart", std::time::Duration::from_secs(150), || {
         let stored = instance.stored(&id);
         let again = one(&stored, "app")["restarts"] == 1 && one(&stored, "app")["knownStatus"] == "RUNNING";
+        let again = again && instance.said(&id, "app").lines().count() == 2;
         (again && one(&stored, "ignored")["knownStatus"] == "STOPPED").then_some(())
     });
     let task = instance.task(&id);

@@ -169,7 +169,7 @@ fn timing_tells_where_a_start_went() {
     let stored = instance.stored(&id);
     let spans: Vec<&str> =
         stored["timing"].as_array().into_iter().flatten().map(|span| word(span, "name")).collect();
-    for wanted in ["resolve", "pull", "network", "bundle", "shim", "mount", "exec"] {
+    for wanted in ["pull", "network", "bundle", "shim", "mount", "exec"] {
         let is_there = |name: &&str| *name == wanted || name.starts_with(&format!("{wanted}/"));
         assert!(spans.iter().any(is_there), "{wanted} is among {spans:?}");
     }
