@@ -197,7 +197,7 @@ impl Instance {
     #[track_caller]
     pub fn said(&self, id: &str, container: &str) -> String {
         let lines = self.lines(&format!("/hythe/v1/logs?task={id}&container={container}"));
-        lines.iter().map(|line| format!("{}\n", word(line, "line"))).collect()
+        lines.iter().fold(String::new(), |text, line| text + word(line, "line") + "\n")
     }
 
     /// Waits until a container has written `what`; everything that it has written.
@@ -229,11 +229,11 @@ impl Instance {
     #[track_caller]
     pub fn cgroup_file(&self, group: &str, v1: (&str, &str), v2: &str) -> String {
         let below = PathBuf::from(self.cgroup()).join(group);
-        let candidates = cgroup_mounts().into_iter().map(|mount| {
+        let mut candidates = cgroup_mounts().into_iter().map(|mount| {
             let has = mount.options.split(',').any(|option| option == v1.0);
             mount.at.join(&below).join(if has { v1.1 } else { v2 })
         });
-        let found = candidates.filter_map(|path| fs::read_to_string(path).ok()).next();
+        let found = candidates.find_map(|path| fs::read_to_string(path).ok());
         found.unwrap_or_else(|| panic!("cgroup {} has {} or {v2}", below.display(), v1.1)).trim().to_owned()
     }
 

@@ -181,7 +181,6 @@ fn names_that_look_like_paths_are_no_paths() {
         let volume = json!({ "volumes": [{ "name": bad }] });
         let document = with(definition("paths", &[container("app", "true")]), volume);
         assert!(instance.call("RegisterTaskDefinition", document).is_err(), "{bad:?}");
-        assert!(instance.call("DescribeTasks", json!({ "tasks": [bad] })).is_err() || bad != "");
     }
     for path in ["/hythe/v1/tasks/..%2f..%2fetc", "/hythe/v1/logs?task=../../etc"] {
         let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| instance.lines(path)));

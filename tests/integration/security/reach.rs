@@ -34,7 +34,7 @@ fn the_loopback_of_the_host_and_its_abstract_sockets_are_out_of_reach() {
     }
     // Not by the bridge's door either: what listens on loopback only stays there.
     let route = format!("nc -w 2 {gateway} 7777 </dev/null && echo reached; true");
-    assert_eq!(instance.says(&container("app", &route)).replace("nc: ", "").contains("reached"), false);
+    assert!(!instance.says(&container("app", &route)).replace("nc: ", "").contains("reached"));
     let listener = asked.join().unwrap();
     assert!(listener.accept().is_err(), "nobody came");
 }

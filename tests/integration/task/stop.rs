@@ -106,7 +106,9 @@ fn the_command_line_stops_tasks_and_waits() {
     let instance = Instance::with_busybox("cli-stop");
     let document = definition("stop", &[container("app", FOREVER)]);
     let ids: Vec<String> = (0..2).map(|_| instance.launch(&document)).collect();
-    ids.iter().for_each(|id| drop(instance.running(id)));
+    for id in &ids {
+        instance.running(id);
+    }
     instance.cli(&["stop", "--wait", "--reason", "tea", &ids[0], &ids[1]]).ok();
     for id in &ids {
         let task = instance.task(id);
