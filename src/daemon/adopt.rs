@@ -220,7 +220,7 @@ mod tests {
         let id = kept().task.id;
         restore(&store, vec![kept()]).await.unwrap();
         assert_eq!(cross_boot(&store, "one".into()).await.unwrap(), []);
-        assert_eq!(cross_boot(&store, "two".into()).await.unwrap(), [id.clone()]);
+        assert_eq!(cross_boot(&store, "two".into()).await.unwrap(), std::slice::from_ref(&id));
         let snapshot = store.snapshot();
         let task = snapshot.task(&id).unwrap();
         assert_eq!(task.known_status, TaskStatus::Deprovisioning);

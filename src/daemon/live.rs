@@ -13,7 +13,7 @@ use crate::{
         Answer, DoctorReport, ImageFinding, ImageSummary, Lines, Live, LiveError, LiveErrorKind, LoadRequest,
         LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages, SaveRequest,
     },
-    model::{ids::TaskId, service::ServiceStatus},
+    model::{ids::TaskId, service::ServiceStatus, task::TaskStatus},
     store::{ServiceKey, Snapshot, Store},
 };
 
@@ -42,26 +42,21 @@ impl Live for Conversations {
     fn logs(&self, query: LogQuery) -> Answer<'_, Lines<LogLine>> {
         Box::pin(async move {
             let snapshot = self.store.snapshot();
-            let of_service = match &query.source {
-                LogSource::Task(task) if snapshot.task(task).is_some() => None,
-                LogSource::Task(task) => return Err(not_found(format!("there is no task {task}"))),
-                LogSource::Service(cluster, service) => {
-                    let key = (cluster.clone(), service.clone());
-                    if snapshot.service(&key).is_none() {
-                        return Err(not_found(format!("there is no service {service} in cluster {cluster}")));
-                    }
-                    Some(key)
+            match &query.source {
+                LogSource::Task(task) if snapshot.task(task).is_none() => {
+                    return Err(not_found(format!("there is no task {task}")));
                 }
-            };
-            let source = match (of_service, query.source.clone()) {
-                (Some(key), _) if query.follow => self.follow_service(key, query),
-                (Some(key), _) => self.agent.logs(agent_query(tasks_of(&snapshot, &key), &query, false)),
-                (None, LogSource::Task(task)) => {
-                    self.agent.logs(agent_query(vec![task], &query, query.follow))
+                LogSource::Service(cluster, service)
+                    if snapshot.service(&(cluster.clone(), service.clone())).is_none() =>
+                {
+                    return Err(not_found(format!("there is no service {service} in cluster {cluster}")));
                 }
-                (None, LogSource::Service(_, service)) => {
-                    return Err(not_found(format!("there is no service {service}")));
-                }
+                LogSource::Task(_) | LogSource::Service(..) => {}
+            }
+            let source = if query.follow {
+                self.follow(query)
+            } else {
+                self.agent.logs(agent_query(followed(&snapshot, &query.source), &query, false))
             };
             Ok(lines(source, |line| Ok(log_line(line))))
         })
@@ -110,8 +105,11 @@ impl Live for Conversations {
 }
 
 impl Conversations {
-    /// The lines of a service's tasks, and of those that start later. Ends with the service or the reader.
-    fn follow_service(&self, key: ServiceKey, query: LogQuery) -> mpsc::Receiver<agent::LogLine> {
+    /// The lines of a task, or of a service's tasks and those that start later. Ends with them or with the reader.
+    ///
+    /// A task is listened to from when the agent has taken it up: before that there is nothing to hear, and the
+    /// agent would take it for one that is over.
+    fn follow(&self, query: LogQuery) -> mpsc::Receiver<agent::LogLine> {
         let (out, into) = mpsc::channel(WAITING);
         let (store, agent) = (self.store.clone(), self.agent.clone());
         tokio::spawn(async move {
@@ -119,15 +117,16 @@ impl Conversations {
             let mut heard = BTreeSet::new();
             loop {
                 let snapshot = store.snapshot();
-                for task in tasks_of(&snapshot, &key) {
+                let taken_up = followed(&snapshot, &query.source).into_iter().filter(|task| {
+                    snapshot.task(task).is_some_and(|task| task.known_status >= TaskStatus::Activating)
+                });
+                for task in taken_up {
                     if heard.insert(task.clone()) {
                         let lines = agent.logs(agent_query(vec![task], &query, true));
                         tokio::spawn(pass_on(lines, out.clone()));
                     }
                 }
-                let is_over =
-                    snapshot.service(&key).is_none_or(|service| service.status == ServiceStatus::Inactive);
-                if is_over {
+                if hears_no_more(&snapshot, &query.source, &heard) {
                     return;
                 }
                 tokio::select! {
@@ -137,6 +136,24 @@ impl Conversations {
             }
         });
         into
+    }
+}
+
+/// The tasks that are meant.
+fn followed(snapshot: &Snapshot, source: &LogSource) -> Vec<TaskId> {
+    match source {
+        LogSource::Task(task) => vec![task.clone()],
+        LogSource::Service(cluster, service) => tasks_of(snapshot, &(cluster.clone(), service.clone())),
+    }
+}
+
+/// Whether no further task will be listened to.
+fn hears_no_more(snapshot: &Snapshot, source: &LogSource, heard: &BTreeSet<TaskId>) -> bool {
+    match source {
+        LogSource::Task(task) => heard.contains(task) || snapshot.task(task).is_none(),
+        LogSource::Service(cluster, service) => snapshot
+            .service(&(cluster.clone(), service.clone()))
+            .is_none_or(|service| service.status == ServiceStatus::Inactive),
     }
 }
 
