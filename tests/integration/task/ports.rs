@@ -102,7 +102,7 @@ fn datagrams_are_published_too() {
     require!(host, busybox);
     let instance = Instance::with_busybox("udp");
     let mapping = &json!({ "containerPort": 5353, "hostPort": 5354, "protocol": "udp" });
-    let id = instance.launch(&definition("udp", &[publishing(container("echo", FOREVER), &mapping)]));
+    let id = instance.launch(&definition("udp", &[publishing(container("echo", FOREVER), mapping)]));
     instance.running(&id);
     let done = AtomicBool::new(false);
     let network = File::open(format!("/proc/{}/ns/net", instance.pid(&id, "echo"))).unwrap();
