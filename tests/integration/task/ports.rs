@@ -53,7 +53,7 @@ fn dynamic_ports_differ_and_lead_each_to_its_task() {
             let binding = &one(&task, "web")["networkBindings"][0];
             assert_eq!(
                 (&binding["containerPort"], &binding["protocol"]),
-                (json!(80), &json!("tcp")),
+                (&json!(80), &json!("tcp")),
                 "{task:#}"
             );
             (word.to_owned(), host_ports(&task, "web")[0])
