@@ -139,6 +139,10 @@ fn root(recipe: &Recipe<'_>) -> Result<Root, BundleError> {
 
 fn linux(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Linux, BundleError> {
     let resources = resources::container(recipe, notes)?;
+    if recipe.document.ipc_mode == Some(IpcMode::Task) {
+        let name = &recipe.definition.name;
+        notes.push(format!("container {name}: ipcMode task does not share the files of /dev/shm"));
+    }
     let mut builder = LinuxBuilder::default()
         .cgroups_path(format!("/{}", recipe.cgroup))
         .namespaces(namespaces(recipe)?)

@@ -197,7 +197,8 @@ impl Instance {
     #[track_caller]
     pub fn said(&self, id: &str, container: &str) -> String {
         let lines = self.lines(&format!("/hythe/v1/logs?task={id}&container={container}"));
-        lines.iter().fold(String::new(), |text, line| text + word(line, "line") + "\n")
+        let texts: Vec<&str> = lines.iter().flat_map(|line| [word(line, "line"), "\n"]).collect();
+        texts.concat()
     }
 
     /// Waits until a container has written `what`; everything that it has written.

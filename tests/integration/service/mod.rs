@@ -1,5 +1,7 @@
 //! What a service promises: its count is held.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod crashes;
 mod daemon;
 mod held;

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use crate::harness::{
     Instance, PATIENCE, images,
     instance::Wish,
-    leaks, require,
+    leaks,
+    outside::{HERE, Outside, THERE},
+    require,
     stage::{FOREVER, ask_http, container, definition, one, serves, sh, stays, try_http, word},
     tasks::with,
     wait_for,
@@ -23,7 +25,8 @@ use crate::harness::{
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-fn publishing(container: Value, mapping: &Value) -> Value {
+#[expect(clippy::needless_pass_by_value, reason = "it is written at the call")]
+fn publishing(container: Value, mapping: Value) -> Value {
     with(container, json!({ "portMappings": [mapping] }))
 }
 
@@ -44,7 +47,7 @@ fn dynamic_ports_differ_and_lead_each_to_its_task() {
     let gateway: Ipv4Addr = instance.gateway().parse().unwrap();
     let tasks: Vec<(String, u16)> = ["one", "two", "three"]
         .map(|word| {
-            let web = publishing(container("web", &serves(word, 80)), &json!({ "containerPort": 80 }));
+            let web = publishing(container("web", &serves(word, 80)), json!({ "containerPort": 80 }));
             let id = instance.launch(&in_mode(definition(word, &[web]), "bridge"));
             let task = instance.running(&id);
             let binding = &one(&task, "web")["networkBindings"][0];
@@ -64,11 +67,30 @@ fn dynamic_ports_differ_and_lead_each_to_its_task() {
 }
 
 #[test]
+fn another_host_reaches_a_published_port_and_is_reached() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("outside");
+    let outside = Outside::new();
+    let web =
+        publishing(container("web", &serves("inside", 80)), json!({ "containerPort": 80, "hostPort": 8086 }));
+    let id = instance.launch(&definition("outside", &[web]));
+    instance.running(&id);
+    let url = format!("http://{HERE}:8086/");
+    wait_for("an answer to the other host", PATIENCE, || {
+        let asked = outside.run(&["timeout", "5", "busybox", "wget", "-q", "-O", "-", &url]);
+        (asked.stdout == b"inside\n").then_some(())
+    });
+    // It knows no way to the tasks' network, so an answer means that the task was taken for the host.
+    let pings = container("pings", &format!("ping -c 1 -W 5 {THERE} | grep -c ' 0% packet loss'"));
+    assert_eq!(instance.says(&pings), "1\n");
+}
+
+#[test]
 fn a_fixed_port_is_published_and_given_back() {
     require!(host, busybox);
     let instance = Instance::with_busybox("fixed");
     let web =
-        publishing(container("web", &serves("fixed", 80)), &json!({ "containerPort": 80, "hostPort": 8080 }));
+        publishing(container("web", &serves("fixed", 80)), json!({ "containerPort": 80, "hostPort": 8080 }));
     let document = definition("fixed", &[web]);
     for _ in 0..2 {
         let id = instance.launch(&document);
@@ -89,7 +111,7 @@ fn a_port_in_use_on_the_host_fails_the_task_with_its_number() {
     let instance = Instance::with_busybox("in-use");
     let _taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8081)).unwrap();
     let web =
-        publishing(container("web", &serves("never", 80)), &json!({ "containerPort": 80, "hostPort": 8081 }));
+        publishing(container("web", &serves("never", 80)), json!({ "containerPort": 80, "hostPort": 8081 }));
     let (_, task) = instance.ran(&definition("in-use", &[web]));
     assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
     let reason = word(&task, "stoppedReason");
@@ -101,8 +123,8 @@ fn a_port_in_use_on_the_host_fails_the_task_with_its_number() {
 fn datagrams_are_published_too() {
     require!(host, busybox);
     let instance = Instance::with_busybox("udp");
-    let mapping = &json!({ "containerPort": 5353, "hostPort": 5354, "protocol": "udp" });
-    let id = instance.launch(&definition("udp", &[publishing(container("echo", FOREVER), &mapping)]));
+    let mapping = json!({ "containerPort": 5353, "hostPort": 5354, "protocol": "udp" });
+    let id = instance.launch(&definition("udp", &[publishing(container("echo", FOREVER), mapping)]));
     instance.running(&id);
     let done = AtomicBool::new(false);
     let network = File::open(format!("/proc/{}/ns/net", instance.pid(&id, "echo"))).unwrap();
@@ -146,7 +168,7 @@ fn a_range_of_ports_is_published_as_a_range() {
     let script = stays(
         "for p in 7000 7001 7002; do mkdir -p /tmp/$p; echo port $p >/tmp/$p/index.html; httpd -p $p -h /tmp/$p; done",
     );
-    let web = publishing(container("web", &script), &json!({ "containerPortRange": "7000-7002" }));
+    let web = publishing(container("web", &script), json!({ "containerPortRange": "7000-7002" }));
     let id = instance.launch(&definition("range", &[web]));
     let task = instance.running(&id);
     let first = host_ports(&task, "web")[0];
@@ -159,7 +181,7 @@ fn a_range_of_ports_is_published_as_a_range() {
 fn a_task_of_its_own_interface_has_an_address_that_answers() {
     require!(host, busybox);
     let instance = Instance::with_busybox("awsvpc");
-    let web = publishing(container("web", &serves("own", 8000)), &json!({ "containerPort": 8000 }));
+    let web = publishing(container("web", &serves("own", 8000)), json!({ "containerPort": 8000 }));
     let id = instance.launch(&in_mode(definition("own", &[web]), "awsvpc"));
     let task = instance.running(&id);
     let address: Ipv4Addr =
@@ -197,7 +219,7 @@ fn the_modes_host_and_none_have_the_hosts_network_and_none() {
     assert!(said.starts_with(own.to_str().unwrap()) && said.contains(&instance.bridge()), "{said}");
     let said = instance.says_in(&in_mode(definition("none", &[container("app", script)]), "none"));
     assert!(!said.starts_with(own.to_str().unwrap()) && said.trim().ends_with("\nlo"), "{said}");
-    let web = publishing(container("web", &serves("host", 8123)), &json!({ "containerPort": 8123 }));
+    let web = publishing(container("web", &serves("host", 8123)), json!({ "containerPort": 8123 }));
     let id = instance.launch(&in_mode(definition("web", &[web]), "host"));
     instance.running(&id);
     assert_eq!(ask_http(LOCALHOST, 8123), "host");
@@ -208,7 +230,7 @@ fn a_flushed_rule_set_is_restored_and_ports_answer_again() {
     require!(host, busybox, nft);
     let instance = Instance::with_busybox("flush");
     let web =
-        publishing(container("web", &serves("again", 80)), &json!({ "containerPort": 80, "hostPort": 8082 }));
+        publishing(container("web", &serves("again", 80)), json!({ "containerPort": 80, "hostPort": 8082 }));
     let id = instance.launch(&definition("flush", &[web]));
     instance.running(&id);
     assert_eq!(ask_http(LOCALHOST, 8082), "again");
@@ -235,7 +257,7 @@ fn a_removed_bridge_or_link_does_not_end_the_daemon() {
         links.contains(&format!("{}:", instance.bridge())).then_some(())
     });
     let web =
-        publishing(container("web", &serves("after", 80)), &json!({ "containerPort": 80, "hostPort": 8083 }));
+        publishing(container("web", &serves("after", 80)), json!({ "containerPort": 80, "hostPort": 8083 }));
     let id = instance.launch(&definition("after", &[web]));
     instance.running(&id);
     assert_eq!(ask_http(LOCALHOST, 8083), "after");
@@ -252,7 +274,7 @@ fn ports_can_be_published_on_one_address_only() {
     instance.start_daemon();
     instance.load(&images::busybox(), "busybox");
     let web =
-        publishing(container("web", &serves("one", 80)), &json!({ "containerPort": 80, "hostPort": 8084 }));
+        publishing(container("web", &serves("one", 80)), json!({ "containerPort": 80, "hostPort": 8084 }));
     let id = instance.launch(&definition("bind", &[web]));
     let task = instance.running(&id);
     assert_eq!(one(&task, "web")["networkBindings"][0]["bindIP"], "127.0.0.1", "{task:#}");
@@ -265,7 +287,7 @@ fn ports_stay_published_while_the_daemon_is_dead() {
     require!(host, busybox);
     let mut instance = Instance::with_busybox("dead");
     let web =
-        publishing(container("web", &serves("on", 80)), &json!({ "containerPort": 80, "hostPort": 8085 }));
+        publishing(container("web", &serves("on", 80)), json!({ "containerPort": 80, "hostPort": 8085 }));
     let id = instance.launch(&definition("dead", &[web]));
     instance.running(&id);
     assert_eq!(ask_http(LOCALHOST, 8085), "on");

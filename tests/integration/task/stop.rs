@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use crate::harness::{
-    Instance, require,
+    Instance, PATIENCE, images,
+    registry::{Door, Registry},
+    require,
     stage::{FOREVER, after, container, definition, one, stays},
     tasks::with,
+    wait_for,
 };
 
 #[test]
@@ -115,4 +118,21 @@ fn the_command_line_stops_tasks_and_waits() {
         assert_eq!((&task["lastStatus"], &task["stoppedReason"]), (&json!("STOPPED"), &json!("tea")));
     }
     assert_eq!(instance.cli(&["stop", "0123456789abcdef0123456789abcdef"]).code, 3);
+}
+
+#[test]
+fn a_task_that_is_stopped_while_its_image_is_pulled_leaves_nothing() {
+    require!(host, busybox, registry);
+    let instance = Instance::start("pulling");
+    let registry = Registry::start(Door::Open);
+    let name = registry.push(&images::busybox(), "slow:1");
+    let road = registry.slow_road(20_000);
+    let slow = name.replace(&registry.host(), &road.host());
+    let id =
+        instance.launch(&definition("pulling", &[with(container("app", "true"), json!({ "image": slow }))]));
+    wait_for("the first bytes", PATIENCE, || (road.carried() > 10_000).then_some(()));
+    let task = instance.stop(&id);
+    assert_eq!(task["stopCode"], "UserInitiated", "{task:#}");
+    assert!(task.get("startedAt").is_none(), "it never ran: {task:#}");
+    instance.nothing_is_left();
 }
