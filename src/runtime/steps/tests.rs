@@ -24,6 +24,7 @@ fn host(mounts: &str) -> Host {
         kernel: (6, 12),
         held,
         known: held,
+        withheld: CapabilitySet::NONE,
         hard_limits: vec![(Limit::named("RLIMIT_NOFILE").unwrap(), 4096)],
         oom_score: 0,
         layout: Layout::from_mountinfo(mounts).unwrap(),
