@@ -202,7 +202,7 @@ pub fn create(
             // Whoever can make a node could then open the host's disks with it.
             host.withhold_nodes();
             plan = plan_on(&host)?;
-            open.reason.push_str(&format!("; {MAKE_NODES} is withheld instead"));
+            open.reason = format!("{}; {MAKE_NODES} is withheld instead", open.reason);
         }
         plan.not_enforced.extend(missed);
     }

@@ -119,7 +119,7 @@ fn on_a_host(container: &Container, hide: &str, commands: &str) -> Ran {
     let oci = container.command(&[]);
     let script = format!("{hide} {commands}");
     Command::new("unshare")
-        .args(["--mount", "sh", "-ec", &script, "sh"])
+        .args(["--mount", "--propagation", "private", "sh", "-ec", &script, "sh"])
         .arg(oci.get_program())
         .args(oci.get_args())
         .env("BUNDLE", container.bundle())
@@ -130,11 +130,10 @@ fn on_a_host(container: &Container, hide: &str, commands: &str) -> Ran {
 }
 
 /// Leaves version 2 alone.
-const HIDE_V1: &str = "awk '$3 == \"cgroup\" {print $2}' /proc/mounts | xargs -r umount;";
+const HIDE_V1: &str = "busybox awk '$3 == \"cgroup\" {print $2}' /proc/mounts | busybox xargs -r umount;";
 
 /// Leaves nothing that could hold devices.
-const HIDE_DEVICES: &str =
-    "awk '$3 == \"cgroup2\" || /^cgroup .*[, ]devices[, ]/ {print $2}' /proc/mounts | xargs -r umount;";
+const HIDE_DEVICES: &str = "busybox awk '$3 == \"cgroup2\" || /^cgroup .*[, ]devices[, ]/ {print $2}' /proc/mounts | busybox xargs -r umount;";
 
 fn box_with_rules() -> Container {
     let mut container = Container::new();
@@ -145,7 +144,7 @@ fn box_with_rules() -> Container {
 
 #[test]
 fn a_container_on_a_host_of_version_2_is_held_to_its_device_rules() {
-    require!(root, busybox);
+    require!(root, busybox, unshare);
     if unified_mount().is_none() {
         return;
     }
@@ -160,7 +159,7 @@ fn a_container_on_a_host_of_version_2_is_held_to_its_device_rules() {
 
 #[test]
 fn where_nothing_holds_devices_no_process_can_make_them() {
-    require!(root, busybox, cgroup_pids);
+    require!(root, busybox, unshare);
     let layout = Layout::detect().unwrap();
     if layout.hierarchies().iter().all(|one| one.has("devices")) {
         skipped("no version 1 control groups would be left");

@@ -34,7 +34,7 @@ const ALLOW_MULTI: u32 = 2;
 const NAME: [u8; 16] = *b"hythe_devices\0\0\0";
 
 /// How many programs a group can have; the kernel's own limit.
-const MOST: usize = 64;
+const MOST: u32 = 64;
 
 /// The kernel asks for a licence only to offer functions under the GPL, of which the program calls none.
 const LICENCE: &std::ffi::CStr = c"MIT OR Apache-2.0";
@@ -58,7 +58,7 @@ struct Load {
 struct Attach {
     target: u32,
     program: u32,
-    attach_type: u32,
+    point: u32,
     flags: u32,
 }
 
@@ -84,16 +84,24 @@ struct Info {
     name: [u8; 16],
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "a few words")]
+const SIZE_OF_INFO: u32 = size_of::<Info>() as u32;
+
 #[repr(C)]
 struct Query {
     target: u32,
-    attach_type: u32,
-    query_flags: u32,
-    attach_flags: u32,
+    point: u32,
+    flags: u32,
+    attached_flags: u32,
     ids: u64,
     count: u32,
     /// Whole to the last field, because newer kernels fill all of them.
     rest: [u32; 9],
+}
+
+/// Whether `rules` come to none at all.
+pub(super) fn allow_everything(rules: &[LinuxDeviceCgroup]) -> bool {
+    program::allow_everything(rules)
 }
 
 /// Holds the group at `dir` to `rules`, instead of those it was held to before.
@@ -154,7 +162,7 @@ fn attach(group: &File, program: &OwnedFd) -> Result<(), Errno> {
     let attach = Attach {
         target: number(group),
         program: number(program),
-        attach_type: ATTACH_CGROUP_DEVICE,
+        point: ATTACH_CGROUP_DEVICE,
         flags: ALLOW_MULTI,
     };
     // SAFETY: an attach reads the attributes, which hold no address.
@@ -162,25 +170,21 @@ fn attach(group: &File, program: &OwnedFd) -> Result<(), Errno> {
 }
 
 fn detach(group: &File, program: &OwnedFd) -> Result<(), Errno> {
-    let detach = Attach {
-        target: number(group),
-        program: number(program),
-        attach_type: ATTACH_CGROUP_DEVICE,
-        flags: 0,
-    };
+    let detach =
+        Attach { target: number(group), program: number(program), point: ATTACH_CGROUP_DEVICE, flags: 0 };
     // SAFETY: a detach reads the attributes, which hold no address.
     unsafe { bpf(PROGRAM_DETACH, &raw const detach) }.map(drop)
 }
 
 fn attached(group: &File) -> Result<Vec<u32>, Errno> {
-    let mut ids = [0_u32; MOST];
+    let mut ids = [0_u32; MOST as usize];
     let mut query = Query {
         target: number(group),
-        attach_type: ATTACH_CGROUP_DEVICE,
-        query_flags: 0,
-        attach_flags: 0,
+        point: ATTACH_CGROUP_DEVICE,
+        flags: 0,
+        attached_flags: 0,
         ids: ids.as_mut_ptr() as u64,
-        count: MOST as u32,
+        count: MOST,
         rest: [0; 9],
     };
     // SAFETY: a query fills at most `count` numbers of `ids` and some fields of `query`; both live across it.
@@ -198,8 +202,7 @@ fn by_id(id: u32) -> Result<OwnedFd, Errno> {
 
 fn name_of(program: &OwnedFd) -> Result<[u8; 16], Errno> {
     let mut info = Info::default();
-    let mut describe =
-        Describe { program: number(program), size: size_of::<Info>() as u32, info: &raw mut info as u64 };
+    let mut describe = Describe { program: number(program), size: SIZE_OF_INFO, info: &raw mut info as u64 };
     // SAFETY: the command writes at most `size` bytes to `info`, which lives across it and is whole as any bytes. It
     // also writes back the size, hence the mutable pointer.
     unsafe { bpf(OBJECT_INFO, &raw mut describe) }?;

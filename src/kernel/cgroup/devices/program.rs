@@ -101,6 +101,12 @@ pub(super) fn compile(rules: &[LinuxDeviceCgroup]) -> Vec<Instruction> {
     program
 }
 
+/// Whether `rules` come to none at all.
+pub(super) fn allow_everything(rules: &[LinuxDeviceCgroup]) -> bool {
+    let last = rules.iter().rev().find_map(Rule::read);
+    last.is_some_and(|rule| rule.is_allowed && rule.is_last_word())
+}
+
 /// A rule that some device can meet.
 struct Rule {
     /// What must be equal for the rule to be met: register and value.

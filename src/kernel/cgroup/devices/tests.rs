@@ -150,6 +150,17 @@ fn whether_a_node_is_there_may_always_be_asked() {
     assert!(answers(&["deny a *:* rwm"], BLOCK, 0, 8, 0));
 }
 
+#[test]
+fn rules_that_allow_everything_are_known() {
+    let allow_everything =
+        |rules: &[&str]| super::allow_everything(&rules.iter().map(|text| rule(text)).collect::<Vec<_>>());
+    assert!(allow_everything(&["deny b *:* rwm", "allow a *:* rwm"]));
+    for not in [["allow a *:* rwm", "deny b 8:0 w"], ["deny a *:* rwm", "allow a *:* rw"]] {
+        assert!(!allow_everything(&not), "{not:?}");
+    }
+    assert!(!allow_everything(&[]));
+}
+
 fn rules() -> impl Strategy<Value = Vec<LinuxDeviceCgroup>> {
     let kind = prop_oneof![
         Just(LinuxDeviceType::A),
