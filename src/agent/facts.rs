@@ -57,12 +57,23 @@ impl Timer {
 
     /// Notes a step that began at `from` and ends now.
     pub(crate) fn note(&mut self, name: &str, container: Option<&ContainerName>, from: Instant) {
+        self.note_until(name, container, from, Instant::now());
+    }
+
+    /// Notes a step that began at `from` and ended at `to`.
+    pub(crate) fn note_until(
+        &mut self,
+        name: &str,
+        container: Option<&ContainerName>,
+        from: Instant,
+        to: Instant,
+    ) {
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.spans.push(Span {
             name: name.to_owned(),
             container: container.cloned(),
             start_us: micros(from.duration_since(self.begin)),
-            took_us: micros(from.elapsed()),
+            took_us: micros(to.duration_since(from)),
         });
     }
 

@@ -72,6 +72,9 @@ impl Default for PullOptions {
 
 /// Told how each layer is doing. Called from several threads; must not block.
 pub trait Progress: Send + Sync {
+    /// The image's name has led to its manifest: what it is made of is known.
+    fn resolved(&self) {}
+
     /// One layer has come further.
     fn layer(&self, progress: &LayerProgress);
 }
@@ -214,6 +217,7 @@ impl ImageStore {
         let source = Source::open(reference, options, &self.path("tmp")).await?;
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         let resolved = source.resolve(&image, &platform).await?;
+        progress.resolved();
         self.fetch(&image, source, &resolved.layers, options.parallel, progress).await?;
         self.record_image(name, &resolved, reference.name().is_none()).map_err(stored)
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     fact::Attachment,
     ids::{ClusterName, ContainerName, DeploymentId, ServiceName, TaskDefinitionId, TaskId},
+    network::PortRange,
     time::Timestamp,
 };
 
@@ -41,12 +42,31 @@ pub struct NetworkBinding {
     /// The address it is bound to, `0.0.0.0` for all.
     #[serde(rename = "bindIP")]
     pub bind_ip: String,
-    /// The port inside the task.
-    pub container_port: u16,
-    /// The port on the host.
-    pub host_port: u16,
+    /// Which ports.
+    #[serde(flatten)]
+    pub ports: BoundPorts,
     /// `tcp` or `udp`.
     pub protocol: String,
+}
+
+/// The ports of a [`NetworkBinding`]: one, or a row of as many on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum BoundPorts {
+    /// One port.
+    One {
+        /// The port inside the task.
+        container_port: u16,
+        /// The port on the host.
+        host_port: u16,
+    },
+    /// A row of ports.
+    Range {
+        /// The ports inside the task.
+        container_port_range: PortRange,
+        /// The ports on the host, in the same order.
+        host_port_range: PortRange,
+    },
 }
 
 /// One container of a task.

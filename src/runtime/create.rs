@@ -15,7 +15,7 @@ use super::bundle::{Bundle, BundleError, ContainerId};
 use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
 use super::init;
 use super::ops::{Container, Created};
-use super::steps::{Host, Plan, PlanError, plan};
+use super::steps::{Host, MAKE_NODES, Plan, PlanError, plan};
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout};
 use crate::kernel::event::monotonic;
 use crate::kernel::namespace::{self, Namespaces};
@@ -183,11 +183,12 @@ pub fn create(
 ) -> Result<Created, CreateError> {
     let began = monotonic();
     let process = bundle.process()?;
-    let host = Host::look(&options.layout, process);
+    let mut host = Host::look(&options.layout, process);
     let path = cgroup_path(id, bundle)?;
     let group = options.layout.group(&path);
     let placement = group.placement();
-    let mut plan = plan(bundle, process, &host, &path, &placement, options.die_with_parent)?;
+    let plan_on = |host: &Host| plan(bundle, process, host, &path, &placement, options.die_with_parent);
+    let mut plan = plan_on(&host)?;
     let planned = monotonic();
 
     if group.exists() && !group.procs()?.is_empty() {
@@ -196,7 +197,14 @@ pub fn create(
     options.layout.create(&path)?;
     let undo = Undo(Some(&group));
     if let Some(resources) = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
-        plan.not_enforced.extend(group.apply(resources));
+        let mut missed = group.apply(resources);
+        if let Some(open) = missed.iter_mut().find(|missed| missed.leaves_devices_open()) {
+            // Whoever can make a node could then open the host's disks with it.
+            host.withhold_nodes();
+            plan = plan_on(&host)?;
+            open.reason = format!("{}; {MAKE_NODES} is withheld instead", open.reason);
+        }
+        plan.not_enforced.extend(missed);
     }
     let grouped = monotonic();
 

@@ -9,16 +9,17 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Capability, Process};
 
 use super::bundle::{BundleError, ContainerId, check_process};
 use super::create::{Stdio, Timing, born_in_pid_namespace, open_dir};
 use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
 use super::init;
-use super::steps::{Host, Plan, PlanError, Program, Step, process_steps};
+use super::steps::{Host, MAKE_NODES, Plan, PlanError, Program, Step, process_steps};
 use crate::kernel::cgroup::{CgroupError, Group, NotEnforced};
 use crate::kernel::namespace::{self, Namespaces};
 use crate::kernel::process::{self, CloneRequest, Exit, Pid, Pidfd, Signal};
+use crate::kernel::security::bounding_of;
 
 /// What a later process of a container joins; its pid namespace it is born in.
 const JOINED: Namespaces = Namespaces::MOUNT
@@ -141,6 +142,12 @@ impl Container {
         let exit = self.pidfd.wait()?;
         self.exit.set(Some(exit));
         Ok(exit)
+    }
+
+    /// Whether it was made without the right to make device nodes because no rules say which of them open.
+    fn are_nodes_withheld(&self) -> bool {
+        let is_bound = bounding_of(self.pid).is_ok_and(|bound| bound.has(MAKE_NODES));
+        !is_bound && !self.group.has_device_rules()
     }
 
     /// Ends everything, reaps the first process if it is ours, removes the group.
@@ -354,7 +361,10 @@ impl Running {
     pub fn exec(&self, process: &Process, stdio: Stdio) -> Result<Exec, ExecError> {
         check_process(process)?;
         let container = &self.container;
-        let host = Host::look(container.group.layout(), process);
+        let mut host = Host::look(container.group.layout(), process);
+        if container.are_nodes_withheld() {
+            host.withhold_nodes();
+        }
         let plan = exec_plan(container, process, &host)?;
         let streams = stdio.open().map_err(ExecError::Make)?;
         let (ours, theirs) = handshake::line().map_err(ExecError::Make)?;
@@ -391,6 +401,13 @@ impl Running {
 
 fn exec_plan(container: &Container, process: &Process, host: &Host) -> Result<Plan, ExecError> {
     let mut not_enforced = Vec::new();
+    let asked = process.capabilities().as_ref().and_then(|sets| sets.permitted().as_ref());
+    if !host.withheld.is_empty() && asked.is_some_and(|asked| asked.contains(&Capability::Mknod)) {
+        not_enforced.push(NotEnforced {
+            resource: "process.capabilities".to_owned(),
+            reason: format!("{MAKE_NODES} is withheld because no device rules are enforced here"),
+        });
+    }
     let mut steps = vec![Step::Undumpable];
     steps.extend(container.die_with_parent.then_some(Step::DieWithParent));
     steps.extend([Step::NewSession, Step::Umask(0), Step::Stdio]);

@@ -23,6 +23,7 @@ use std::{
 use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
 
 use super::{
+    alive,
     ledger::{LedgerError, read_ledger},
     protocol::{LINE_MAX, Order, Report},
     spec::{SpecError, TaskSpec},
@@ -41,6 +42,9 @@ use crate::{
 
 /// How long a shim may take to say that it is there.
 const HELLO: Duration = Duration::from_secs(10);
+
+/// The pause before a shim that does not listen yet is looked for again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// What is needed to start a shim.
 #[derive(Debug)]
@@ -143,6 +147,25 @@ pub async fn connect(spec: &TaskSpec, from: u64) -> Result<Connection, ClientErr
     Connection::greet(&spec.task, &spec.ledger, stream, from).await
 }
 
+/// Like [`connect`], but a shim that lives and does not listen yet is given the time to: whoever started it may have
+/// ended before it was there. `directory` is the task's.
+pub async fn find(spec: &TaskSpec, directory: &Path, from: u64) -> Result<Connection, ClientError> {
+    let until = tokio::time::Instant::now() + HELLO;
+    loop {
+        // Asked before, because a shim that ends between the two has had its chance.
+        let is_alive = alive::is_alive(directory).unwrap_or(false);
+        match connect(spec, from).await {
+            Err(ClientError::Gone(task)) if is_alive => {
+                if tokio::time::Instant::now() >= until {
+                    return Err(ClientError::Silent(task));
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            found => return found,
+        }
+    }
+}
+
 /// The directory of a socket and its name in there.
 pub(super) fn split(socket: &Path) -> io::Result<(&Path, &str)> {
     let name = socket.file_name().and_then(|name| name.to_str());
@@ -154,7 +177,7 @@ fn execute(launch: &Launch) -> Result<(StdUnixStream, Child), ClientError> {
     let failed = |source| ClientError::Spawn { program: launch.program.clone(), source };
     let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
-    let errors = File::create(launch.directory.join("shim.err")).map_err(failed)?;
+    let errors = alive::claim(&launch.directory).map_err(failed)?;
     let mut fds = vec![(theirs.as_fd(), 1), (errors.as_fd(), 2)];
     fds.extend(launch.network.as_ref().map(|network| (network.as_fd(), 0)));
     let args = ["hythe".into(), "shim".into(), launch.directory.clone().into_os_string()];

@@ -26,6 +26,7 @@ use nix::{
 
 use crate::kernel::process::dup_above_stdio;
 
+pub mod alive;
 mod bundle;
 pub mod client;
 mod clock;

@@ -25,6 +25,7 @@ use crate::model::progress::LayerProgress;
 use crate::model::time::Timestamp;
 
 mod pull;
+mod watch;
 
 pub(crate) use pull::Pulled;
 

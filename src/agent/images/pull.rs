@@ -1,15 +1,15 @@
 //! The images of a task: which are asked for again, and what will do when nobody answers.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures_util::future::join_all;
 
 use super::Images;
+use super::watch::Watch;
 use crate::agent::PullPolicy;
 use crate::agent::facts::Timer;
 use crate::agent::failure::{Failure, Kind, sentence};
-use crate::image::pull::{Policy as Ask, Progress, PullError, PullFailure, Unwatched};
+use crate::image::pull::{Policy as Ask, Progress, PullError, PullFailure};
 use crate::image::reference::Reference;
 use crate::image::store::Image;
 use crate::model::ids::ContainerName;
@@ -66,8 +66,9 @@ impl Images {
         let pulls = texts.into_iter().map(|text| async move {
             let users: Vec<&ContainerName> =
                 wanted.iter().filter(|(_, image)| image == text).map(|(name, _)| name).collect();
-            let from = Instant::now();
-            let brought = self.bring_one(text).await;
+            let watch = Arc::new(Watch::start());
+            let brought = self.bring_one(text, &watch).await;
+            watch.finish();
             let pulled = brought.map(|(image, note)| {
                 let one = |name: &&ContainerName| Pulled {
                     container: (*name).clone(),
@@ -77,12 +78,12 @@ impl Images {
                 users.iter().map(one).inspect(found).collect::<Vec<_>>()
             });
             let pulled = pulled.map_err(|(kind, text)| Failure::said(users[0], kind, &text));
-            (users[0], from, pulled)
+            (users[0], watch, pulled)
         });
         let mut all = Vec::new();
         let mut failure = None;
-        for (container, from, pulled) in join_all(pulls).await {
-            timer.note("pull", Some(container), from);
+        for (container, watch, pulled) in join_all(pulls).await {
+            watch.note(timer, container);
             match pulled {
                 Ok(pulled) => all.extend(pulled),
                 Err(failed) => failure = failure.or(Some(failed)),
@@ -91,7 +92,11 @@ impl Images {
         failure.map_or(Ok(all), Err)
     }
 
-    async fn bring_one(&self, text: &str) -> Result<(Arc<Image>, Option<String>), (Kind, String)> {
+    async fn bring_one(
+        &self,
+        text: &str,
+        watch: &Arc<Watch>,
+    ) -> Result<(Arc<Image>, Option<String>), (Kind, String)> {
         let reference = Reference::parse(text).map_err(|err| (Kind::Pull, sentence(&err)))?;
         let here = self.complete(&reference).map_err(|err| (Kind::Pull, sentence(&err)))?;
         let name = reference.name();
@@ -99,15 +104,19 @@ impl Images {
             || name.is_some() && here.as_ref().is_some_and(|image| image.is_loaded);
         let approach = approach(self.policy(), here.is_some(), is_fixed);
         let (ask, fallback) = match (approach, here) {
-            (Approach::Take, Some(image)) => return Ok((Arc::new(image), None)),
+            (Approach::Take, Some(image)) => {
+                watch.resolved();
+                return Ok((Arc::new(image), None));
+            }
             (Approach::Take | Approach::Ask, _) | (Approach::AskOrTake, None) => (Ask::Always, None),
             (Approach::AskOrTake, Some(image)) => (Ask::Always, Some(image)),
         };
         let options = crate::image::pull::PullOptions { policy: ask, ..self.options().clone() };
-        let quiet: Arc<dyn Progress> = Arc::new(Unwatched);
-        match (self.store().pull(&reference, &options, quiet).await, fallback) {
+        let progress: Arc<dyn Progress> = Arc::clone(watch) as _;
+        match (self.store().pull(&reference, &options, progress).await, fallback) {
             (Ok(image), _) => Ok((Arc::new(image), None)),
             (Err(err), Some(image)) => {
+                watch.resolved();
                 let note = format!(
                     "image {text} could not be asked for again ({}); the one that is here is used",
                     sentence(&err)

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::TaskId;
-use crate::model::network::{LinkName, Protocol, TaskInterface};
+use crate::model::network::{LinkName, PortRange, PortRangeError, Protocol, TaskInterface};
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode, PortMapping};
 use crate::net::{HoldError, Installed, NetError, Network, PortHold, ipam};
 
@@ -243,7 +243,8 @@ fn want(container: &ContainerDefinition, mapping: &PortMapping) -> Result<Wanted
         |what: &str| NetworkFailure::Mapping { container: container.name.to_string(), what: what.to_owned() };
     let (container_port, count) = match (&mapping.container_port_range, mapping.container_port) {
         (Some(range), _) => {
-            parse_range(range).ok_or_else(|| wrong(&format!("{range:?} is not a range of ports")))?
+            let range: PortRange = range.parse().map_err(|err: PortRangeError| wrong(&err.to_string()))?;
+            (range.first(), range.count())
         }
         (None, Some(port)) if port > 0 => (port, 1),
         (None, Some(_) | None) => return Err(wrong("containerPort is missing")),
@@ -261,13 +262,6 @@ fn want(container: &ContainerDefinition, mapping: &PortMapping) -> Result<Wanted
 /// Anything but `udp` is TCP, as ECS has it.
 pub(crate) fn protocol(mapping: &PortMapping) -> Protocol {
     if mapping.protocol.as_deref() == Some("udp") { Protocol::Udp } else { Protocol::Tcp }
-}
-
-/// The first port of `a-b` and how many there are.
-fn parse_range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-')?;
-    let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    (first > 0 && first <= last).then(|| (first, last - first + 1))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{ContainerName, TaskId};
-use crate::model::network::{Protocol, Publish, Subnet, Tables};
-use crate::model::task::NetworkBinding;
+use crate::model::network::{PortRange, Protocol, Publish, Subnet, Tables};
+use crate::model::task::{BoundPorts, NetworkBinding};
 use crate::net::ipam;
 
 /// A run of ports that a container wants to be reached by.
@@ -40,14 +40,31 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    /// The ports one by one, as they are told.
-    pub(crate) fn bindings(&self) -> impl Iterator<Item = NetworkBinding> + use<'_> {
-        self.publish.pairs().map(|(host_port, container_port)| NetworkBinding {
-            bind_ip: self.publish.bind.to_string(),
-            container_port,
-            host_port,
-            protocol: self.publish.protocol.name().to_owned(),
-        })
+    /// What is told of it: a row of ports as a range.
+    pub(crate) fn binding(&self) -> NetworkBinding {
+        let Publish { protocol, bind, host_port, count, task: _, container_port } = self.publish;
+        let ranges = PortRange::starting(container_port, count).zip(PortRange::starting(host_port, count));
+        let ports = match ranges {
+            Some((container_port_range, host_port_range)) if count > 1 => {
+                BoundPorts::Range { container_port_range, host_port_range }
+            }
+            Some(_) | None => BoundPorts::One { container_port, host_port },
+        };
+        NetworkBinding { bind_ip: bind.to_string(), ports, protocol: protocol.name().to_owned() }
+    }
+
+    /// What is held by a binding that was told, when the task is at `task`. None when it names no address.
+    pub(crate) fn told(container: &ContainerName, binding: &NetworkBinding, task: Ipv4Addr) -> Option<Self> {
+        let (container_port, host_port, count) = match binding.ports {
+            BoundPorts::One { container_port, host_port } => (container_port, host_port, 1),
+            BoundPorts::Range { container_port_range, host_port_range } => {
+                (container_port_range.first(), host_port_range.first(), host_port_range.count())
+            }
+        };
+        let protocol = if binding.protocol == "udp" { Protocol::Udp } else { Protocol::Tcp };
+        let bind = binding.bind_ip.parse().ok()?;
+        let publish = Publish { protocol, bind, host_port, count, task, container_port };
+        Some(Self { container: container.clone(), publish })
     }
 }
 
@@ -282,12 +299,18 @@ mod tests {
     }
 
     #[test]
-    fn bindings_are_told_port_by_port() {
+    fn a_row_of_ports_is_told_as_a_range_and_taken_back_from_what_was_told() {
         let mut book = Reservations::default();
-        take(&mut book, 1, &[want(7000, 2, Some(9000))]).unwrap();
-        let bindings: Vec<_> = book.held[&task(1)].given[0].bindings().collect();
-        assert_eq!(bindings.len(), 2);
-        assert_eq!((bindings[1].host_port, bindings[1].container_port), (9001, 7001));
-        assert_eq!((bindings[1].bind_ip.as_str(), bindings[1].protocol.as_str()), ("0.0.0.0", "tcp"));
+        take(&mut book, 1, &[want(7000, 2, Some(9000)), want(80, 1, Some(8080))]).unwrap();
+        let held = &book.held[&task(1)];
+        let told: Vec<_> = held.given.iter().map(Given::binding).collect();
+        let text = serde_json::to_value(&told).unwrap();
+        let row = r#"{"bindIP": "0.0.0.0", "containerPortRange": "7000-7001", "hostPortRange": "9000-9001",
+            "protocol": "tcp"}"#;
+        let single = r#"{"bindIP": "0.0.0.0", "containerPort": 80, "hostPort": 8080, "protocol": "tcp"}"#;
+        assert_eq!(text, serde_json::from_str::<serde_json::Value>(&format!("[{row}, {single}]")).unwrap());
+        let stored: Vec<NetworkBinding> = serde_json::from_value(text).unwrap();
+        let back = stored.iter().map(|one| Given::told(&held.given[0].container, one, held.address.unwrap()));
+        assert_eq!(back.collect::<Option<Vec<_>>>().as_ref(), Some(&held.given));
     }
 }

@@ -8,9 +8,7 @@ use super::{Hands, Reins};
 use crate::agent::Adopted;
 use crate::agent::failure::sentence;
 use crate::agent::network::{Given, Record};
-use crate::model::ids::ContainerName;
-use crate::model::network::{Protocol, Publish};
-use crate::model::task::{Container, NetworkBinding, Task, TaskStatus};
+use crate::model::task::{Task, TaskStatus};
 use crate::shim::client::{self, ClientError, Connection};
 use crate::shim::ledger::read_ledger;
 use crate::shim::spec::TaskSpec;
@@ -26,7 +24,7 @@ impl Hands {
         let Ok(spec) = TaskSpec::load(&self.places.task(&task.id)) else {
             return self.never_begun(task, reins, is_same_boot).await;
         };
-        match client::connect(&spec, task.ledger_seen + 1).await {
+        match client::find(&spec, &self.places.task(&task.id), task.ledger_seen + 1).await {
             Ok(connection) => {
                 self.networks.adopt(&task.id, self.record(task));
                 self.go_on(task, connection, reins);
@@ -35,6 +33,9 @@ impl Hands {
             Err(ClientError::Gone(_)) => self.gone(task, &spec, reins, is_same_boot).await,
             Err(err) => {
                 tracing::error!(task = %task.id, error = sentence(&err), "shim does not answer");
+                if let Err(err) = self.silence(&task.id).await {
+                    tracing::error!(task = %task.id, error = sentence(&err), "shim not ended");
+                }
                 self.gone(task, &spec, reins, is_same_boot).await
             }
         }
@@ -95,20 +96,9 @@ impl Hands {
         let known = Record::load(&self.places.network(&task.id));
         known.unwrap_or_else(|| {
             let address = task.attachment.as_ref().map(|attachment| attachment.interface.address);
-            let given = |container: &Container, binding: &NetworkBinding| {
-                let publish = Publish {
-                    protocol: if binding.protocol == "udp" { Protocol::Udp } else { Protocol::Tcp },
-                    bind: binding.bind_ip.parse().ok()?,
-                    host_port: binding.host_port,
-                    count: 1,
-                    task: address?,
-                    container_port: binding.container_port,
-                };
-                let container: ContainerName = container.name.clone();
-                Some(Given { container, publish })
-            };
             let given = task.containers.iter().flat_map(|container| {
-                container.network_bindings.iter().filter_map(move |binding| given(container, binding))
+                let bindings = container.network_bindings.iter();
+                bindings.filter_map(move |binding| Given::told(&container.name, binding, address?))
             });
             Record { attachment: task.attachment.clone(), given: given.collect() }
         })

@@ -14,7 +14,7 @@ use crate::agent::kill_point::kill_point;
 use crate::model::fact::Seen;
 use crate::model::ids::TaskId;
 use crate::model::task::{StopCode, StopRequest};
-use crate::shim::remains;
+use crate::shim::{alive, remains};
 
 /// What is still there of a task.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,17 @@ impl Hands {
         .await
     }
 
+    /// Ends the task's shim if one lives, and kills whatever is left in its control group.
+    pub(crate) async fn silence(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
+        self.steps(task, |hands, task| {
+            vec![
+                step("end its shim", || alive::end(&hands.places.task(task))),
+                step("kill its processes", || remains::kill(&hands.places.cgroup(task))),
+            ]
+        })
+        .await
+    }
+
     /// Removes everything but the logs.
     pub(crate) async fn clear(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
         self.steps(task, Self::clear_now).await
@@ -43,6 +54,7 @@ impl Hands {
     fn clear_now(&self, task: &TaskId) -> Vec<Option<String>> {
         let cgroup = self.places.cgroup(task);
         let mut done = vec![
+            step("end its shim", || alive::end(&self.places.task(task))),
             step("kill its processes", || remains::kill(&cgroup)),
             step("take its ports away", || self.networks.release(task)),
         ];

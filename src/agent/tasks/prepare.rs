@@ -25,7 +25,7 @@ use crate::agent::kill_point::kill_point;
 use crate::agent::network::{Given, Record};
 use crate::model::fact::Seen;
 use crate::model::ids::ContainerName;
-use crate::model::task::{NetworkBinding, StopRequest};
+use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
 use crate::model::task_definition::{Document, NetworkMode};
 use crate::shim::client::{self, Connection, Launch};
 
@@ -253,13 +253,14 @@ fn bindings(document: &Document, given: &[Given]) -> Vec<(ContainerName, Vec<Net
     let is_host = document.network_mode() == NetworkMode::Host;
     let of = |container: &crate::model::task_definition::ContainerDefinition| {
         let published = given.iter().filter(|given| given.container == container.name);
-        let mut bindings: Vec<NetworkBinding> = published.flat_map(Given::bindings).collect();
+        let mut bindings: Vec<NetworkBinding> = published.map(Given::binding).collect();
         if is_host {
             bindings.extend(container.port_mappings.iter().filter_map(|mapping| {
                 let port = mapping.container_port?;
                 let protocol = crate::agent::network::protocol(mapping).name().to_owned();
                 let bind_ip = "0.0.0.0".to_owned();
-                Some(NetworkBinding { bind_ip, container_port: port, host_port: port, protocol })
+                let ports = BoundPorts::One { container_port: port, host_port: port };
+                Some(NetworkBinding { bind_ip, ports, protocol })
             }));
         }
         (container.name.clone(), bindings)

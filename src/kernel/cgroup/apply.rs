@@ -1,12 +1,13 @@
-//! Limits into files: what to write is decided per controller by its version, then written.
+//! Limits into files: what to write is decided per controller by its version, then written. Devices differ.
 
 use std::fmt;
 use std::io::ErrorKind;
 
+use nix::errno::Errno;
 use oci_spec::runtime::LinuxResources;
 
 use super::group::{Home, write};
-use super::{CgroupError, Group, NotEnforced, v1, v2};
+use super::{CgroupError, DEVICES, Group, NotEnforced, devices, v1, v2};
 
 /// One value for one file of one controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +38,13 @@ struct Controller {
     v2: fn(&LinuxResources) -> Vec<Setting>,
 }
 
-const CONTROLLERS: [Controller; 7] = [
+const CONTROLLERS: [Controller; 6] = [
     Controller { name: "cpu", v1: v1::cpu, v2: v2::cpu },
     Controller { name: "cpuset", v1: v1::cpuset, v2: v2::cpuset },
     Controller { name: "memory", v1: v1::memory, v2: v2::memory },
     Controller { name: "pids", v1: v1::pids, v2: v2::pids },
     Controller { name: "io", v1: v1::io, v2: v2::io },
     Controller { name: "hugetlb", v1: v1::hugetlb, v2: v2::hugetlb },
-    Controller { name: "devices", v1: v1::devices, v2: v2::devices },
 ];
 
 impl Group {
@@ -70,9 +70,45 @@ impl Group {
                 })),
             }
         }
+        missed.extend(self.apply_devices(resources));
         missed.extend(self.apply_unified(resources));
         missed.dedup();
         missed
+    }
+
+    /// Device rules: into files in version 1, as one program in version 2. No rules leave all as it is.
+    fn apply_devices(&self, resources: &LinuxResources) -> Vec<NotEnforced> {
+        let rules = resources.devices().as_deref().unwrap_or_default();
+        if rules.is_empty() {
+            return Vec::new();
+        }
+        let missed = |reason| NotEnforced { resource: DEVICES.to_owned(), reason };
+        // Rules that allow everything are kept without anybody's help.
+        let is_open = devices::allow_everything(rules);
+        match self.home(DEVICES) {
+            Some(Home::V1(dir)) => {
+                v1::devices(resources).iter().filter_map(|setting| put(&dir, setting)).collect()
+            }
+            Some(Home::V2(dir)) => {
+                let refused = devices::enforce(&dir, rules).err().filter(|_| !is_open);
+                let reason =
+                    |errno: Errno| format!("the kernel refused the program for them: {}", errno.desc());
+                refused.map(reason).map(missed).into_iter().collect()
+            }
+            None if is_open => Vec::new(),
+            None => vec![missed("this host has no control groups for devices".to_owned())],
+        }
+    }
+
+    /// Whether rules stand between the group and devices. Version 1 always has some, if only those of the groups above.
+    #[must_use]
+    pub fn has_device_rules(&self) -> bool {
+        match self.home(DEVICES) {
+            Some(Home::V1(_)) => true,
+            // A kernel that does not even tell has refused the program, too.
+            Some(Home::V2(dir)) => devices::is_enforced(&dir).unwrap_or(false),
+            None => false,
+        }
     }
 
     /// Values for version 2 files by their own names.

@@ -118,7 +118,8 @@ impl Group {
             return Some(Home::V1(hierarchy.mount.join(self.path.as_path())));
         }
         let unified = self.layout.unified()?;
-        let is_core = controller == "freezer";
+        // Neither is a controller there: every group freezes, and devices are a program's business.
+        let is_core = ["freezer", "devices"].contains(&controller);
         (is_core || unified.controllers.contains(controller))
             .then(|| Home::V2(unified.mount.join(self.path.as_path())))
     }

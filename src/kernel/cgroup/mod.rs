@@ -4,9 +4,11 @@
 //! processes can be counted, limited, frozen and killed together whichever version a controller happens to live in.
 //!
 //! Limits come as the resources of an OCI specification. What the host has no controller or file for is not an
-//! error: [`Group::apply`] returns it as [`NotEnforced`], for somebody to say once.
+//! error: [`Group::apply`] returns it as [`NotEnforced`], for somebody to say once. Device rules are files in version 1
+//! and a program in version 2.
 
 mod apply;
+mod devices;
 mod group;
 mod layout;
 mod lifetime;
@@ -56,6 +58,17 @@ pub struct NotEnforced {
     /// Why not, for people.
     pub reason: String,
 }
+
+impl NotEnforced {
+    /// Whether this means that devices are open which rules should have closed.
+    #[must_use]
+    pub fn leaves_devices_open(&self) -> bool {
+        self.resource == DEVICES
+    }
+}
+
+/// The device rules, as the specification names them.
+const DEVICES: &str = "devices";
 
 /// Why an operation on a group failed.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources, LinuxThrottleDevice};
 
+use super::DEVICES;
 use super::apply::Setting;
 
 pub(super) const MEMORY_LIMIT: &str = "memory.limit_in_bytes";
@@ -140,8 +141,10 @@ pub(super) fn devices(resources: &LinuxResources) -> Vec<Setting> {
     let rules = resources.devices().iter().flatten();
     rules
         .map(|rule| {
-            let file = if rule.allow() { "devices.allow" } else { "devices.deny" };
-            Setting::new("devices", file, device_rule(rule))
+            // A refused denial leaves devices open, a refused permission closed: they are told apart by their names.
+            let (resource, file) =
+                if rule.allow() { ("devices.allow", "devices.allow") } else { (DEVICES, "devices.deny") };
+            Setting::new(resource, file, device_rule(rule))
         })
         .collect()
 }

@@ -137,8 +137,3 @@ pub(super) fn hugetlb(resources: &LinuxResources) -> Vec<Setting> {
         })
         .collect()
 }
-
-/// Version 2 has no files for devices.
-pub(super) fn devices(resources: &LinuxResources) -> Vec<Setting> {
-    super::v1::devices(resources)
-}

@@ -1,8 +1,10 @@
 //! The five capability sets of a thread.
 
+use std::io;
 use std::str::FromStr;
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 
 /// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits.
 const VERSION: u32 = 0x2008_0522;
@@ -92,6 +94,14 @@ pub fn held() -> Result<CapabilitySet, Errno> {
     // SAFETY: version 3 of the call reads one header and fills two halves; both live across it.
     Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, halves.as_mut_ptr()) })?;
     Ok(CapabilitySet(u64::from(halves[0].effective) | u64::from(halves[1].effective) << 32))
+}
+
+/// The bound of a process, beyond which neither it nor what it executes gets.
+pub fn bounding_of(pid: Pid) -> io::Result<CapabilitySet> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let digits = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let bits = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    bits.map(CapabilitySet).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Every capability this kernel knows.

@@ -8,7 +8,7 @@ mod identity;
 mod limit;
 
 pub use capability::{
-    CapabilitySet, clear_ambient, drop_bounding, held, keep_across_setuid, known, raise_ambient,
+    CapabilitySet, bounding_of, clear_ambient, drop_bounding, held, keep_across_setuid, known, raise_ambient,
     set_capabilities,
 };
 pub use identity::{

@@ -6,6 +6,7 @@
 //!
 //! Nothing here knows about netlink, and nothing here chooses an address or a port.
 
+mod ports;
 mod words;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+pub use ports::{PortRange, PortRangeError};
 pub use words::{LinkName, Mac, NetworkWordError, Subnet};
 
 /// A transport protocol of a port mapping.

@@ -6,6 +6,9 @@ use crate::kernel::cgroup::Layout;
 use crate::kernel::process::kernel_release;
 use crate::kernel::security::{CapabilitySet, Limit, held, known, limit_of};
 
+/// The capability to make device nodes.
+pub const MAKE_NODES: &str = "CAP_MKNOD";
+
 /// What the host is and what we may do on it.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -15,6 +18,8 @@ pub struct Host {
     pub held: CapabilitySet,
     /// The capabilities the kernel knows.
     pub known: CapabilitySet,
+    /// The capabilities that no process is given, whatever is asked for.
+    pub withheld: CapabilitySet,
     /// Our own hard limits, for those the process asks about.
     pub hard_limits: Vec<(Limit, u64)>,
     /// Our own out-of-memory score adjustment.
@@ -37,10 +42,16 @@ impl Host {
             kernel: kernel_release(),
             held: held().unwrap_or_default(),
             known: known(),
+            withheld: CapabilitySet::NONE,
             hard_limits,
             oom_score,
             layout: layout.clone(),
         }
+    }
+
+    /// Keeps processes from making device nodes, where no rules say which of them open.
+    pub fn withhold_nodes(&mut self) {
+        self.withheld = self.withheld.with(MAKE_NODES).unwrap_or(self.withheld);
     }
 
     /// Whether limits can be raised above what this process has itself.

@@ -15,7 +15,7 @@ mod process;
 use std::ffi::{CStr, CString};
 use std::fmt;
 
-pub use host::Host;
+pub use host::{Host, MAKE_NODES};
 pub use mounts::MountPlanError;
 pub use plan::{Plan, PlanError, plan};
 pub use process::{Program, early as early_steps, process_steps};

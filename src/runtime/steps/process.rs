@@ -151,15 +151,15 @@ fn capability_sets(
     host: &Host,
     missed: &mut Vec<NotEnforced>,
 ) -> Result<Option<(CapabilitySet, CapabilitySets)>, PlanError> {
-    let Some(wanted) = process.capabilities() else { return Ok(None) };
+    let Some(wanted) = process.capabilities() else { return Ok(unasked_sets(process, host)) };
     let read = |list: &Option<Capabilities>| {
         list.iter().flatten().try_fold(CapabilitySet::NONE, |set, capability| {
             let name = format!("CAP_{}", capability.to_string().trim_start_matches("CAP_"));
             set.with(&name).ok_or(PlanError::Capability(name))
         })
     };
-    let bounding = read(wanted.bounding())?;
-    let permitted = read(wanted.permitted())?;
+    let bounding = read(wanted.bounding())?.without(host.withheld);
+    let permitted = read(wanted.permitted())?.without(host.withheld);
     let missing = permitted.without(host.held);
     if !missing.is_empty() {
         missed.push(NotEnforced {
@@ -168,7 +168,7 @@ fn capability_sets(
         });
     }
     let permitted = permitted.and(host.held);
-    let inheritable = read(wanted.inheritable())?.and(host.held);
+    let inheritable = read(wanted.inheritable())?.and(host.held).without(host.withheld);
     let sets = CapabilitySets {
         effective: read(wanted.effective())?.and(permitted),
         permitted,
@@ -177,4 +177,16 @@ fn capability_sets(
         ambient: read(wanted.ambient())?.and(permitted).and(inheritable),
     };
     Ok(Some((bounding, sets)))
+}
+
+/// The sets of a process that asks for none in particular: it keeps ours, so only what is withheld makes a difference.
+fn unasked_sets(process: &Process, host: &Host) -> Option<(CapabilitySet, CapabilitySets)> {
+    if host.withheld.is_empty() {
+        return None;
+    }
+    let is_root = process.user().uid() == 0;
+    let kept = if is_root { host.held.without(host.withheld) } else { CapabilitySet::NONE };
+    let none = CapabilitySet::NONE;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: none, ambient: none };
+    Some((host.known.without(host.withheld), sets))
 }

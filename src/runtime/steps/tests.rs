@@ -24,6 +24,7 @@ fn host(mounts: &str) -> Host {
         kernel: (6, 12),
         held,
         known: held,
+        withheld: CapabilitySet::NONE,
         hard_limits: vec![(Limit::named("RLIMIT_NOFILE").unwrap(), 4096)],
         oom_score: 0,
         layout: Layout::from_mountinfo(mounts).unwrap(),
@@ -162,4 +163,43 @@ fn the_usual_sets_are_all_known() {
     assert_eq!(defaults::device_rules().len(), 11);
     assert_eq!(defaults::capabilities().bounding().as_ref().unwrap().len(), 14);
     assert_eq!(*defaults::capabilities().ambient(), None);
+}
+
+#[test]
+fn who_asks_for_no_capabilities_keeps_ours_but_what_is_withheld() {
+    let mut host = host(HYBRID);
+    let own = host.held;
+    host.held = own.with("CAP_MKNOD").unwrap();
+    host.known = host.held;
+    let mut spec = full();
+    spec["process"].as_object_mut().unwrap().remove("capabilities");
+    spec["process"]["user"] = json!({"uid": 0, "gid": 0});
+    let sets_of = |host: &Host, spec: &Value| {
+        let steps = plan_of(spec.clone(), host).unwrap().0.steps;
+        let dropped = steps
+            .iter()
+            .find_map(|step| if let Step::DropBounding(set) = step { Some(set.names()) } else { None });
+        let sets = steps
+            .iter()
+            .find_map(|step| if let Step::Capabilities(sets) = step { Some((**sets).clone()) } else { None });
+        (dropped, sets)
+    };
+    assert_eq!(sets_of(&host, &spec), (None, None));
+
+    host.withhold_nodes();
+    let (dropped, sets) = sets_of(&host, &spec);
+    assert_eq!(dropped.unwrap(), ["CAP_MKNOD"]);
+    let sets = sets.unwrap();
+    assert_eq!((sets.effective, sets.permitted), (own, own));
+    assert!(sets.inheritable.is_empty() && sets.ambient.is_empty());
+
+    let all = json!(["CAP_MKNOD", "CAP_KILL"]);
+    spec["process"]["capabilities"] =
+        json!({"bounding": all, "effective": all, "permitted": all, "inheritable": all, "ambient": all});
+    let (dropped, sets) = sets_of(&host, &spec);
+    assert!(dropped.unwrap().contains(&"CAP_MKNOD".to_owned()));
+    let sets = sets.unwrap();
+    for set in [sets.effective, sets.permitted, sets.inheritable, sets.ambient] {
+        assert_eq!(set.names(), ["CAP_KILL"]);
+    }
 }

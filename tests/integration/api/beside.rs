@@ -1,3 +1,7 @@
+//! What the API offers beside the calls of ECS: logs, images, stored tasks, changes and the version.
+//!
+//! These are plain paths of our own. Answers that go on for as long as somebody listens are lines of JSON.
+
 use hyper::Method;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Clusters, the container instance that this host is in each of them, and tags.
+
 use serde_json::json;
 
 use super::{fixture, id};

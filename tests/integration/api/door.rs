@@ -1,3 +1,7 @@
+//! The door of the API: the socket and who may use it, bodies that are no request, and how a server ends.
+//!
+//! Some tests write raw bytes, because no client would send them.
+
 use std::{fs, io, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration};
 
 use hythe::api::{Access, ListenError, Listener, client::Client, serve};

@@ -1,3 +1,7 @@
+//! Services through the API: made, changed, scaled and deleted, and what is refused.
+//!
+//! Nothing runs here; what a service does with its tasks is tested where tasks run.
+
 use std::convert::Infallible;
 
 use hythe::model::{

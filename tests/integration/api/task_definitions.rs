@@ -1,3 +1,5 @@
+//! Task definitions through the API: revisions, their lives, lists, and documents that are refused.
+
 use serde_json::json;
 
 use super::{fixture, id};

@@ -1,3 +1,7 @@
+//! Tasks through the API: run, described, listed and stopped.
+//!
+//! Nothing runs here: what the agent would report is written into the store.
+
 use std::net::Ipv4Addr;
 
 use hythe::model::{

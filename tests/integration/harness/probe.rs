@@ -84,6 +84,12 @@ pub fn debootstrap() -> Probe {
     program("debootstrap")
 }
 
+/// A mount namespace for commands of the test.
+pub fn unshare() -> Probe {
+    root()?;
+    program("unshare")
+}
+
 /// Whether `name` can be run.
 pub fn program(name: &str) -> Probe {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,0 +1,197 @@
+//! Device rules where they are a program: on a group of version 2 by itself, then through the runtime.
+//!
+//! The runtime is shown a host with other control groups than this one's by a mount namespace in which some of them
+//! are not mounted. The host's own mounts stay as they are.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use hythe::kernel::cgroup::{CgroupPath, Group, Layout};
+use oci_spec::runtime::{LinuxResources, LinuxResourcesBuilder};
+use serde_json::{Value, json};
+
+use super::container::{Container, Ran};
+use crate::harness::{require, skipped};
+
+/// Any node may be made; the null device may be used; `full`, a harmless device, may be if asked for.
+fn rules(with_full: bool) -> Value {
+    let mut rules = json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "access": "m"},
+        {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"},
+    ]);
+    if with_full {
+        rules
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"allow": true, "type": "c", "major": 1, "minor": 7, "access": "r"}));
+    }
+    rules
+}
+
+fn resources(with_full: bool) -> LinuxResources {
+    let rules = serde_json::from_value(rules(with_full)).unwrap();
+    LinuxResourcesBuilder::default().devices::<Vec<_>>(rules).build().unwrap()
+}
+
+/// Where version 2 is mounted, or `None` and a word about it.
+fn unified_mount() -> Option<PathBuf> {
+    let mount = Layout::detect().ok().and_then(|layout| Some(layout.unified()?.mount.clone()));
+    if mount.is_none() {
+        skipped("no version 2 control groups are mounted");
+    }
+    mount
+}
+
+/// A group of version 2 alone, removed in the end.
+struct Own(Group);
+
+impl Own {
+    fn below(mount: &Path) -> Self {
+        let text = format!("30 23 0:26 / {} rw - cgroup2 cgroup2 rw\n", mount.display());
+        let path = CgroupPath::parse(&format!("hythe-devices-{}", std::process::id())).unwrap();
+        Self(Layout::from_mountinfo(&text).unwrap().create(&path).unwrap())
+    }
+
+    /// What a shell in the group says.
+    fn says(&self, script: &str) -> String {
+        let join = self.0.unified_dir().unwrap().join("cgroup.procs");
+        let script = format!("echo $$ > {} && {{ {script}; }} 2>&1", join.display());
+        let output = Command::new("busybox").args(["sh", "-c", &script]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let deleted = self.0.delete();
+        if !std::thread::panicking() {
+            deleted.unwrap();
+            assert!(!self.0.exists());
+        }
+    }
+}
+
+#[test]
+fn a_group_of_version_2_is_held_to_its_device_rules() {
+    require!(root, busybox);
+    let Some(mount) = unified_mount() else { return };
+    let group = Own::below(&mount);
+    let dir = tempfile::tempdir().unwrap();
+    let full = dir.path().join("full");
+    let script = format!(
+        "busybox head -c 1 /dev/null && echo null; [ -e {0} ] || busybox mknod {0} c 1 7; \
+         busybox head -c 1 {0} >/dev/null 2>&1 && echo full; \
+         busybox mknod {0}-block b 7 200 2>/dev/null && echo block; true",
+        full.display()
+    );
+    assert!(!group.0.has_device_rules());
+    assert_eq!(group.says(&script), "null\nfull\nblock\n");
+    fs::remove_file(format!("{}-block", full.display())).unwrap();
+
+    assert_eq!(group.0.apply(&resources(false)), []);
+    assert!(group.0.has_device_rules());
+    assert_eq!(group.says(&script), "null\n");
+    let refused = group.says(&format!("busybox head -c 1 {}", full.display()));
+    assert!(refused.contains("Operation not permitted"), "{refused}");
+}
+
+#[test]
+fn new_rules_replace_the_old_ones() {
+    require!(root, busybox);
+    let Some(mount) = unified_mount() else { return };
+    let group = Own::below(&mount);
+    for _ in 0..3 {
+        assert_eq!(group.0.apply(&resources(false)), []);
+    }
+    assert_eq!(group.says("busybox head -c 1 /dev/full >/dev/null 2>&1 || echo refused"), "refused\n");
+    assert_eq!(group.0.apply(&resources(true)), []);
+    assert_eq!(group.says("busybox head -c 1 /dev/full >/dev/null && echo read"), "read\n");
+    assert_eq!(group.says("(echo > /dev/full) 2>/dev/null || echo refused"), "refused\n");
+}
+
+/// Runs `commands` with the container's `hythe oci` as `$@`, after `hide` has unmounted what is not to be there.
+fn on_a_host(container: &Container, hide: &str, commands: &str) -> Ran {
+    container.save();
+    let oci = container.command(&[]);
+    let script = format!("{hide} {commands}");
+    Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-ec", &script, "sh"])
+        .arg(oci.get_program())
+        .args(oci.get_args())
+        .env("BUNDLE", container.bundle())
+        .env("ID", &container.id)
+        .output()
+        .unwrap()
+        .into()
+}
+
+/// Leaves version 2 alone.
+const HIDE_V1: &str = "busybox awk '$3 == \"cgroup\" {print $2}' /proc/mounts | busybox xargs -r umount;";
+
+/// Leaves nothing that could hold devices.
+const HIDE_DEVICES: &str = "busybox awk '$3 == \"cgroup2\" || /^cgroup .*[, ]devices[, ]/ {print $2}' /proc/mounts | busybox xargs -r umount;";
+
+fn box_with_rules() -> Container {
+    let mut container = Container::new();
+    container.config["root"]["readonly"] = json!(false);
+    container.config["linux"]["resources"] = json!({"devices": rules(false)});
+    container
+}
+
+#[test]
+fn a_container_on_a_host_of_version_2_is_held_to_its_device_rules() {
+    require!(root, busybox, unshare);
+    if unified_mount().is_none() {
+        return;
+    }
+    let mut container = box_with_rules();
+    container.script(
+        "echo x >/dev/null && echo null; mknod /tmp/full c 1 7 && echo made; \
+         head -c 1 /tmp/full >/dev/null 2>&1 || echo refused; mknod /tmp/disk b 7 0 2>/dev/null || echo refused",
+    );
+    let ran = on_a_host(&container, HIDE_V1, "\"$@\" run --bundle \"$BUNDLE\" \"$ID\"");
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("null\nmade\nrefused\nrefused", ""));
+}
+
+#[test]
+fn where_nothing_holds_devices_no_process_can_make_them() {
+    require!(root, busybox, unshare);
+    let layout = Layout::detect().unwrap();
+    if layout.hierarchies().iter().all(|one| one.has("devices")) {
+        skipped("no version 1 control groups would be left");
+        return;
+    }
+    let mut container = box_with_rules();
+    container.script("sleep 1000");
+    let probe = "sh -c 'grep Cap /proc/self/status; mknod /tmp/full c 1 7 2>/dev/null || echo refused'";
+    let ran = on_a_host(
+        &container,
+        HIDE_DEVICES,
+        &format!(
+            "\"$@\" create --bundle \"$BUNDLE\" \"$ID\" </dev/null >/dev/null; \"$@\" start \"$ID\"; \
+             \"$@\" exec \"$ID\" {probe}; \"$@\" delete --force \"$ID\""
+        ),
+    );
+    let warnings: Vec<_> = ran.err.lines().collect();
+    assert_eq!(
+        warnings,
+        [
+            "hythe oci: warning: devices is not enforced: this host has no control groups for devices; \
+             CAP_MKNOD is withheld instead",
+            "hythe oci: warning: process.capabilities is not enforced: CAP_MKNOD is withheld because no device \
+             rules are enforced here",
+        ],
+        "{ran:?}"
+    );
+    let sets: Vec<_> = ran.out.lines().filter_map(|line| line.strip_prefix("Cap")).collect();
+    assert_eq!(sets.len(), 5, "{ran:?}");
+    for set in sets {
+        let bits = u64::from_str_radix(set.split_whitespace().last().unwrap(), 16).unwrap();
+        assert_eq!(bits & 1 << 27, 0, "{set}");
+    }
+    assert!(ran.out.ends_with("refused"), "{ran:?}");
+}
