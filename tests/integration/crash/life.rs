@@ -7,6 +7,8 @@ use std::{
 };
 
 use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -182,4 +184,31 @@ fn one_broken_task_keeps_no_other_waiting() {
     instance.cli(&["service", "create", "good", "-d", "good", "-n", "2", "--wait"]).ok();
     let bad = instance.api("DescribeServices", json!({ "services": ["bad"] }))["services"][0].clone();
     assert_eq!(bad["runningCount"], 0);
+}
+
+#[test]
+fn a_daemon_that_starts_on_a_full_disk_answers_and_learns_later() {
+    require!(host, busybox);
+    // Seen by this thread and its children only, so nobody has to take it away.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    let mut instance = Instance::prepare("full-start", Wish::default());
+    let state = instance.path("state");
+    fs::create_dir(&state).unwrap();
+    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=12m")).unwrap();
+    instance.start_daemon();
+    let arn = instance.run(document("web", &[idle("main")]));
+    instance.running(&arn);
+    let filler = state.join("filler");
+    // More than the mount holds, and no more than that.
+    let full = fs::write(&filler, vec![0; 13 << 20]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    kill(Pid::from_raw(instance.pid(&arn, "main")), Signal::SIGKILL).unwrap();
+    wait_for("the refused commit", PATIENCE, || instance.log().contains("no space left for").then_some(()));
+    instance.kill_daemon();
+    instance.start_daemon();
+    assert_eq!(instance.task(&arn)["lastStatus"], "RUNNING", "what happened is not written yet");
+    fs::remove_file(&filler).unwrap();
+    let task = instance.stopped(&arn);
+    assert_eq!(container_of(&task, "main")["exitCode"], 137, "{task:#}");
 }
