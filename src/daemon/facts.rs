@@ -28,8 +28,16 @@ const BATCH: usize = 4096;
 /// The pause before a commit that failed is tried again, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// Takes facts until their source is gone.
-pub async fn run(store: Store, mut source: UnboundedReceiver<Fact>, healthy_after: Duration) {
+/// Takes facts until their source is gone; those that wait already come first.
+pub async fn run(
+    store: Store,
+    waiting: Arc<[Fact]>,
+    mut source: UnboundedReceiver<Fact>,
+    healthy_after: Duration,
+) {
+    if !waiting.is_empty() {
+        commit(&store, waiting, healthy_after).await;
+    }
     while let Some(first) = source.recv().await {
         let mut batch = vec![first];
         while batch.len() < BATCH
@@ -42,31 +50,35 @@ pub async fn run(store: Store, mut source: UnboundedReceiver<Fact>, healthy_afte
 }
 
 /// Commits a batch, as often as it takes.
-pub async fn commit(store: &Store, batch: Arc<[Fact]>, healthy_after: Duration) {
+async fn commit(store: &Store, batch: Arc<[Fact]>, healthy_after: Duration) {
     let mut pause = RETRY.0;
-    loop {
-        let facts = Arc::clone(&batch);
-        let written =
-            store.write(move |draft| Ok::<_, Infallible>(apply(draft, &facts, healthy_after))).await;
-        match written {
-            Ok(misfits) => {
-                kill_point("facts-written");
-                for misfit in misfits {
-                    debug!(why = %misfit, "fact left out");
-                }
-                return;
+    while !try_commit(store, &batch, healthy_after).await {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
+}
+
+/// Commits a batch, and says whether it is done with: false when it should be tried again.
+pub async fn try_commit(store: &Store, batch: &Arc<[Fact]>, healthy_after: Duration) -> bool {
+    let facts = Arc::clone(batch);
+    let written = store.write(move |draft| Ok::<_, Infallible>(apply(draft, &facts, healthy_after))).await;
+    match written {
+        Ok(misfits) => {
+            kill_point("facts-written");
+            for misfit in misfits {
+                debug!(why = %misfit, "fact left out");
             }
-            Err(WriteError::Commit(why)) => {
-                error!(error = %chain(&*why), facts = batch.len(), "facts not committed, trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RETRY.1);
-            }
-            Err(WriteError::Closed) => {
-                warn!(facts = batch.len(), "facts not committed: the store is closed");
-                return;
-            }
-            Err(WriteError::Refused(never)) => match never {},
+            true
         }
+        Err(WriteError::Commit(why)) => {
+            error!(error = %chain(&*why), facts = batch.len(), "facts not committed, trying again");
+            false
+        }
+        Err(WriteError::Closed) => {
+            warn!(facts = batch.len(), "facts not committed: the store is closed");
+            true
+        }
+        Err(WriteError::Refused(never)) => match never {},
     }
 }
 

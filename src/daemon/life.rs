@@ -144,7 +144,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     }
     let watch = store.watch();
     let hands = adopt::adopt(&agent, &store.snapshot(), &sender).await;
-    learn(&store, &agent, &mut receiver, &config).await;
+    let waiting = learn(&store, &agent, &mut receiver, &config).await;
 
     let settings = settings(&config);
     let api = Arc::new(Api {
@@ -161,7 +161,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         },
     });
     let mut loops = Loops::default();
-    loops.add("fact", facts::run(store.clone(), receiver, config.healthy_after));
+    loops.add("fact", facts::run(store.clone(), waiting, receiver, config.healthy_after));
     loops.add("reconciler", Reconciler::new(store, agent.clone(), sender, settings, hands).run(watch));
     tokio::spawn(network::keep(agent));
     let (stop, stopped) = watch::channel(false);
@@ -215,7 +215,14 @@ async fn restore(store: &Store, agent: &Agent) -> Result<(), DaemonError> {
 }
 
 /// Takes what adoption found out into the store, and removes what belongs to nobody.
-async fn learn(store: &Store, agent: &Agent, facts: &mut UnboundedReceiver<Fact>, config: &Config) {
+///
+/// Gives the facts that the store cannot take yet: a full disk does not keep the daemon from answering.
+async fn learn(
+    store: &Store,
+    agent: &Agent,
+    facts: &mut UnboundedReceiver<Fact>,
+    config: &Config,
+) -> Arc<[Fact]> {
     if let Err(failure) = agent.adopted().await {
         error!(error = %chain(&failure), "network tables not installed");
     }
@@ -223,8 +230,10 @@ async fn learn(store: &Store, agent: &Agent, facts: &mut UnboundedReceiver<Fact>
     while let Ok(fact) = facts.try_recv() {
         missed.push(fact);
     }
-    facts::commit(store, missed.into(), config.healthy_after).await;
+    let missed: Arc<[Fact]> = missed.into();
+    let is_taken = missed.is_empty() || facts::try_commit(store, &missed, config.healthy_after).await;
     adopt::sweep_orphans(agent, &store.snapshot()).await;
+    if is_taken { Arc::default() } else { missed }
 }
 
 async fn listen(config: &Config) -> Result<Vec<Listener>, DaemonError> {

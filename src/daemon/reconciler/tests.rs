@@ -186,7 +186,7 @@ impl World {
             seed: 1,
             random,
         };
-        tokio::spawn(facts::run(store.clone(), facts_in, settings.healthy_after));
+        tokio::spawn(facts::run(store.clone(), Arc::default(), facts_in, settings.healthy_after));
         let looping = Reconciler::new(store.clone(), host.clone(), sender, settings, HandsOf::default());
         tokio::spawn(looping.run(store.watch()));
         Self { store, host, watch }

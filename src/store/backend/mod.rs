@@ -13,8 +13,11 @@ pub(super) mod sqlite;
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The disk has no room.
-    #[error("the disk is full")]
-    Full(#[source] rusqlite::Error),
+    #[error("no space left for {}", path.display())]
+    Full {
+        /// The database. SQLite's own words would say the same once more.
+        path: std::path::PathBuf,
+    },
     /// Another process has the database open.
     #[error("another process is using the database")]
     InUse(#[source] rusqlite::Error),

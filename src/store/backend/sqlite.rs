@@ -25,6 +25,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Rows in one SQLite file.
 pub(in crate::store) struct Sqlite {
     connection: Connection,
+    path: PathBuf,
 }
 
 /// Opens the file at `path`, setting it aside when it is damaged.
@@ -34,18 +35,18 @@ pub(in crate::store) fn open(path: &Path) -> Result<(Sqlite, Option<SetAside>), 
         fs::create_dir_all(directory).map_err(|source| failed(BackendError::Directory(source)))?;
     }
     let damage = match connect(path) {
-        Ok(connection) => return Ok((Sqlite { connection }, None)),
+        Ok(connection) => return Ok((Sqlite { connection, path: path.to_owned() }, None)),
         Err(BackendError::Sqlite { source, .. }) if is_damage(&source) => source.to_string(),
         Err(other) => return Err(failed(other)),
     };
     let moved = set_aside(path).map_err(|source| OpenError::SetAside { path: path.to_owned(), source })?;
     let connection = connect(path).map_err(failed)?;
-    Ok((Sqlite { connection }, Some(SetAside { path: moved, why: damage })))
+    Ok((Sqlite { connection, path: path.to_owned() }, Some(SetAside { path: moved, why: damage })))
 }
 
 fn connect(path: &Path) -> Result<Connection, BackendError> {
-    let mut connection = Connection::open(path).map_err(|error| named("open the file", error))?;
-    let prepared = |error| named("prepare the database", error);
+    let mut connection = Connection::open(path).map_err(|error| named("open the file", path, error))?;
+    let prepared = |error| named("prepare the database", path, error);
     connection.busy_timeout(LOCK_WAIT).map_err(prepared)?;
     connection.pragma_update(None, "locking_mode", "exclusive").map_err(prepared)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(prepared)?;
@@ -61,9 +62,9 @@ fn connect(path: &Path) -> Result<Connection, BackendError> {
     Ok(connection)
 }
 
-fn named(act: &'static str, source: rusqlite::Error) -> BackendError {
+fn named(act: &'static str, path: &Path, source: rusqlite::Error) -> BackendError {
     match source.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => BackendError::Full(source),
+        Some(ErrorCode::DiskFull) => BackendError::Full { path: path.to_owned() },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => BackendError::InUse(source),
         Some(_) | None => BackendError::Sqlite { act, source },
     }
@@ -109,7 +110,7 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     fn load(&mut self) -> Result<Vec<Row>, BackendError> {
-        let failed = |error| named("read the database", error);
+        let failed = |error| named("read the database", &self.path, error);
         let mut rows = Vec::new();
         for table in Table::ALL {
             let query = format!("select key, document from {} order by key", table.name());
@@ -125,7 +126,7 @@ impl Backend for Sqlite {
     }
 
     fn commit(&mut self, batch: &[Change]) -> Result<(), BackendError> {
-        let failed = |error| named("write to the database", error);
+        let failed = |error| named("write to the database", &self.path, error);
         let transaction = self.connection.transaction().map_err(failed)?;
         for Change { table, key, document } in batch {
             let table = table.name();
@@ -146,7 +147,7 @@ impl Backend for Sqlite {
     }
 
     fn quarantine(&mut self, rows: &[Row]) -> Result<(), BackendError> {
-        let failed = |error| named("set aside unreadable rows", error);
+        let failed = |error| named("set aside unreadable rows", &self.path, error);
         if rows.is_empty() {
             return Ok(());
         }
