@@ -85,9 +85,14 @@ impl<'a> Entry<'a> {
         self.mount.destination() == Path::new("/")
     }
 
+    /// Whether it is a `/dev` apart from the root filesystem.
+    pub(super) fn is_dev(&self) -> bool {
+        clean(self.mount.destination()) == "/dev"
+    }
+
     /// Whether the host's own directory becomes the container's `/dev`.
     pub(super) fn is_bound_dev(&self) -> bool {
-        clean(self.mount.destination()) == "/dev" && self.bind().is_some()
+        self.is_dev() && self.bind().is_some()
     }
 
     fn bind(&self) -> Option<bool> {

@@ -210,6 +210,10 @@ fn filesystem(
     if spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly) == Some(true) {
         steps.push(Step::Attributes(c"/".to_owned(), Attributes::READ_ONLY));
     }
+    if !scene.host.withheld.is_empty() && entries.iter().any(Entry::is_dev) && are_all_in_dev(linux) {
+        // Nodes that cannot be made must not come with the image either.
+        steps.push(Step::Attributes(c"/".to_owned(), Attributes::NO_DEV));
+    }
     steps.push(Step::Pivot);
     if let Some(wanted) = linux.rootfs_propagation().as_ref().filter(|wanted| !wanted.is_empty()) {
         let (kind, deep) = root_propagation(wanted)?;
@@ -229,6 +233,10 @@ fn devices(linux: &Linux) -> Vec<Step> {
     let usual = defaults::devices();
     let usual = usual.iter().filter(|device| !is_replaced(device.path()));
     usual.chain(own).filter_map(mounts::node).collect()
+}
+
+fn are_all_in_dev(linux: &Linux) -> bool {
+    linux.devices().iter().flatten().all(|device| device.path().starts_with("/dev"))
 }
 
 fn root_propagation(wanted: &str) -> Result<(Propagation, bool), PlanError> {

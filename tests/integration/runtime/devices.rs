@@ -167,7 +167,13 @@ fn where_nothing_holds_devices_no_process_can_make_them() {
     }
     let mut container = box_with_rules();
     container.script("sleep 1000");
-    let probe = "sh -c 'grep Cap /proc/self/status; mknod /tmp/full c 1 7 2>/dev/null || echo refused'";
+    // One that came with the image.
+    let node = container.rootfs().join("tmp/null");
+    assert!(
+        Command::new("busybox").arg("mknod").arg(&node).args(["c", "1", "3"]).status().unwrap().success()
+    );
+    let probe = "sh -c 'grep Cap /proc/self/status; mknod /tmp/full c 1 7 2>/dev/null || echo refused; \
+                 cat /tmp/null 2>/dev/null || echo closed; cat /dev/null && echo open'";
     let ran = on_a_host(
         &container,
         HIDE_DEVICES,
@@ -193,5 +199,5 @@ fn where_nothing_holds_devices_no_process_can_make_them() {
         let bits = u64::from_str_radix(set.split_whitespace().last().unwrap(), 16).unwrap();
         assert_eq!(bits & 1 << 27, 0, "{set}");
     }
-    assert!(ran.out.ends_with("refused"), "{ran:?}");
+    assert!(ran.out.ends_with("refused\nclosed\nopen"), "{ran:?}");
 }

@@ -395,6 +395,32 @@ fn an_agent_that_starts_again_adopts_what_runs() {
 }
 
 #[test]
+fn a_shim_that_does_not_listen_yet_is_waited_for_and_no_second_one_is_started() {
+    require!(host, busybox);
+    let mut yard = Yard::new();
+    let start = shell(1, "", r#", "stopTimeout": 1"#, "exec sleep 1000");
+    let mut task = yard.start(&start);
+    yard.until_running(&mut task);
+    yard.open_again();
+    // As it is between the start of a shim and its socket: nothing to connect to, and nothing known of it.
+    let socket = yard.path("run/tasks").join(format!("{}.sock", task.id));
+    let aside = socket.with_extension("aside");
+    fs::rename(&socket, &aside).unwrap();
+    let adopted = yard.runtime().block_on(async {
+        let mut adopting = Box::pin(yard.agent().adopt(&start.task, &start.definition));
+        let soon = timeout(Duration::from_millis(300), &mut adopting).await;
+        assert!(soon.is_err(), "a shim that lives is not given up: {soon:?}");
+        fs::rename(&aside, &socket).unwrap();
+        adopting.await
+    });
+    assert_eq!(adopted, Adopted::Running);
+    yard.stop(&task.id);
+    yard.until_stopped(&mut task);
+    yard.sweep(&mut task);
+    yard.check();
+}
+
+#[test]
 fn what_ended_while_no_agent_ran_is_told_afterwards() {
     require!(host, busybox);
     let mut yard = Yard::new();

@@ -171,7 +171,14 @@ fn a_range_of_ports_is_published_as_a_range() {
     let web = publishing(container("web", &script), json!({ "containerPortRange": "7000-7002" }));
     let id = instance.launch(&definition("range", &[web]));
     let task = instance.running(&id);
-    let first = host_ports(&task, "web")[0];
+    let bindings = &one(&task, "web")["networkBindings"];
+    assert_eq!(bindings.as_array().map(Vec::len), Some(1), "a range is one binding: {task:#}");
+    assert_eq!(word(&bindings[0], "containerPortRange"), "7000-7002");
+    let (first, last) = word(&bindings[0], "hostPortRange").split_once('-').unwrap();
+    let (first, last): (u16, u16) = (first.parse().unwrap(), last.parse().unwrap());
+    assert_eq!(last - first, 2, "the host's ports are in a row: {task:#}");
+    let listed = instance.cli(&["ps"]).ok();
+    assert!(listed.contains(&format!("{first}-{last}->7000-7002/tcp")), "{listed}");
     for offset in 0..3 {
         assert_eq!(ask_http(LOCALHOST, first + offset), format!("port {}", 7000 + offset));
     }
