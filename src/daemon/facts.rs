@@ -13,10 +13,14 @@ use crate::{
     model::{
         fact::Fact,
         ids::TaskId,
+        service::ServiceEvent,
         task::{DesiredStatus, Task},
         time::Timestamp,
     },
-    plan::crash_loop,
+    plan::{
+        crash_loop,
+        history::{self, News},
+    },
     store::{Draft, Store, WriteError},
 };
 
@@ -101,12 +105,28 @@ pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<
         }
         if wanted && task.desired_status == DesiredStatus::Stopped {
             account(draft, task, fact.at, healthy_after);
+            tell_end(draft, task, fact.at);
         }
     }
     for task in tasks.into_values() {
         draft.put_task(task);
     }
     misfits
+}
+
+/// Says in the events of its service that a task ended by itself, and why.
+///
+/// The event takes the task's id for its own: a task ends once.
+fn tell_end(draft: &mut Draft, task: &Task, at: Timestamp) {
+    let Some(owner) = &task.owner else { return };
+    let Some(instance) = draft.cluster(&task.cluster).map(|cluster| cluster.instance.clone()) else { return };
+    let message = News::Ended(task.id.clone(), history::why(task)).text(&owner.service, &instance);
+    let id = task.id.as_str();
+    let id = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-");
+    let key = (task.cluster.clone(), owner.service.clone());
+    draft.update_service(&key, |service| {
+        history::push(&mut service.events, ServiceEvent { id, created_at: at, message });
+    });
 }
 
 /// Takes the end of a task into the account of its service.

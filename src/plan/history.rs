@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::model::{
     ids::{InstanceId, ServiceName, TaskId},
     service::ServiceEvent,
+    task::Task,
     time::Timestamp,
 };
 
@@ -28,6 +29,8 @@ pub enum News {
     Started(Vec<TaskId>),
     /// These tasks were stopped.
     Stopped(Vec<TaskId>),
+    /// A task ended by itself, and why.
+    Ended(TaskId, String),
     /// A plan's reason.
     Note(ServiceNote),
 }
@@ -45,6 +48,7 @@ impl News {
             Self::Stopped(tasks) => {
                 format!("{name} has stopped {} running tasks: {}.", tasks.len(), list(tasks))
             }
+            Self::Ended(task, why) => format!("{name} (task {task}) ended: {why}."),
             Self::Note(ServiceNote::DeploymentCompleted(id)) => {
                 format!("{name} (deployment {id}) deployment completed.")
             }
@@ -68,7 +72,10 @@ impl News {
     #[must_use]
     pub fn is_condition(&self) -> bool {
         match self {
-            Self::Started(_) | Self::Stopped(_) | Self::Note(ServiceNote::DeploymentCompleted(_)) => false,
+            Self::Started(_)
+            | Self::Stopped(_)
+            | Self::Ended(..)
+            | Self::Note(ServiceNote::DeploymentCompleted(_)) => false,
             Self::Note(
                 ServiceNote::SteadyState
                 | ServiceNote::CannotPlace(_)
@@ -92,6 +99,18 @@ impl News {
             .take_while(|event| !event.message.ends_with(STEADY) && now.since(event.created_at) < TOLD_AGAIN)
             .any(|event| event.message == text)
     }
+}
+
+/// Why a task ended by itself: its own reason, and what is known of the container that caused it.
+#[must_use]
+pub fn why(task: &Task) -> String {
+    let reason = task.stop.as_ref().map_or("no reason is known", |stop| stop.reason.trim_end_matches('.'));
+    let cause = task.containers.iter().filter(|container| container.essential).find_map(|container| {
+        let known = container.reason.clone();
+        let said = known.or_else(|| container.exit.map(|exit| format!("exit code {}", exit.code())))?;
+        (!reason.contains(&said)).then(|| format!("{}: {}", container.name, said.trim_end_matches('.')))
+    });
+    cause.map_or_else(|| reason.to_owned(), |cause| format!("{reason} ({cause})"))
 }
 
 /// Puts an event on top and lets the oldest go.
@@ -130,6 +149,17 @@ mod tests {
              The closest matching (container-instance c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1) is already using a port \
              required by your task. For more information, see the Troubleshooting section of the Amazon ECS \
              Developer Guide."
+        );
+    }
+
+    #[test]
+    fn an_end_names_the_container_that_caused_it() {
+        let task = TaskId::from_random([0xa1; 16]);
+        let why = "Essential container in task exited (app: exit code 3)".to_owned();
+        assert_eq!(
+            text(&News::Ended(task, why)),
+            "(service web) (task a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1) ended: Essential container in task exited \
+             (app: exit code 3)."
         );
     }
 

@@ -39,6 +39,8 @@ fn a_task_that_is_killed_is_replaced_and_the_events_say_so() {
     let says = |words: &str| events.iter().any(|event| event.contains(words));
     assert!(says(&format!("(service web) has started 1 tasks: (task {new}).")), "{events:#?}");
     assert!(says("(service web) has started 3 tasks:"), "{events:#?}");
+    let why = "ended: Essential container in task exited (app: exit code 137).";
+    assert!(says(&format!("(service web) (task {}) {why}", before[0])), "{events:#?}");
     let task = instance.task(new);
     assert_eq!(task["group"], "service:web");
     assert!(task["startedBy"].as_str().unwrap().starts_with("ecs-svc/"), "{task:#}");
