@@ -7,6 +7,7 @@ use super::record::{Change, Row};
 
 pub(super) mod memory;
 mod migrate;
+mod reserve;
 pub(super) mod sqlite;
 
 /// Why rows cannot be read or written.

@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, params};
 
-use super::{Backend, BackendError, migrate};
+use super::{Backend, BackendError, migrate, reserve::Reserve};
 use crate::store::{
     OpenError, SetAside,
     record::{Change, Row, Table},
@@ -26,6 +26,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 pub(in crate::store) struct Sqlite {
     connection: Connection,
     path: PathBuf,
+    reserve: Reserve,
 }
 
 /// Opens the file at `path`, setting it aside when it is damaged.
@@ -35,13 +36,13 @@ pub(in crate::store) fn open(path: &Path) -> Result<(Sqlite, Option<SetAside>), 
         fs::create_dir_all(directory).map_err(|source| failed(BackendError::Directory(source)))?;
     }
     let damage = match connect(path) {
-        Ok(connection) => return Ok((Sqlite { connection, path: path.to_owned() }, None)),
+        Ok(connection) => return Ok((Sqlite::on(connection, path), None)),
         Err(BackendError::Sqlite { source, .. }) if is_damage(&source) => source.to_string(),
         Err(other) => return Err(failed(other)),
     };
     let moved = set_aside(path).map_err(|source| OpenError::SetAside { path: path.to_owned(), source })?;
     let connection = connect(path).map_err(failed)?;
-    Ok((Sqlite { connection, path: path.to_owned() }, Some(SetAside { path: moved, why: damage })))
+    Ok((Sqlite::on(connection, path), Some(SetAside { path: moved, why: damage })))
 }
 
 fn connect(path: &Path) -> Result<Connection, BackendError> {
@@ -100,6 +101,48 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+impl Sqlite {
+    fn on(connection: Connection, path: &Path) -> Self {
+        let reserve = Reserve::at(with_suffix(path, ".reserve"));
+        Self { connection, path: path.to_owned(), reserve }
+    }
+
+    /// Writes `batch` in one transaction.
+    fn write(&mut self, batch: &[Change]) -> Result<(), BackendError> {
+        let failed = |error| named("write to the database", &self.path, error);
+        let transaction = self.connection.transaction().map_err(failed)?;
+        for Change { table, key, document } in batch {
+            let table = table.name();
+            if let Some(document) = document {
+                let write = format!(
+                    "insert into {table} (key, version, document) values (?1, 1, ?2) \
+                     on conflict (key) do update set version = version + 1, document = ?2"
+                );
+                let mut statement = transaction.prepare_cached(&write).map_err(failed)?;
+                statement.execute(params![key, document]).map_err(failed)?;
+            } else {
+                let remove = format!("delete from {table} where key = ?1");
+                let mut statement = transaction.prepare_cached(&remove).map_err(failed)?;
+                statement.execute(params![key]).map_err(failed)?;
+            }
+        }
+        transaction.commit().map_err(failed)
+    }
+
+    /// Whether `batch` adds no row.
+    fn changes_only(&self, batch: &[Change]) -> Result<bool, BackendError> {
+        let failed = |error| named("read the database", &self.path, error);
+        for change in batch.iter().filter(|change| change.document.is_some()) {
+            let query = format!("select 1 from {} where key = ?1", change.table.name());
+            let mut statement = self.connection.prepare_cached(&query).map_err(failed)?;
+            if !statement.exists(params![change.key]).map_err(failed)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 #[cfg(test)]
 impl Sqlite {
     /// Lets the file grow no further than this, as a full disk would.
@@ -126,24 +169,17 @@ impl Backend for Sqlite {
     }
 
     fn commit(&mut self, batch: &[Change]) -> Result<(), BackendError> {
-        let failed = |error| named("write to the database", &self.path, error);
-        let transaction = self.connection.transaction().map_err(failed)?;
-        for Change { table, key, document } in batch {
-            let table = table.name();
-            if let Some(document) = document {
-                let write = format!(
-                    "insert into {table} (key, version, document) values (?1, 1, ?2) \
-                     on conflict (key) do update set version = version + 1, document = ?2"
-                );
-                let mut statement = transaction.prepare_cached(&write).map_err(failed)?;
-                statement.execute(params![key, document]).map_err(failed)?;
-            } else {
-                let remove = format!("delete from {table} where key = ?1");
-                let mut statement = transaction.prepare_cached(&remove).map_err(failed)?;
-                statement.execute(params![key]).map_err(failed)?;
+        match self.write(batch) {
+            Ok(()) => {
+                self.reserve.keep();
+                Ok(())
             }
+            // Nothing new begins on a full disk, but what is there can still be told to stop.
+            Err(BackendError::Full { .. }) if self.changes_only(batch)? && self.reserve.give_up() => {
+                self.write(batch)
+            }
+            Err(other) => Err(other),
         }
-        transaction.commit().map_err(failed)
     }
 
     fn quarantine(&mut self, rows: &[Row]) -> Result<(), BackendError> {
