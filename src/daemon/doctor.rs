@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The oldest kernel that has every call hythe makes.
-const OLDEST_KERNEL: (u32, u32) = (5, 11);
+const OLDEST_KERNEL: (u32, u32) = (5, 12);
 
 /// Capabilities without which no container starts, and ones without which some wishes cannot be met.
 const NEEDED: [(u32, &str); 9] = [
@@ -33,6 +33,8 @@ const MKNOD: u32 = 27;
 
 /// Space on the disk of the state directory below which it is said.
 const LITTLE_SPACE: u64 = 512 * 1024 * 1024;
+/// Less than this is none: writes of this size are refused or soon will be.
+const NO_SPACE: u64 = 2 * 1024 * 1024;
 
 /// What came to light at the start.
 #[derive(Clone, Debug, Default)]
@@ -169,7 +171,15 @@ fn space(state_dir: &Path) -> Option<DoctorFinding> {
     let disk = statvfs(state_dir).ok()?;
     let free = disk.blocks_available().saturating_mul(disk.fragment_size());
     let message = format!("{} MiB free for {}", free / (1024 * 1024), state_dir.display());
-    Some(finding("disk", if free < LITTLE_SPACE { Verdict::Limited } else { Verdict::Good }, message))
+    Some(finding("disk", space_verdict(free), message))
+}
+
+fn space_verdict(free: u64) -> Verdict {
+    match free {
+        ..NO_SPACE => Verdict::Bad,
+        NO_SPACE..LITTLE_SPACE => Verdict::Limited,
+        LITTLE_SPACE.. => Verdict::Good,
+    }
 }
 
 /// What definitions of live tasks ask for and this host cannot enforce, each once.
@@ -216,8 +226,14 @@ mod tests {
         let old = kernel("4.19.0-26-amd64");
         assert_eq!(
             (old.verdict, old.message.as_str()),
-            (Verdict::Bad, "Linux 4.19.0-26-amd64 is older than 5.11")
+            (Verdict::Bad, "Linux 4.19.0-26-amd64 is older than 5.12")
         );
+    }
+
+    #[test]
+    fn a_disk_without_room_is_broken() {
+        let verdicts = [0, NO_SPACE, LITTLE_SPACE].map(space_verdict);
+        assert_eq!(verdicts, [Verdict::Bad, Verdict::Limited, Verdict::Good]);
     }
 
     #[test]
