@@ -18,7 +18,8 @@ fn the_loopback_of_the_host_and_its_abstract_sockets_are_out_of_reach() {
     listener.set_nonblocking(true).unwrap();
     let gateway = instance.gateway();
     for mode in ["bridge", "awsvpc", "none"] {
-        let script = "nc -w 2 127.0.0.1 7777 </dev/null 2>/dev/null && echo reached; grep -c @ /proc/net/unix; true";
+        let script =
+            "nc -w 2 127.0.0.1 7777 </dev/null 2>/dev/null && echo reached; grep -c @ /proc/net/unix; true";
         let said = instance.says_in(&with(
             definition("loopback", &[container("app", script)]),
             json!({ "networkMode": mode }),
