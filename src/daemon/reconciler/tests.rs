@@ -372,11 +372,12 @@ async fn a_standalone_task_is_not_started_again() {
 async fn a_task_waits_for_memory_and_starts_when_it_is_free() {
     let mut world = World::start().await;
     let first = world.run("big").await;
-    let second = world.run("big").await;
-    let (one, two) = (first.clone(), second.clone());
+    let one = first.clone();
     world
         .until("the first runs", move |now| now.task(&one).unwrap().known_status == TaskStatus::Running)
         .await;
+    let second = world.run("big").await;
+    let two = second.clone();
     assert_eq!(world.store.snapshot().task(&two).unwrap().known_status, TaskStatus::Pending);
     world.stop(&first).await;
     world
