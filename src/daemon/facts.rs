@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{debug, error, warn};
 
 use crate::{
+    agent::kill_point::kill_point,
     model::{
         fact::{Fact, Seen},
         ids::{ContainerName, TaskId},
@@ -24,7 +25,7 @@ use crate::{
     store::{Draft, Store, WriteError},
 };
 
-use super::{kill_point::kill_point, report::chain};
+use super::report::chain;
 
 /// The most facts of one commit.
 const BATCH: usize = 4096;
