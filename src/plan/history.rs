@@ -216,9 +216,10 @@ mod tests {
         assert!(!news.is_told(&[steady.clone(), started, told.clone()], &text(&news), now));
         assert!(!news.is_told(&[told], &text(&news), Timestamp(1000 + 6 * 3600 * 1000)));
         let again = News::Note(ServiceNote::SteadyState);
-        assert!(again.is_told(&[steady.clone()], &text(&again), now));
-        let later = steady_again(&[steady.clone()]).unwrap();
-        assert!(!again.is_told(&[steady], &text(&again), later), "it is told again after six hours");
+        let events = [steady];
+        assert!(again.is_told(&events, &text(&again), now));
+        let later = steady_again(&events).unwrap();
+        assert!(!again.is_told(&events, &text(&again), later), "it is told again after six hours");
     }
 
     #[test]
