@@ -197,6 +197,7 @@ pub(super) struct EventsArgs {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct ExecArgs {
     /// Socket that is sent the master of the process's terminal
     #[arg(long, value_name = "SOCKET")]

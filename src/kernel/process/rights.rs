@@ -10,6 +10,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, 
 pub const MAX_RIGHTS: usize = 16;
 
 /// The size of a descriptor in a message.
+#[allow(clippy::cast_possible_truncation, reason = "a few bytes")]
 const FD_SIZE: u32 = size_of::<RawFd>() as u32;
 
 /// Takes the next connection of a listening socket, closed on exec.

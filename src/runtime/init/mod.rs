@@ -139,6 +139,7 @@ fn is_own_program(candidate: &CStr, own: Option<&FileStat>) -> bool {
     (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino)
 }
 
+#[allow(clippy::too_many_lines, reason = "a line a step")]
 fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) -> Result<(), Failure> {
     match step {
         Step::Undumpable => process::undumpable()?,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::container::Container;
 use crate::harness::require;
 
-fn filtered(rules: Value) -> Container {
+fn filtered(rules: &Value) -> Container {
     let mut container = Container::new();
     container.config["root"]["readonly"] = json!(false);
     container.config["linux"]["seccomp"] = json!({
@@ -26,7 +26,7 @@ fn no_directories() -> Value {
 #[test]
 fn a_filtered_call_gives_the_error_asked_for() {
     require!(root, busybox);
-    let mut container = filtered(no_directories());
+    let mut container = filtered(&no_directories());
     let ran = container.script("grep Seccomp: /proc/self/status; mkdir /tmp/x").run();
     assert_eq!(ran.out, "Seccomp:\t2");
     assert!(ran.err.contains("Disk quota exceeded"), "{ran:?}");
@@ -35,7 +35,7 @@ fn a_filtered_call_gives_the_error_asked_for() {
 #[test]
 fn a_filter_without_no_new_privs_holds_for_another_user() {
     require!(root, busybox);
-    let mut container = filtered(no_directories());
+    let mut container = filtered(&no_directories());
     container.config["process"]["noNewPrivileges"] = json!(false);
     container.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
     std::fs::set_permissions(
@@ -52,7 +52,8 @@ fn a_filter_without_no_new_privs_holds_for_another_user() {
 #[test]
 fn a_call_may_end_the_process() {
     require!(root, busybox);
-    let mut container = filtered(json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]));
+    let mut container =
+        filtered(&json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]));
     container.config["process"]["args"] = json!(["mkdir", "/tmp/x"]);
     // 128 and SIGSYS.
     assert_eq!(container.run().code, 128 + 31);
@@ -65,7 +66,7 @@ fn a_call_may_end_the_process() {
 #[test]
 fn a_profile_that_allows_little_lets_its_program_run() {
     require!(root, busybox);
-    let mut container = filtered(json!([
+    let mut container = filtered(&json!([
         {"names": ["execve", "exit_group", "exit", "brk", "arch_prctl", "set_tid_address", "set_robust_list", "rseq",
             "prlimit64", "readlink", "readlinkat", "getrandom", "mprotect", "mmap", "munmap", "write", "writev", "getuid",
             "prctl", "rt_sigprocmask", "rt_sigaction", "fstat", "newfstatat", "ioctl", "uname"],
@@ -80,7 +81,7 @@ fn a_profile_that_allows_little_lets_its_program_run() {
 #[test]
 fn an_argument_decides() {
     require!(root, busybox);
-    let mut container = filtered(json!([
+    let mut container = filtered(&json!([
         {"names": ["kill"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122,
          "args": [{"index": 1, "value": 12, "op": "SCMP_CMP_EQ"}]},
     ]));
@@ -92,7 +93,7 @@ fn an_argument_decides() {
 #[test]
 fn a_process_run_later_is_filtered_the_same() {
     require!(root, busybox);
-    let mut container = filtered(no_directories());
+    let mut container = filtered(&no_directories());
     container.script("sleep 1000");
     container.start();
     // What the bundle says now is not what the container was made by.
@@ -105,7 +106,7 @@ fn a_process_run_later_is_filtered_the_same() {
 #[test]
 fn a_listener_is_sent_with_the_state_of_the_container() {
     require!(root, busybox);
-    let mut container = filtered(json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]));
+    let mut container = filtered(&json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]));
     let path = container.path("listener");
     let listener = UnixListener::bind(&path).unwrap();
     container.config["linux"]["seccomp"]["listenerPath"] = json!(path);
@@ -139,7 +140,7 @@ fn a_listener_is_sent_with_the_state_of_the_container() {
 #[test]
 fn a_profile_that_cannot_be_is_refused_before_anything_is_made() {
     require!(root, busybox);
-    let container = filtered(json!([{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]));
+    let container = filtered(&json!([{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]));
     let ran = container.run();
     assert_eq!(ran.err, "hythe oci: linux.seccomp.listenerPath: is missing although SCMP_ACT_NOTIFY is used");
     assert_eq!(container.left(), Vec::<String>::new());

@@ -13,7 +13,7 @@ mod syscalls;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSyscall};
 
 use program::Instruction;
 use rules::Rules;
@@ -127,8 +127,8 @@ fn check_notify(profile: &LinuxSeccomp) -> Result<(), SeccompError> {
     if !has_path {
         return invalid("listenerPath", "is missing although SCMP_ACT_NOTIFY is used");
     }
-    let asks = |rule: &&oci_spec::runtime::LinuxSyscall| rule.action() == LinuxSeccompAction::ScmpActNotify;
-    let mut names = profile.syscalls().iter().flatten().filter(asks).flat_map(|rule| rule.names());
+    let asks = |rule: &&LinuxSyscall| rule.action() == LinuxSeccompAction::ScmpActNotify;
+    let mut names = profile.syscalls().iter().flatten().filter(asks).flat_map(LinuxSyscall::names);
     match names.find(|name| ["write", "sendmsg"].contains(&name.as_str())) {
         Some(name) => invalid("syscalls", &format!("SCMP_ACT_NOTIFY cannot be used for {name}")),
         None => Ok(()),

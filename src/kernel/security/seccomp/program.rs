@@ -161,11 +161,11 @@ enum To {
 
 /// Goes on behind if the test holds, and `skip` further if it does not.
 fn test_code(test: &Test, skip: usize) -> Code {
+    use To::{Fails, Holds, Next};
     let (high, low) = ((test.value >> 32) as u32, (test.value & 0xffff_ffff) as u32);
     let (masked_high, masked_low) = ((test.masked >> 32) as u32, (test.masked & 0xffff_ffff) as u32);
     let low_at = ARGUMENTS_AT + test.argument * 8;
     let (load_high, load_low) = (Piece::Plain(LOAD, low_at + 4), Piece::Plain(LOAD, low_at));
-    use To::{Fails, Holds, Next};
     let pieces = match test.operator {
         LinuxSeccompOperator::ScmpCmpEq => vec![
             load_high,

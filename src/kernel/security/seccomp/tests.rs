@@ -74,7 +74,7 @@ fn each_architecture_has_its_own_numbers() {
     assert_eq!(of("openat"), [Some(257), Some(295), Some(56), Some(322), Some(56)]);
     assert_eq!(of("open"), [Some(2), Some(5), None, Some(5), None]);
     assert_eq!(of("clone3"), [Some(435); 5]);
-    assert_eq!(number(Arch::X32, "execve"), Some(X32_BIT | 520));
+    assert_eq!(number(Arch::X32, "execve"), Some(X32_BIT + 520));
     assert_eq!(number(Arch::X86_64, "no_such_call"), None);
     #[cfg(target_arch = "x86_64")]
     for (name, wanted) in [("read", libc::SYS_read), ("statx", libc::SYS_statx), ("mseal", libc::SYS_mseal)] {
