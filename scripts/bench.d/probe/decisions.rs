@@ -11,10 +11,6 @@ use std::time::{Duration, Instant};
 use hythe::daemon::services::{self, PassContext};
 use hythe::model::ids::{ClusterName, DeploymentId, Family, ServiceName, TaskDefinitionId, TaskId};
 use hythe::model::resources::{Capacity, Resources};
-use hythe::model::service::{
-    CrashLoop, Deployment, DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy, Service,
-    ServiceStatus,
-};
 use hythe::model::task::{DesiredStatus, NewTask, Task, TaskOverride, TaskOwner, TaskStatus};
 use hythe::model::task_definition::{TaskDefinition, TaskDefinitionStatus};
 use hythe::model::time::{Moment, Timestamp};
@@ -99,42 +95,30 @@ async fn build(store: &Store, services: u32, tasks: u32) -> Result<(), Failure> 
         .await?;
     for number in 0..services {
         let (definition, name) = (definition.clone(), name(number)?);
-        store
-            .write(move |draft| {
-                put_service(draft, &definition, number, &name, tasks);
-                Ok::<_, Infallible>(())
-            })
-            .await?;
+        store.write(move |draft| put_service(draft, &definition, number, &name, tasks)).await?;
     }
     Ok(())
 }
 
-fn put_service(draft: &mut Draft, definition: &TaskDefinition, number: u32, name: &ServiceName, tasks: u32) {
-    let deployment = Deployment {
-        id: DeploymentId::from_random(number.into()),
-        status: DeploymentStatus::Primary,
-        task_definition: definition.id.clone(),
-        rollout_state: RolloutState::Completed,
-        rollout_state_reason: String::new(),
-        failed_tasks: 0,
-        created_at: Timestamp(1),
-        updated_at: Timestamp(1),
-    };
-    let id = deployment.id.clone();
-    draft.put_service(Service {
-        cluster: cluster(),
-        name: name.clone(),
-        status: ServiceStatus::Active,
-        scheduling_strategy: SchedulingStrategy::Replica,
-        desired_count: tasks,
-        deployments: vec![deployment],
-        bounds: DeploymentBounds { minimum_healthy_percent: 100, maximum_percent: 200 },
-        crash_loop: CrashLoop::default(),
-        events: Vec::new(),
-        created_at: Timestamp(1),
-        tags: Vec::new(),
-        extra: serde_json::Map::default(),
+/// A service as the store keeps it, so that members which have a usual value need not be named here.
+fn put_service(
+    draft: &mut Draft,
+    definition: &TaskDefinition,
+    number: u32,
+    name: &ServiceName,
+    tasks: u32,
+) -> Result<(), Failure> {
+    let id = DeploymentId::from_random(number.into());
+    let service = json!({
+        "cluster": cluster(), "name": name, "status": "ACTIVE", "schedulingStrategy": "REPLICA",
+        "desiredCount": tasks, "createdAt": 1,
+        "bounds": { "minimumHealthyPercent": 100, "maximumPercent": 200 },
+        "deployments": [{
+            "id": id, "status": "PRIMARY", "taskDefinition": definition.id, "rolloutState": "COMPLETED",
+            "rolloutStateReason": "", "createdAt": 1, "updatedAt": 1,
+        }],
     });
+    draft.put_service(serde_json::from_value(service)?);
     for at in 0..tasks {
         let mut task = Task::from(NewTask {
             id: task_id(number, at),
@@ -153,6 +137,7 @@ fn put_service(draft: &mut Draft, definition: &TaskDefinition, number: u32, name
         task.times.started_at = Some(Timestamp(1_000_000));
         draft.put_task(task);
     }
+    Ok(())
 }
 
 fn definition() -> Result<TaskDefinition, Failure> {
