@@ -236,8 +236,8 @@ def main():
             except Exception as why:  # a row that breaks must not take the others with it
                 lines.append({"row": name, "unit": "", "goal": "", "more_is_better": False, "results": {"hythe": {"failed": repr(why)}}})
             print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
-        found["lines"] = report.judge(lines)
-        report.write(found, target)
+            found["lines"] = report.judge(lines)
+            report.write(found, target)
         print(report.table(found))
     finally:
         if ground:
