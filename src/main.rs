@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Some(_) | None => match cli::main() {
             Next::Exit(code) => code,
             Next::Daemon(configuration) => daemon::main(configuration.as_deref()),
+            Next::Down(configuration) => daemon::down(configuration.as_deref()),
         },
     }
 }

@@ -19,6 +19,7 @@ mod facts;
 mod failure;
 pub mod images;
 pub(crate) mod kill_point;
+mod leave;
 mod logs;
 mod names;
 mod network;

@@ -38,6 +38,8 @@ pub enum Next {
     Exit(ExitCode),
     /// Be the daemon, with this configuration file if one was named.
     Daemon(Option<PathBuf>),
+    /// Be the daemon that ends the instance of this configuration.
+    Down(Option<PathBuf>),
 }
 
 /// Reads the command line and does what it says, except being the daemon.
@@ -50,8 +52,8 @@ pub fn main() -> Next {
             return Next::Exit(ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 }));
         }
     };
-    if let Command::Daemon { config } = arguments.command {
-        return Next::Daemon(config);
+    if let Command::Daemon { config, down } = arguments.command {
+        return if down { Next::Down(config) } else { Next::Daemon(config) };
     }
     let done = tokio::runtime::Builder::new_current_thread()
         .enable_all()

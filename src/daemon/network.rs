@@ -1,6 +1,6 @@
 //! Keeps the network what it should be: woken by the kernel's news, repairs, goes back to sleep.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tracing::{error, info, warn};
 
@@ -10,16 +10,19 @@ use crate::{
     net::{NetConfig, Network, NetworkWatch},
 };
 
-use super::report::chain;
+use super::{report::chain, settings};
 
 /// After a repair, for news that come in a bundle; and the longest pause after one that failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// Opens the network of the tasks. Without one the daemon works on, for tasks that need none.
-pub fn open(config: Option<&NetConfig>) -> (Option<Network>, Option<String>) {
+pub fn open(config: Option<&NetConfig>, state_dir: &Path) -> (Option<Network>, Option<String>) {
     let Some(config) = config else {
         return (None, Some("the network is switched off in the configuration".into()));
     };
+    if let Err(why) = settings::note(state_dir, &Network::changes_needed()) {
+        warn!(error = %why, "host settings not noted: they will not be set back");
+    }
     match Network::open(config) {
         Ok(network) => {
             for change in network.changes() {

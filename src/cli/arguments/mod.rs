@@ -72,6 +72,9 @@ pub(super) enum Command {
         /// The configuration file [default: /etc/hythe/hythe.toml, if it is there]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
+        /// Stop every task, take everything of hythe's off this host but what it remembers, and end
+        #[arg(long)]
+        down: bool,
     },
     /// Say what this host can and cannot do
     Doctor,
