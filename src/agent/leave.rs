@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
+use crate::agent::failure::sentence;
 use crate::agent::tasks::Hands;
 use crate::agent::{Agent, AgentError};
 use crate::shim::remains;
@@ -21,10 +22,8 @@ impl Agent {
 
 fn leave(hands: &Hands) -> Result<(), AgentError> {
     let group = hands.places.cgroup_parent();
-    remains::remove(group).map_err(|why| AgentError::Orphan {
-        what: format!("control group {group}"),
-        why: crate::agent::failure::sentence(&why),
-    })?;
+    remains::remove(group)
+        .map_err(|why| AgentError::Orphan { what: format!("control group {group}"), why: sentence(&why) })?;
     let path = hands.places.sockets();
     match fs::remove_dir(&path) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => {

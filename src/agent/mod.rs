@@ -250,6 +250,12 @@ pub enum AgentError {
     Broken,
 }
 
+/// The layout of this host's control groups, and which of these controllers, named as in version 2, it has not. A host
+/// without control groups is a sentence.
+pub fn control_groups<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec<&'name str>), String> {
+    crate::shim::remains::lacking(wanted).map_err(|why| failure::sentence(&why))
+}
+
 impl From<ClearError> for AgentError {
     fn from(error: ClearError) -> Self {
         Self::Sweep { task: error.task, left: error.left.join("; ") }

@@ -35,4 +35,5 @@ pub mod services;
 pub mod settings;
 pub mod system;
 
+pub use doctor::examine;
 pub use life::{down, main};
