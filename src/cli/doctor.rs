@@ -97,6 +97,7 @@ fn finding(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Verdict::{Broken, Degraded, Ok};
 
     #[test]
     fn a_remedy_stands_under_what_it_helps() {
@@ -109,7 +110,6 @@ mod tests {
         let lines = |verdicts: &[Verdict]| -> Vec<DoctorFinding> {
             verdicts.iter().map(|verdict| finding("x", *verdict, "", None)).collect()
         };
-        use Verdict::{Broken, Degraded, Ok};
         assert_eq!(code(&lines(&[Ok, Ok]), true), 0);
         assert_eq!(code(&lines(&[Ok, Degraded, Ok]), true), DEGRADED);
         assert_eq!(code(&lines(&[Degraded, Broken, Ok]), true), FAILED);

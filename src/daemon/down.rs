@@ -34,6 +34,10 @@ const LIMIT: Duration = Duration::from_secs(10 * 60);
 pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut told = Told::listen()?;
     let config = Arc::new(config);
+    if !config.state_dir.join("store.db").exists() && !config.state_dir.join("tasks").exists() {
+        info!(state = %config.state_dir.display(), "nothing to take down: no daemon has ever run here");
+        return Ok(());
+    }
     let _lock = life::hold(&config)?;
     let (begun, learnt) = life::begin(&config).await?;
     let stopped = stop_all(&begun.store).await?;
