@@ -4,6 +4,7 @@
 //! for people, the API's own JSON with `--output json`. Nothing here decides anything, and nothing but [`doctor`]
 //! looks at the host. How a command ends is in its exit code; [`failure`] has the list.
 
+mod ahead;
 mod arguments;
 mod cluster;
 mod doctor;
@@ -79,6 +80,8 @@ async fn command(arguments: Arguments) -> Result<u8, Failure> {
         Command::Logs(arguments) => logs::run(&session, arguments).await,
         Command::Stop(arguments) => task::stop(&session, arguments).await,
         Command::Service { command } => service::run(&session, command).await,
+        Command::Plan(changes) => ahead::plan(&session, &changes).await,
+        Command::Explain(arguments) => ahead::explain(&session, &arguments).await,
         Command::Cluster { command } => cluster::run(&session, command).await,
         Command::Completions { shell } => pages::completions(&session, shell),
         Command::Man { directory } => pages::manual(&directory),
