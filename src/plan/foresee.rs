@@ -65,13 +65,11 @@ pub fn foresee(view: &ServiceView, is_checked: bool, now: Moment) -> Vec<Step> {
     for _ in 0..MOST_PASSES {
         let plan = service(&world.view, world.now);
         if plan.actions.is_empty() {
-            match plan.wake_at.filter(|&at| at > world.now) {
-                Some(next) => world.now = next,
-                None => {
-                    world.end(&plan.notes);
-                    break;
-                }
-            }
+            let Some(next) = plan.wake_at.filter(|&at| at > world.now) else {
+                world.end(&plan.notes);
+                break;
+            };
+            world.now = next;
         } else {
             world.carry_out(plan.actions);
         }
