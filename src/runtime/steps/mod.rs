@@ -136,6 +136,8 @@ pub enum RootWhat {
     New(CString, Vec<FsOption>),
     /// A filesystem with all options in one string.
     Classic(CString, CString),
+    /// The same for an overlay of layers whose paths do not fit into that string: the layers and the other options.
+    Opened(Vec<CString>, CString),
 }
 
 /// An option of a filesystem; no value means a flag.
@@ -271,6 +273,10 @@ impl fmt::Display for RootMount {
             }
             RootWhat::Classic(fstype, all) => {
                 write!(f, "mount {} as the root filesystem with {}", text(fstype), text(all))?;
+            }
+            RootWhat::Opened(layers, rest) => {
+                let (count, rest) = (layers.len(), text(rest));
+                write!(f, "mount overlay as the root filesystem of {count} opened layers with {rest}")?;
             }
         }
         write_attributes(f, self.attributes, "")

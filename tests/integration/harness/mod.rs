@@ -35,6 +35,12 @@ pub use instance::Instance;
 /// How long a test waits for something that should happen at once, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// `limit` on this machine: an emulated processor gets more time, by the factor in `HYTHE_TIME_SCALE`.
+pub fn scaled(limit: Duration) -> Duration {
+    let factor = std::env::var("HYTHE_TIME_SCALE").ok().and_then(|text| text.parse().ok());
+    limit * factor.unwrap_or(1)
+}
+
 /// Ends the test here when the machine lacks one of the named capabilities (functions of [`probe`]).
 macro_rules! require {
     ($($capability:ident),+ $(,)?) => {
@@ -61,10 +67,10 @@ pub fn skipped(reason: &str) {
     }
 }
 
-/// Asks until there is an answer, and fails the test when none comes within `limit`.
+/// Asks until there is an answer, and fails the test when none comes within `limit` (see [`scaled`]).
 #[track_caller]
 pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let begin = Clock::now();
+    let (begin, limit) = (Clock::now(), scaled(limit));
     loop {
         if let Some(answer) = ask() {
             return answer;
