@@ -67,6 +67,17 @@ pub fn skipped(reason: &str) {
     }
 }
 
+/// The whole disk, by major and minor number, that holds `path`; `None` for memory, networks and stacks of disks.
+pub fn disk_of(path: &std::path::Path) -> Option<(u64, u64)> {
+    let device = nix::sys::stat::stat(path).ok()?.st_dev;
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let here = std::fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+    let whole = if here.join("partition").exists() { here.parent()?.to_owned() } else { here };
+    let text = std::fs::read_to_string(whole.join("dev")).ok()?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
 /// Asks until there is an answer, and fails the test when none comes within `limit` (see [`scaled`]).
 #[track_caller]
 pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -11,3 +11,4 @@ mod limits;
 mod mounts;
 mod outside;
 mod refusals;
+mod unified;
