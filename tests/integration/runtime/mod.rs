@@ -11,4 +11,6 @@ mod limits;
 mod mounts;
 mod outside;
 mod refusals;
+mod seccomp;
+mod terminal;
 mod unified;
