@@ -198,21 +198,14 @@ pub(super) fn mask(found: &mut Found, path: &CStr) -> Result<(), Failure> {
         Err(errno) => return Err(at(Part::Target)(errno)),
     };
     let cover = if is_dir(&status(&place)?) {
-        match &found.blank {
-            Some(blank) => clone_of(blank.as_fd(), false)?,
-            None => {
-                let nothing = [(c"size", c"0"), (c"nr_inodes", c"1"), (c"mode", c"555")];
-                let filesystem = Filesystem::open(c"tmpfs")?;
-                for (key, value) in nothing {
-                    filesystem.set(key, value)?;
-                }
-                let blank = filesystem.mount(Attributes::READ_ONLY)?;
-                // Attached itself, because Linux before 6.15 copies no mount that is not (open_tree answers EINVAL).
-                attach(blank.as_fd(), place.as_fd())?;
-                found.blank = Some(blank);
-                return Ok(());
-            }
-        }
+        let Some(blank) = &found.blank else {
+            let blank = blank_directory()?;
+            // Attached itself, because Linux before 6.15 copies no mount that is not (open_tree answers EINVAL).
+            attach(blank.as_fd(), place.as_fd())?;
+            found.blank = Some(blank);
+            return Ok(());
+        };
+        clone_of(blank.as_fd(), false)?
     } else {
         let null = found.null.as_ref().ok_or(Errno::EBADF)?;
         let cover = clone_of(null.as_fd(), false)?;
@@ -223,6 +216,15 @@ pub(super) fn mask(found: &mut Found, path: &CStr) -> Result<(), Failure> {
         cover
     };
     Ok(attach(cover.as_fd(), place.as_fd())?)
+}
+
+/// An empty directory that cannot be written, as a mount of its own.
+fn blank_directory() -> Result<OwnedFd, Errno> {
+    let filesystem = Filesystem::open(c"tmpfs")?;
+    for (key, value) in [(c"size", c"0"), (c"nr_inodes", c"1"), (c"mode", c"555")] {
+        filesystem.set(key, value)?;
+    }
+    filesystem.mount(Attributes::READ_ONLY)
 }
 
 /// Covers a path by itself, unwritable. A missing one needs nothing.
