@@ -8,6 +8,7 @@
 //! have ([`beside`]). Wire shapes stay in here: `wire` turns the nouns of `model` into the documents of ECS, one
 //! file a noun.
 
+mod ahead;
 mod beside;
 pub mod client;
 mod cluster;
@@ -25,6 +26,7 @@ mod reply;
 mod run_task;
 mod server;
 mod service;
+mod service_deployment;
 mod service_request;
 mod tags;
 mod task;

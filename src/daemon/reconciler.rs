@@ -22,6 +22,7 @@ use tracing::{debug, error, info};
 
 use crate::{
     agent::StartTask,
+    agent::kill_point::kill_point,
     model::{
         action::TaskAction,
         fact::{Fact, Seen},
@@ -39,7 +40,6 @@ use super::{
     config::HistoryConfig,
     doer::{Doer, sweep_until_done},
     hands::{HandsOf, host_view},
-    kill_point::kill_point,
     report::chain,
     services::{self, Outcome, PassContext},
 };
@@ -59,6 +59,8 @@ pub struct Settings {
     pub seed: u64,
     /// Where ids come from.
     pub random: fn() -> [u8; 16],
+    /// Whether tasks are only stopped and swept: services are left as they are and get nothing new.
+    pub is_ending: bool,
 }
 
 /// The loop.
@@ -156,7 +158,7 @@ impl<D: Doer> Reconciler<D> {
         let due = self.wakes.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone());
         let mut keys: BTreeSet<ServiceKey> = due.collect();
         keys.append(&mut self.dirty);
-        if keys.is_empty() {
+        if keys.is_empty() || self.settings.is_ending {
             return;
         }
         let snapshot = self.store.snapshot();

@@ -7,7 +7,8 @@
 //!
 //! The first failure is replaced at once, as every task that dies. A launch fails when its task never reached
 //! RUNNING, and also when it ended by itself, or was found unhealthy, before it had run long enough to be relied
-//! on: a program that exits a moment after its start would otherwise spin. Tasks that were launched together
+//! on, or before its health check had ever passed: a program that exits a moment after its start would otherwise
+//! spin. Tasks that were launched together
 //! count once. A run that lasted ends the row.
 //!
 //! A quarter of each wait depends on a seed, so that services that fell together do not rise together.
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::model::{
     service::{CrashLoop, Service},
     task::{HealthStatus, StopCode, Task},
+    task_definition::{ContainerDefinition, Document},
     time::Timestamp,
 };
 
@@ -44,16 +46,6 @@ fn spread(seed: u64, step: u32) -> u32 {
     u32::try_from((mixed ^ (mixed >> 33)) >> 32).unwrap_or_default()
 }
 
-/// The row of failures that counts: that of an earlier PRIMARY deployment does not.
-#[must_use]
-pub fn current(service: &Service) -> CrashLoop {
-    if service.crash_loop.last < service.primary().created_at {
-        CrashLoop::default()
-    } else {
-        service.crash_loop
-    }
-}
-
 /// What the end of a task tells about its launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -65,36 +57,62 @@ pub enum Ending {
     Failed,
 }
 
-/// What the end of `task`, seen at `at`, tells about its launch.
+/// What the end of `task`, seen at `at`, tells about its launch; `document` is what it was made of.
 #[must_use]
-pub fn ending(task: &Task, at: Timestamp, healthy_after: Duration) -> Ending {
+pub fn ending(task: &Task, document: Option<&Document>, at: Timestamp, healthy_after: Duration) -> Ending {
     let Some(stop) = &task.stop else { return Ending::Ordered };
     let ran = task.times.started_at.map(|started| at.since(started));
     match stop.code {
         StopCode::UserInitiated | StopCode::TerminationNotice => Ending::Ordered,
-        StopCode::EssentialContainerExited if ran.is_some_and(|ran| ran >= healthy_after) => Ending::Lasted,
+        StopCode::EssentialContainerExited
+            if ran.is_some_and(|ran| lasted(task, document, ran, healthy_after)) =>
+        {
+            Ending::Lasted
+        }
         StopCode::TaskFailedToStart | StopCode::EssentialContainerExited => Ending::Failed,
         StopCode::ServiceSchedulerInitiated => {
             let unhealthy = task.containers.iter().any(|one| one.health == HealthStatus::Unhealthy);
             match ran {
-                Some(ran) if unhealthy && ran < LASTED_UNHEALTHY => Ending::Failed,
-                Some(_) if unhealthy => Ending::Lasted,
+                Some(ran) if unhealthy && ran >= LASTED_UNHEALTHY && has_passed(task, document) => {
+                    Ending::Lasted
+                }
+                Some(_) if unhealthy => Ending::Failed,
                 Some(_) | None => Ending::Ordered,
             }
         }
     }
 }
 
+/// Whether a task that ran for so long could be relied on.
+fn lasted(task: &Task, document: Option<&Document>, ran: Duration, healthy_after: Duration) -> bool {
+    let is_checked = checked(document).next().is_some();
+    if is_checked { has_passed(task, document) } else { ran >= healthy_after }
+}
+
+/// Whether each of its health checks has passed at least once.
+fn has_passed(task: &Task, document: Option<&Document>) -> bool {
+    let passed = |name| task.container(name).is_some_and(|container| container.healthy_since.is_some());
+    checked(document).all(|container| passed(&container.name))
+}
+
+fn checked(document: Option<&Document>) -> impl Iterator<Item = &ContainerDefinition> {
+    let containers = document.into_iter().flat_map(|document| &document.container_definitions);
+    containers.filter(|container| container.essential && container.health_check.is_some())
+}
+
 /// Takes the end of one of its tasks into a service's account.
 ///
 /// To be called once a task, in the write that first takes it to the stop side.
-pub fn account(service: &mut Service, task: &Task, at: Timestamp, healthy_after: Duration) {
+pub fn account(
+    service: &mut Service,
+    task: &Task,
+    document: Option<&Document>,
+    at: Timestamp,
+    healthy_after: Duration,
+) {
     let Some(owner) = &task.owner else { return };
     let is_primary = service.primary().id == owner.deployment;
-    let ending = ending(task, at, healthy_after);
-    if is_primary {
-        service.crash_loop = current(service);
-    }
+    let ending = ending(task, document, at, healthy_after);
     match ending {
         Ending::Lasted if is_primary => service.crash_loop = CrashLoop::default(),
         Ending::Ordered | Ending::Lasted => {}
@@ -102,9 +120,13 @@ pub fn account(service: &mut Service, task: &Task, at: Timestamp, healthy_after:
             let deployment = service.deployments.iter_mut().find(|one| one.id == owner.deployment);
             if let Some(deployment) = deployment {
                 deployment.failed_tasks = deployment.failed_tasks.saturating_add(1);
+                deployment.breaker_count = deployment.breaker_count.saturating_add(1);
+                deployment.failed_at = Some(at);
                 deployment.updated_at = at;
             }
-            if is_primary && task.created_at >= service.crash_loop.last {
+            // The last failure is to come when the clock was set back since.
+            let last = service.crash_loop.last;
+            if is_primary && (task.created_at >= last || last > at) {
                 service.crash_loop.failures = service.crash_loop.failures.saturating_add(1);
                 service.crash_loop.last = at;
             }
