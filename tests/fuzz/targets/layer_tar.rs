@@ -16,8 +16,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// `guard/kept` must stay as it is; layers go to `layer`.
 static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let above = [Path::new("/dev/shm"), Path::new("/tmp")].into_iter().find(|dir| dir.is_dir());
-    let place = above.expect("a place for files").join(format!("hythe-fuzz-{}", std::process::id()));
+    let place = std::env::temp_dir().join(format!("hythe-fuzz-{}", std::process::id()));
     fs::create_dir_all(place.join("guard")).expect("make the guarded directory");
     fs::write(place.join("guard/kept"), "kept").expect("write the guarded file");
     place
