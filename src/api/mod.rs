@@ -8,17 +8,23 @@
 //! have ([`beside`]). Wire shapes stay in here: `wire` turns the nouns of `model` into the documents of ECS, one
 //! file a noun.
 
+mod account_setting;
+mod attribute;
 mod beside;
+mod capacity_provider;
 pub mod client;
 mod cluster;
 mod container_instance;
 mod events;
 mod identity;
+mod launch;
 mod listen;
 pub mod live;
+mod namespace;
 mod operations;
 mod page;
 mod patience;
+mod protection;
 mod reference;
 mod refused;
 mod reply;
@@ -26,9 +32,11 @@ mod run_task;
 mod server;
 mod service;
 mod service_request;
+mod start_task;
 mod tags;
 mod task;
 mod task_definition;
+mod update_cluster;
 mod update_service;
 mod wire;
 

@@ -19,6 +19,8 @@ use crate::{
 pub enum Kind {
     /// The caller may not call.
     AccessDeniedException,
+    /// More attributes than one instance may have.
+    AttributeLimitExceededException,
     /// The caller's fault, most of all in task definitions.
     ClientException,
     /// The cluster still has services.
@@ -31,6 +33,8 @@ pub enum Kind {
     ConflictException,
     /// A value or a combination that is not possible.
     InvalidParameterException,
+    /// There is no such namespace.
+    NamespaceNotFoundException,
     /// The thing is in use.
     ResourceInUseException,
     /// There is no such thing.
@@ -43,6 +47,8 @@ pub enum Kind {
     ServiceNotActiveException,
     /// There is no such service.
     ServiceNotFoundException,
+    /// What an attribute is for is not there.
+    TargetNotFoundException,
     /// More at once than the daemon takes.
     ThrottlingException,
     /// There is no such operation.
@@ -57,18 +63,21 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::AccessDeniedException => "AccessDeniedException",
+            Self::AttributeLimitExceededException => "AttributeLimitExceededException",
             Self::ClientException => "ClientException",
             Self::ClusterContainsServicesException => "ClusterContainsServicesException",
             Self::ClusterContainsTasksException => "ClusterContainsTasksException",
             Self::ClusterNotFoundException => "ClusterNotFoundException",
             Self::ConflictException => "ConflictException",
             Self::InvalidParameterException => "InvalidParameterException",
+            Self::NamespaceNotFoundException => "NamespaceNotFoundException",
             Self::ResourceInUseException => "ResourceInUseException",
             Self::ResourceNotFoundException => "ResourceNotFoundException",
             Self::SerializationException => "SerializationException",
             Self::ServerException => "ServerException",
             Self::ServiceNotActiveException => "ServiceNotActiveException",
             Self::ServiceNotFoundException => "ServiceNotFoundException",
+            Self::TargetNotFoundException => "TargetNotFoundException",
             Self::ThrottlingException => "ThrottlingException",
             Self::UnknownOperationException => "UnknownOperationException",
             Self::UnsupportedFeatureException => "UnsupportedFeatureException",

@@ -67,6 +67,7 @@ fn task() -> Task {
         times: TaskTimes::default(),
         timing: Vec::new(),
         not_enforced: Vec::new(),
+        protection: None,
         ledger_seen: 0,
         version: 1,
     }

@@ -62,6 +62,7 @@ impl From<NewTask<'_>> for Task {
             created_at: new.at,
             tags: new.tags,
             extra: new.extra,
+            protection: None,
             known_status,
             containers: document.container_definitions.iter().map(Container::new).collect(),
             attachment: None,

@@ -5,7 +5,9 @@
 mod beside;
 mod clusters;
 mod door;
+mod instances;
 mod services;
+mod settings;
 mod task_definitions;
 mod tasks;
 
