@@ -18,7 +18,7 @@ mod environment;
 mod facts;
 mod failure;
 pub mod images;
-mod kill_point;
+pub(crate) mod kill_point;
 mod logs;
 mod names;
 mod network;

@@ -31,6 +31,7 @@ mod reply;
 mod run_task;
 mod server;
 mod service;
+mod service_deployment;
 mod service_request;
 mod start_task;
 mod tags;

@@ -22,7 +22,6 @@ pub mod doer;
 pub mod facts;
 pub mod hands;
 pub mod host;
-mod kill_point;
 pub mod life;
 pub mod live;
 pub mod lock;

@@ -22,6 +22,7 @@ use tracing::{debug, error, info};
 
 use crate::{
     agent::StartTask,
+    agent::kill_point::kill_point,
     model::{
         action::TaskAction,
         fact::{Fact, Seen},
@@ -39,7 +40,6 @@ use super::{
     config::HistoryConfig,
     doer::{Doer, sweep_until_done},
     hands::{HandsOf, host_view},
-    kill_point::kill_point,
     report::chain,
     services::{self, Outcome, PassContext},
 };

@@ -93,6 +93,9 @@ pub struct Container {
     /// The verdict of its health check.
     #[serde(default)]
     pub health: HealthStatus,
+    /// When its health check last began to pass; kept when it fails or ends later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_since: Option<Timestamp>,
     /// The pid of its first process on the host, while it runs.
     pub pid: Option<i32>,
     /// How often its restart policy has started it again.

@@ -12,21 +12,24 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::agent::PullPolicy;
-use crate::agent::failure::sentence;
 use crate::image::credentials::Login;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
-use crate::image::pull::{Policy, Progress, PullError, PullFailure, PullOptions};
+use crate::image::pull::{Policy, Progress, PullOptions};
 use crate::image::reference::Reference;
-use crate::image::save::{Format, LoadError, SaveError};
+use crate::image::save::Format;
 use crate::image::store::{Image, ImageStore, Prune, StoreError};
 use crate::model::ids::TaskId;
 use crate::model::progress::LayerProgress;
-use crate::model::time::Timestamp;
 
+mod error;
+mod found;
 mod pull;
 mod watch;
 
+pub use error::{ImageError, ImageErrorKind};
+use found::entry;
+pub use found::{ImageEntry, ImageFinding, ImageRequest, RemovedImages};
 pub(crate) use pull::Pulled;
 
 /// The images of this host. A clone is another handle to the same images.
@@ -36,91 +39,6 @@ pub struct Images {
     policy: PullPolicy,
     options: PullOptions,
     in_use: Arc<Mutex<BTreeMap<TaskId, BTreeSet<Digest>>>>,
-}
-
-/// An image that is here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageEntry {
-    /// Its full name.
-    pub name: String,
-    /// The digest of its manifest.
-    pub digest: String,
-    /// `linux/amd64`.
-    pub platform: String,
-    /// Bytes in its layers.
-    pub size: u64,
-    /// When it came here.
-    pub pulled_at: Timestamp,
-    /// When it was built, as its configuration says, in RFC 3339.
-    pub created: Option<String>,
-    /// The digests of its layers, lowest first.
-    pub layers: Vec<String>,
-    /// How many tasks use it.
-    pub used_by: usize,
-}
-
-/// What a removal removed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RemovedImages {
-    /// Names that are gone.
-    pub names: Vec<String>,
-    /// How many layers are gone.
-    pub layers: usize,
-    /// Bytes that are free now.
-    pub freed: u64,
-    /// Whether something was left for later because a pull was under way.
-    pub is_deferred: bool,
-}
-
-/// How to pull one image.
-#[derive(Debug, Clone, Default)]
-pub struct ImageRequest {
-    /// What to pull.
-    pub reference: String,
-    /// `linux/arm64/v8`; this host's when absent.
-    pub platform: Option<String>,
-    /// `NAME:PASSWORD`; looked up in docker's configuration when absent.
-    pub credentials: Option<String>,
-    /// Speak plain HTTP to its registry.
-    pub is_plain_http: bool,
-}
-
-/// Kinds of [`ImageError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageErrorKind {
-    /// There is no such image.
-    NotFound,
-    /// The request makes no sense.
-    Invalid,
-    /// A task runs from it.
-    InUse,
-    /// The registry refused.
-    AccessDenied,
-    /// Nothing for this host, or a format that is not supported.
-    Unsupported,
-    /// It failed.
-    Failed,
-}
-
-/// Why something with an image did not work: a kind for programs and a sentence for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct ImageError {
-    /// The kind.
-    pub kind: ImageErrorKind,
-    /// The whole sentence.
-    pub message: String,
-}
-
-/// What a check of an image found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageFinding {
-    /// The image or the layer.
-    pub subject: String,
-    /// Whether it is as it should be.
-    pub is_sound: bool,
-    /// What is wrong with it, or what was checked.
-    pub message: String,
 }
 
 /// Progress of layers goes out through a channel, as fast as it comes.
@@ -265,16 +183,7 @@ impl Images {
     /// Removes a name, and the image with its last name.
     pub async fn remove(&self, reference: &str) -> Result<RemovedImages, ImageError> {
         let (images, reference) = (self.clone(), parse(reference)?);
-        blocking(move || {
-            let freed = images.store.remove(&reference, &images.in_use())?;
-            Ok(RemovedImages {
-                names: freed.images,
-                layers: freed.layers,
-                freed: freed.bytes,
-                is_deferred: freed.is_deferred,
-            })
-        })
-        .await
+        blocking(move || Ok(images.store.remove(&reference, &images.in_use())?.into())).await
     }
 
     /// Removes what no name and no task needs; with `all`, also images with names that no task needs.
@@ -282,13 +191,7 @@ impl Images {
         let images = self.clone();
         blocking(move || {
             let which = if all { Prune::Unused } else { Prune::Leftovers };
-            let freed = images.store.prune(which, &images.in_use())?;
-            Ok(RemovedImages {
-                names: freed.images,
-                layers: freed.layers,
-                freed: freed.bytes,
-                is_deferred: freed.is_deferred,
-            })
+            Ok(images.store.prune(which, &images.in_use())?.into())
         })
         .await
     }
@@ -337,20 +240,6 @@ impl Images {
     }
 }
 
-fn entry(image: &Image, uses: &BTreeMap<TaskId, BTreeSet<Digest>>) -> ImageEntry {
-    let config = &image.config;
-    ImageEntry {
-        name: image.reference.to_string(),
-        digest: image.manifest_digest.to_string(),
-        platform: format!("{}/{}", config.os(), config.architecture()),
-        size: image.size,
-        pulled_at: Timestamp(image.pulled_at.saturating_mul(1000)),
-        created: config.created().clone(),
-        layers: image.layers.iter().map(|layer| layer.diff_id.to_string()).collect(),
-        used_by: uses.values().filter(|used| used.contains(&image.manifest_digest)).count(),
-    }
-}
-
 fn parse(text: &str) -> Result<Reference, ImageError> {
     Reference::parse(text).map_err(|err| ImageError::of(ImageErrorKind::Invalid, &err))
 }
@@ -385,63 +274,6 @@ async fn blocking<T: Send + 'static>(
 
 fn broken(_: tokio::task::JoinError) -> ImageError {
     ImageError { kind: ImageErrorKind::Failed, message: "the work on the image was broken off".to_owned() }
-}
-
-impl ImageError {
-    fn of(kind: ImageErrorKind, error: &dyn std::error::Error) -> Self {
-        Self { kind, message: sentence(error) }
-    }
-}
-
-impl From<StoreError> for ImageError {
-    fn from(error: StoreError) -> Self {
-        let kind = match &error {
-            StoreError::NoSuchImage(_) => ImageErrorKind::NotFound,
-            StoreError::InUse(_) => ImageErrorKind::InUse,
-            StoreError::Io(_, _)
-            | StoreError::Record(_, _)
-            | StoreError::Config(_, _)
-            | StoreError::Damaged(_) => ImageErrorKind::Failed,
-        };
-        Self::of(kind, &error)
-    }
-}
-
-impl From<PullError> for ImageError {
-    fn from(error: PullError) -> Self {
-        let kind = match error.kind() {
-            PullFailure::NotFound => ImageErrorKind::NotFound,
-            PullFailure::Unauthorised => ImageErrorKind::AccessDenied,
-            PullFailure::Unsupported => ImageErrorKind::Unsupported,
-            PullFailure::Unreachable
-            | PullFailure::Throttled
-            | PullFailure::Corrupt
-            | PullFailure::DiskFull
-            | PullFailure::Other => ImageErrorKind::Failed,
-        };
-        Self::of(kind, &error)
-    }
-}
-
-impl From<LoadError> for ImageError {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Pull(error) => error.into(),
-            LoadError::Name(_) => Self::of(ImageErrorKind::Invalid, &error),
-        }
-    }
-}
-
-impl From<SaveError> for ImageError {
-    fn from(error: SaveError) -> Self {
-        match error {
-            SaveError::Store(error) => error.into(),
-            SaveError::Layer(_, _)
-            | SaveError::Layout(_)
-            | SaveError::Config(_)
-            | SaveError::Output(_, _) => Self::of(ImageErrorKind::Failed, &error),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ fn container(text: &str, essential: bool) -> Container {
         exit: None,
         reason: None,
         health: HealthStatus::Unknown,
+        healthy_since: None,
         pid: None,
         restarts: 0,
         started_at: None,

@@ -88,6 +88,7 @@ impl Container {
             exit: None,
             reason: None,
             health: HealthStatus::Unknown,
+            healthy_since: None,
             pid: None,
             restarts: 0,
             started_at: None,

@@ -1,0 +1,143 @@
+//! The command line: every command, its arguments and their help.
+//!
+//! What the user typed, as clap reads it. Completions and manual pages are made from the same description.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+mod cluster;
+mod image;
+mod service;
+mod task;
+mod task_definition;
+
+pub(super) use self::{
+    cluster::ClusterCommand,
+    image::ImageCommand,
+    service::{Bounds, ServiceCommand},
+    task::{LogsArguments, PsArguments, RunArguments, ShowArguments, StopArguments},
+    task_definition::TaskDefinitionCommand,
+};
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused, 5 daemon not reachable.";
+
+/// Runs task containers on this Linux host.
+#[derive(Debug, Parser)]
+#[command(name = "hythe", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// The daemon's socket
+    #[arg(
+        long,
+        global = true,
+        env = "HYTHE_SOCKET",
+        default_value = "/run/hythe/hythe.sock",
+        value_name = "PATH"
+    )]
+    #[arg(value_hint = ValueHint::FilePath, hide_env_values = true)]
+    pub(super) socket: PathBuf,
+    /// The cluster, by name or ARN
+    #[arg(long, global = true, env = "HYTHE_CLUSTER", default_value = "default", value_name = "NAME")]
+    #[arg(hide_env_values = true)]
+    pub(super) cluster: String,
+    /// A table for people, or what the API answered
+    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) output: Format,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Be the daemon
+    Daemon {
+        /// The configuration file [default: /etc/hythe/hythe.toml, if it is there]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        config: Option<PathBuf>,
+    },
+    /// Say what this host can and cannot do
+    Doctor,
+    /// Images
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
+    /// Task definitions
+    #[command(name = "task-def", visible_alias = "td")]
+    TaskDef {
+        #[command(subcommand)]
+        command: TaskDefinitionCommand,
+    },
+    /// Run tasks
+    Run(RunArguments),
+    /// List tasks
+    Ps(PsArguments),
+    /// Show one task
+    Show(ShowArguments),
+    /// Print the output of a task or of a service's tasks
+    Logs(LogsArguments),
+    /// Stop tasks
+    Stop(StopArguments),
+    /// Services
+    Service {
+        #[command(subcommand)]
+        command: ServiceCommand,
+    },
+    /// Clusters
+    Cluster {
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
+    /// Drive the OCI runtime directly, as runc is driven
+    #[command(disable_help_flag = true)]
+    Oci {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Write the manual pages into a directory
+    Man {
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_description_of_the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_after_two_dashes_is_the_containers() {
+        let arguments =
+            Arguments::try_parse_from(["hythe", "run", "web", "--wait", "--", "ls", "-l"]).unwrap();
+        let Command::Run(run) = arguments.command else { panic!("{arguments:?}") };
+        assert!(run.wait);
+        assert_eq!(run.command, ["ls", "-l"]);
+    }
+}
