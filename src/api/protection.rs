@@ -98,12 +98,11 @@ pub(super) async fn update(api: &Api, value: Value) -> Answer {
             let mut told = Told::default();
             for id in ids {
                 let Some(task) = draft.task(&id).cloned() else { continue };
-                match obstacle(draft, &task, wanted, now) {
-                    Some(why) => told.failures.push(failure(&task, &owner, why)),
-                    None => {
-                        draft.update_task(&id, |task| task.protection = wanted);
-                        told.protected.extend(draft.task(&id).map(|task| document(task, &owner, now)));
-                    }
+                if let Some(why) = obstacle(draft, &task, wanted, now) {
+                    told.failures.push(failure(&task, &owner, why));
+                } else {
+                    draft.update_task(&id, |task| task.protection = wanted);
+                    told.protected.extend(draft.task(&id).map(|task| document(task, &owner, now)));
                 }
             }
             Ok::<_, Refused>(told)
