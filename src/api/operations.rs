@@ -1,5 +1,7 @@
 //! The operations of ECS by name: what is done, and what this host does not have.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use super::{
@@ -9,10 +11,17 @@ use super::{
     run_task, service, service_deployment, start_task, tags, task, task_definition, update_cluster,
     update_service,
 };
-use crate::model::reading;
+use crate::model::{form::Forms, reading, task_definition::validate};
 
 /// Before the name of the operation in `X-Amz-Target`.
 pub(super) const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
+
+/// What the requests may carry, but for RegisterTaskDefinition, whose document is checked where it is read.
+static FORMS: LazyLock<Forms> = LazyLock::new(|| {
+    let mut forms = Forms::read(&[validate::FORM, include_str!("form.txt")]);
+    forms.forget("RegisterTaskDefinition");
+    forms
+});
 
 /// Operations that are done.
 const DONE: &[&str] = &[
@@ -113,6 +122,9 @@ const NOT_DONE: &[&str] = &[
 impl Api {
     /// Does the operation of ECS that is named so, with that input.
     pub async fn call(&self, operation: &str, value: Value) -> Answer {
+        FORMS
+            .check(operation, &value)
+            .map_err(|refusal| Refused::unreadable(&refusal, Kind::InvalidParameterException))?;
         match operation {
             "CreateCluster" => cluster::create(self, value).await,
             "CreateService" => service::create(self, value).await,
@@ -182,6 +194,15 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), 88);
+    }
+
+    #[test]
+    fn every_operation_has_a_form_and_every_form_that_is_named_is_there() {
+        let forms = Forms::read(&[validate::FORM, include_str!("form.txt")]);
+        assert_eq!(forms.missing(), Vec::<&str>::new());
+        for name in DONE {
+            assert!(forms.has(name), "{name}");
+        }
     }
 
     #[test]

@@ -66,7 +66,8 @@ async fn bodies_that_are_no_request_are_refused_and_the_server_goes_on() {
         (b"{\"clusters\": \"\xff\"}", "not UTF-8"),
         (&deep, "recursion limit"),
         (b"{\"clusters\": 5}", "SerializationException"),
-        (b"{\"clusters\": [], \"clusters\": [], \"x\": 1}", "unknown member"),
+        (b"{\"clusters\": [], \"clusters\": []}", "is there twice"),
+        (b"{\"clusters\": [], \"x\": 1}", "unknown member"),
     ] {
         let answer = raw(&api, &post("AmazonEC2ContainerServiceV20141113.DescribeClusters", body)).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
