@@ -58,8 +58,8 @@ async fn providers_are_listed_and_given_to_clusters_whose_tasks_show_them() {
     let task = api.ok("RunTask", json!({"taskDefinition": "web"})).await["tasks"][0].take();
     assert_eq!(task["capacityProviderName"], "FARGATE_SPOT");
     assert_eq!(task["launchType"], Value::Null);
-    let named = api.ok("RunTask", json!({"taskDefinition": "web", "launchType": "EC2"})).await;
-    assert_eq!(named["tasks"][0]["launchType"], "EC2");
+    let chosen = api.ok("RunTask", json!({"taskDefinition": "web", "launchType": "EC2"})).await;
+    assert_eq!(chosen["tasks"][0]["launchType"], "EC2");
     for bad in [
         json!({"cluster": "default", "capacityProviders": ["mine"], "defaultCapacityProviderStrategy": []}),
         json!({"cluster": "default", "capacityProviders": ["FARGATE"], "defaultCapacityProviderStrategy": strategy}),
