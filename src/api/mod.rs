@@ -15,8 +15,10 @@ mod capacity_provider;
 pub mod client;
 mod cluster;
 mod container_instance;
+mod crowd;
 mod events;
 mod identity;
+mod keys;
 mod launch;
 mod listen;
 pub mod live;
@@ -33,10 +35,12 @@ mod server;
 mod service;
 mod service_deployment;
 mod service_request;
+mod signature;
 mod start_task;
 mod tags;
 mod task;
 mod task_definition;
+mod tls;
 mod update_cluster;
 mod update_service;
 mod wire;
@@ -49,9 +53,11 @@ use serde_json::Value;
 use self::live::Live;
 pub use self::{
     identity::Access,
-    listen::{ListenError, Listener},
+    keys::{Keys, KeysError},
+    listen::{Guard, ListenError, Listener},
     refused::{Kind, Refused},
     server::serve,
+    tls::{Tls, TlsError},
 };
 use crate::{
     model::{arn::Owner, reading, resources::Capacity, time::Timestamp},

@@ -31,8 +31,14 @@ pub enum Kind {
     ClusterNotFoundException,
     /// A client token was used for another request.
     ConflictException,
+    /// A signature that lacks something.
+    IncompleteSignatureException,
     /// A value or a combination that is not possible.
     InvalidParameterException,
+    /// A signature that is wrong, or of another time or place.
+    InvalidSignatureException,
+    /// A request without a signature where one is needed.
+    MissingAuthenticationTokenException,
     /// There is no such namespace.
     NamespaceNotFoundException,
     /// The thing is in use.
@@ -55,6 +61,8 @@ pub enum Kind {
     ThrottlingException,
     /// There is no such operation.
     UnknownOperationException,
+    /// A signature with a key that nobody has.
+    UnrecognizedClientException,
     /// ECS has it and this host does not.
     UnsupportedFeatureException,
 }
@@ -71,7 +79,10 @@ impl Kind {
             Self::ClusterContainsTasksException => "ClusterContainsTasksException",
             Self::ClusterNotFoundException => "ClusterNotFoundException",
             Self::ConflictException => "ConflictException",
+            Self::IncompleteSignatureException => "IncompleteSignatureException",
             Self::InvalidParameterException => "InvalidParameterException",
+            Self::MissingAuthenticationTokenException => "MissingAuthenticationTokenException",
+            Self::InvalidSignatureException => "InvalidSignatureException",
             Self::NamespaceNotFoundException => "NamespaceNotFoundException",
             Self::ResourceInUseException => "ResourceInUseException",
             Self::ResourceNotFoundException => "ResourceNotFoundException",
@@ -83,6 +94,7 @@ impl Kind {
             Self::TargetNotFoundException => "TargetNotFoundException",
             Self::ThrottlingException => "ThrottlingException",
             Self::UnknownOperationException => "UnknownOperationException",
+            Self::UnrecognizedClientException => "UnrecognizedClientException",
             Self::UnsupportedFeatureException => "UnsupportedFeatureException",
         }
     }
