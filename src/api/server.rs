@@ -92,10 +92,8 @@ pub async fn serve(listener: Listener, api: Arc<Api>, stop: impl Future<Output =
                 connections.spawn(async move { connection.serve(door, closed, place).await });
             }
             Ok((connection, None)) => {
-                if let Some(turn) = crowd.turn_away() {
-                    let id = uuid(door.api.source.random());
-                    connections.spawn(async move { connection.send_away(&id, turn).await });
-                }
+                let (id, turn) = (uuid(door.api.source.random()), crowd.turn_away());
+                connections.spawn(async move { connection.send_away(&id, turn).await });
             }
             Err(error) => {
                 warn!(%error, "connection not accepted");

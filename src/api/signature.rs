@@ -188,14 +188,14 @@ fn is_said(signed: &str, headers: &HeaderMap) -> Result<(), Refused> {
 
 /// The canonical request without its last line.
 fn canonical(method: &Method, uri: &Uri, headers: &HeaderMap, signed: &str) -> String {
-    let mut text = format!("{method}\n{}\n{}\n", canonical_path(uri.path()), canonical_query(uri.query()));
-    for name in signed.split(';') {
-        let values =
-            headers.get_all(name).iter().map(|value| trimmed(&String::from_utf8_lossy(value.as_bytes())));
-        text.push_str(&format!("{name}:{}\n", values.collect::<Vec<_>>().join(",")));
-    }
-    text.push_str(&format!("\n{signed}\n"));
-    text
+    let line = |name: &str| {
+        let values = headers.get_all(name).iter();
+        let values: Vec<String> =
+            values.map(|value| trimmed(&String::from_utf8_lossy(value.as_bytes()))).collect();
+        format!("{name}:{}\n", values.join(","))
+    };
+    let lines: String = signed.split(';').map(line).collect();
+    format!("{method}\n{}\n{}\n{lines}\n{signed}\n", canonical_path(uri.path()), canonical_query(uri.query()))
 }
 
 /// A value without blanks at its ends, and with one where it has several.
@@ -239,7 +239,7 @@ fn encoded(bytes: &[u8]) -> String {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(*byte).to_string(),
         other => format!("%{other:02X}"),
     };
-    bytes.iter().map(letter).collect()
+    bytes.iter().map(letter).collect::<Vec<_>>().concat()
 }
 
 fn decoded(text: &str) -> Vec<u8> {
@@ -248,22 +248,16 @@ fn decoded(text: &str) -> Vec<u8> {
     while let Some(byte) = bytes.get(at) {
         let escaped = bytes.get(at + 1..at + 3).filter(|_| *byte == b'%');
         let escaped = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
-        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(value) => {
-                result.push(value);
-                at += 3;
-            }
-            None => {
-                result.push(*byte);
-                at += 1;
-            }
-        }
+        let value = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        result.push(value.unwrap_or(*byte));
+        at += if value.is_some() { 3 } else { 1 };
     }
     result
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |number: u8| char::from_digit(u32::from(number), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Thirty-two bytes from their lower-case digits.

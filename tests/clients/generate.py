@@ -193,8 +193,8 @@ class Generator:
         for family in ("web", "web", "other", "other"):
             self.call("RegisterTaskDefinition", {"family": family, "containerDefinitions": [container]}, "prepare")
         self.call("CreateCluster", {"clusterName": "generated"}, "prepare")
+        self.call("CreateCluster", {"clusterName": "unused"}, "prepare")
         for cluster in ("default", "generated"):
-            self.call("ListContainerInstances", {"cluster": cluster}, "prepare")
             self.call("RunTask", {"cluster": cluster, "taskDefinition": "web", "count": 2}, "prepare")
             arns = self.call("ListContainerInstances", {"cluster": cluster}, "prepare").document["containerInstanceArns"]
             self.learn([{"containerInstanceArn": arn} for arn in arns])
@@ -204,11 +204,15 @@ class Generator:
             answer = self.call("ListServiceDeployments", {"cluster": cluster, "service": "front"}, "prepare")
             arns = [one["serviceDeploymentArn"] for one in answer.document.get("serviceDeployments", [])]
             if arns:
-                self.call("DescribeServiceDeployments", {"serviceDeploymentArns": arns}, "prepare")
+                answer = self.call("DescribeServiceDeployments", {"serviceDeploymentArns": arns}, "prepare")
+                for one in answer.document["serviceDeployments"]:
+                    self.learn({"serviceRevisionArn": one["targetServiceRevision"]["arn"]})
 
     def operation(self, name, each):
         shape = speak.model.operation_model(name).input_shape
         self.call(name, {}, "empty")
+        if name == "DeleteCluster":
+            self.call(name, {"cluster": "unused"}, "valid")
         for body in (b"", b"{", b"[]", b"null", b"\xff", b'{"a":1,"a":2}', b"[" * 5000, b'{"cluster":"\\ud800"}'):
             self.call(name, body, "no document")
         for _ in range(each):

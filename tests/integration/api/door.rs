@@ -177,13 +177,13 @@ fn signed(address: SocketAddr, secret: &str, at: SystemTime, body: &str) -> Vec<
     let (instructions, _) = sign(request, &params).unwrap().into_parts();
     let mut request = hyper::Request::new(());
     instructions.apply_to_request_http1x(&mut request);
-    let mut text =
-        format!("POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: {LIST}\r\nConnection: close\r\n");
-    for (name, value) in request.headers() {
-        text += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
-    text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-    text.into_bytes()
+    let line = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+        format!("{name}: {}\r\n", value.to_str().unwrap())
+    };
+    let lines = request.headers().iter().map(line).collect::<Vec<_>>().concat();
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: {LIST}\r\nConnection: close\r\n{lines}");
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 #[tokio::test]
@@ -277,7 +277,9 @@ async fn who_finds_no_place_is_told_and_idle_connections_make_room() {
     let address = over_tcp(&api, Guard::Loopback, None).await;
     // Half a request each: their places are taken until the time for a head is over.
     let mut held = Vec::new();
-    for _ in 0..600 {
+    let (descriptors, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    for _ in 0..(descriptors / 4).min(512) + 20 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"POST / HTTP/1.1\r\n").await.unwrap();
         held.push(stream);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod beside;
+mod botocore;
 mod clusters;
 mod door;
 mod instances;
