@@ -9,6 +9,7 @@
 //! file a noun.
 
 mod account_setting;
+mod ahead;
 mod attribute;
 mod beside;
 mod capacity_provider;
