@@ -81,31 +81,43 @@ pub fn plan(
     let Some(of) = snapshot.service(key).filter(|of| of.status != ServiceStatus::Inactive) else {
         return Plan::default();
     };
+    let view = view(snapshot, of, context);
+    let mut plan = service(&view, context.now);
+    if plan.notes.contains(&ServiceNote::SteadyState)
+        && let Some(again) = history::steady_again(&of.events)
+    {
+        plan.wake_by(context.ahead(again));
+    }
+    plan
+}
+
+/// What a pass over `of` looks at; `of` may be other than the snapshot's own, to see what would be.
+pub fn view(snapshot: &Snapshot, of: &Service, context: &PassContext) -> ServiceView {
+    let key = (of.cluster.clone(), of.name.clone());
     let document =
         |task: &Task| snapshot.task_definition(&task.task_definition).map(|definition| &definition.document);
     let moment = |at: Timestamp| {
         let unknown = || Moment(context.now.0.saturating_sub(context.wall.0.saturating_sub(at.0)));
         context.moments.get(&at).copied().unwrap_or_else(unknown)
     };
-    let ahead = |at: Timestamp| context.now + at.since(context.wall);
     let around = Surroundings {
         document: &document,
         moment: &moment,
-        ahead: &ahead,
+        ahead: &|at| context.ahead(at),
         now: context.now,
         is_draining: false,
         healthy_after: context.healthy_after,
         room: room_for(snapshot, of, &context.capacity),
         seed: context.seed,
     };
-    let view = ServiceView::of(of, snapshot.live_tasks_of_service(key), &around);
-    let mut plan = service(&view, context.now);
-    if plan.notes.contains(&ServiceNote::SteadyState)
-        && let Some(again) = history::steady_again(&of.events)
-    {
-        plan.wake_by(ahead(again));
+    ServiceView::of(of, snapshot.live_tasks_of_service(&key), &around)
+}
+
+impl PassContext {
+    /// The moment of a wall time that is to come.
+    fn ahead(&self, at: Timestamp) -> Moment {
+        self.now + at.since(self.wall)
     }
-    plan
 }
 
 /// How many more tasks of the PRIMARY deployment fit.
