@@ -15,15 +15,13 @@ use crate::{
     },
     plan::{
         Plan,
-        admit::{Hands, room},
+        admit::{Promised, room},
         crash_loop,
         history::{self, News},
         service::{Room, ServiceAction, ServiceNote, ServiceView, service, view::Surroundings},
     },
     store::{Draft, ServiceKey, Snapshot},
 };
-
-use super::hands::host_view;
 
 /// How many tasks one event names.
 const TOLD_AT_ONCE: usize = 10;
@@ -126,9 +124,10 @@ fn room_for(snapshot: &Snapshot, of: &Service, capacity: &Capacity) -> Room {
         return Room { tasks: 0, obstacle: None };
     };
     let needs = Reservation::of(&definition.document, &TaskOverride::default());
-    let host = host_view(snapshot, capacity, |_| Hands::Holding);
+    let wanted = snapshot.wanted();
+    let promised = Promised { resources: wanted.resources, has_port: &|port| wanted.has(port) };
     let most = of.desired_count.saturating_mul(2).max(2);
-    room(&host, &needs, most)
+    room(capacity, promised, &needs, most)
 }
 
 /// Whether a plan changes anything: it has steps, or a reason that was not told.
