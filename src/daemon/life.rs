@@ -279,7 +279,7 @@ fn settings(config: &Config) -> Settings {
     (&config.state_dir, host::boot_id()).hash(&mut hasher);
     Settings {
         healthy_after: config.healthy_after,
-        capacity: host::capacity(&config.host),
+        capacity: host::capacity(&config.host, config.containers.allow_privileged),
         history: config.history,
         seed: hasher.finish(),
         random: system::random,
@@ -303,6 +303,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
             insecure_hosts: config.images.plain_http.clone(),
             ca_files: config.images.ca_files.clone(),
             parallel_layers: config.images.parallel_layers,
+            pull_attempts: config.images.pull_attempts,
         },
         policy: Policy {
             allow_privileged: containers.allow_privileged,
@@ -312,6 +313,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
             log_max_size: containers.log_max_size,
             log_max_files: containers.log_max_files,
         },
+        local: config.local.clone(),
     })
 }
 

@@ -21,6 +21,7 @@ pub mod doctor;
 pub mod doer;
 pub mod facts;
 pub mod hands;
+mod history;
 pub mod host;
 pub mod life;
 pub mod live;
