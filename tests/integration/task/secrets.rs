@@ -47,7 +47,6 @@ fn secrets_come_from_files_by_name_by_arn_and_by_member() {
     let app = with(
         container("app", "echo $TOKEN $PARAMETER $USER_NAME $PORT $OLD"),
         json!({
-            "environment": [{ "name": "TOKEN", "value": "weaker" }],
             "secrets": [
                 secret("TOKEN", "token".to_owned()),
                 secret("PARAMETER", "arn:aws:ssm:us-east-1:000000000000:parameter/token".to_owned()),
