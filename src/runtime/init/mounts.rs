@@ -10,8 +10,8 @@ use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
 use super::{Failure, Found, at, root, status};
 use crate::kernel::mount::{
-    Attributes, Filesystem, MadeKind, Propagation, attach, clone_of, clone_tree, make_in, mount_with_options,
-    open_directory, open_in, open_in_no_links, set_attributes,
+    Attributes, Filesystem, MadeKind, Propagation, attach, clone_of, clone_tree, make_in,
+    mount_opened_layers, mount_with_options, open_directory, open_in, open_in_no_links, set_attributes,
 };
 use crate::runtime::handshake::Part;
 use crate::runtime::steps::{FsOption, Mount, Node, NodeKind, RootMount, RootWhat, What};
@@ -53,12 +53,21 @@ pub(super) fn mount_root(root: &RootMount) -> Result<OwnedFd, Failure> {
         }
         RootWhat::Classic(fstype, options) => {
             mount_with_options(fstype, &root.at, options)?;
-            let made = open_directory(&root.at)?;
-            set_attributes(made.as_fd(), root.attributes, None, false).map_err(at(Part::Attributes))?;
-            return Ok(made);
+            return mounted_by_path(root);
+        }
+        RootWhat::Opened(layers, rest) => {
+            mount_opened_layers(&root.at, layers, rest)?;
+            return mounted_by_path(root);
         }
     }
     Ok(open_directory(&root.at)?)
+}
+
+/// What the older call has mounted, with the attributes that it does not take.
+fn mounted_by_path(root: &RootMount) -> Result<OwnedFd, Failure> {
+    let made = open_directory(&root.at)?;
+    set_attributes(made.as_fd(), root.attributes, None, false).map_err(at(Part::Attributes))?;
+    Ok(made)
 }
 
 fn new_filesystem(fstype: &CStr, options: &[FsOption], attributes: Attributes) -> Result<OwnedFd, Failure> {
@@ -87,7 +96,7 @@ pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Failur
         What::New { fstype, options, or_bind } => {
             let made = new_filesystem(fstype, options, mount.attributes);
             let tree = match (made, or_bind) {
-                (Err(Failure { errno: Errno::EPERM, .. }), Some(from)) => {
+                (Err(Failure { code: libc::EPERM, .. }), Some(from)) => {
                     let tree = clone_tree(from, true).map_err(at(Part::Source))?;
                     set_attributes(tree.as_fd(), mount.attributes, None, true)
                         .map_err(at(Part::Attributes))?;
@@ -149,6 +158,29 @@ fn is_same_node(root: BorrowedFd<'_>, node: &Node, kind: SFlag) -> Result<(), Fa
     if is_same { Ok(()) } else { Err(Errno::EEXIST.into()) }
 }
 
+/// Mounts a terminal on `/dev/console`.
+///
+/// Both sides are held by descriptors, and what is mounted is looked at through the mount itself, so an image that
+/// changes either meanwhile gains nothing.
+pub(super) fn bind_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Result<(), Errno> {
+    make_in(root, c"/dev/console", MadeKind::File)?;
+    let place = open_in_no_links(root, c"/dev/console")?;
+    let kind = SFlag::from_bits_truncate(status(&place)?.st_mode) & SFlag::S_IFMT;
+    if kind != SFlag::S_IFREG && kind != SFlag::S_IFCHR {
+        return Err(Errno::EEXIST);
+    }
+    let terminal = status(slave)?;
+    let tree = clone_of(slave, false)?;
+    let mounted = status(&tree)?;
+    let is_same = |one: &FileStat, other: &FileStat| {
+        (one.st_dev, one.st_ino, one.st_rdev) == (other.st_dev, other.st_ino, other.st_rdev)
+    };
+    if !is_same(&terminal, &mounted) {
+        return Err(Errno::ENODEV);
+    }
+    attach(tree.as_fd(), place.as_fd())
+}
+
 /// Makes a link; one that is there already stays.
 pub(super) fn link(root: BorrowedFd<'_>, to: &CStr, dir: &CStr, name: &CStr) -> Result<(), Failure> {
     let dir = make_in(root, dir, MadeKind::Directory).map_err(at(Part::Target))?;
@@ -166,15 +198,14 @@ pub(super) fn mask(found: &mut Found, path: &CStr) -> Result<(), Failure> {
         Err(errno) => return Err(at(Part::Target)(errno)),
     };
     let cover = if is_dir(&status(&place)?) {
-        if found.blank.is_none() {
-            let nothing = [(c"size", c"0"), (c"nr_inodes", c"1"), (c"mode", c"555")];
-            let filesystem = Filesystem::open(c"tmpfs")?;
-            for (key, value) in nothing {
-                filesystem.set(key, value)?;
-            }
-            found.blank = Some(filesystem.mount(Attributes::READ_ONLY)?);
-        }
-        clone_of(found.blank.as_ref().ok_or(Errno::EBADF)?.as_fd(), false)?
+        let Some(blank) = &found.blank else {
+            let blank = blank_directory()?;
+            // Attached itself, because Linux before 6.15 copies no mount that is not (open_tree answers EINVAL).
+            attach(blank.as_fd(), place.as_fd())?;
+            found.blank = Some(blank);
+            return Ok(());
+        };
+        clone_of(blank.as_fd(), false)?
     } else {
         let null = found.null.as_ref().ok_or(Errno::EBADF)?;
         let cover = clone_of(null.as_fd(), false)?;
@@ -185,6 +216,15 @@ pub(super) fn mask(found: &mut Found, path: &CStr) -> Result<(), Failure> {
         cover
     };
     Ok(attach(cover.as_fd(), place.as_fd())?)
+}
+
+/// An empty directory that cannot be written, as a mount of its own.
+fn blank_directory() -> Result<OwnedFd, Errno> {
+    let filesystem = Filesystem::open(c"tmpfs")?;
+    for (key, value) in [(c"size", c"0"), (c"nr_inodes", c"1"), (c"mode", c"555")] {
+        filesystem.set(key, value)?;
+    }
+    filesystem.mount(Attributes::READ_ONLY)
 }
 
 /// Covers a path by itself, unwritable. A missing one needs nothing.

@@ -1,5 +1,7 @@
 //! The facts about this host that change what a container's steps are.
 
+use std::ffi::CString;
+
 use oci_spec::runtime::Process;
 
 use crate::kernel::cgroup::Layout;
@@ -22,10 +24,14 @@ pub struct Host {
     pub withheld: CapabilitySet,
     /// Our own hard limits, for those the process asks about.
     pub hard_limits: Vec<(Limit, u64)>,
+    /// The most files that any process may be allowed to open, whatever its capabilities: `fs.nr_open`.
+    pub open_files: u64,
     /// Our own out-of-memory score adjustment.
     pub oom_score: i32,
     /// Where control groups are.
     pub layout: Layout,
+    /// Mounts of proc and sysfs, to be taken away where the root is only moved.
+    pub pseudo_mounts: Vec<CString>,
 }
 
 impl Host {
@@ -44,14 +50,28 @@ impl Host {
             known: known(),
             withheld: CapabilitySet::NONE,
             hard_limits,
+            open_files: number("/proc/sys/fs/nr_open").unwrap_or(u64::MAX),
             oom_score,
             layout: layout.clone(),
+            pseudo_mounts: Vec::new(),
         }
     }
 
     /// Keeps processes from making device nodes, where no rules say which of them open.
     pub fn withhold_nodes(&mut self) {
         self.withheld = self.withheld.with(MAKE_NODES).unwrap_or(self.withheld);
+    }
+
+    /// Looks where proc and sysfs are mounted, the innermost first.
+    pub fn find_pseudo_mounts(&mut self) {
+        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let place = |line: &str| {
+            let (front, back) = line.split_once(" - ")?;
+            let is_pseudo = ["proc ", "sysfs "].iter().any(|fstype| back.starts_with(fstype));
+            let place = front.split(' ').nth(4).filter(|_| is_pseudo)?;
+            CString::new(place).ok()
+        };
+        self.pseudo_mounts = text.lines().rev().filter_map(place).collect();
     }
 
     /// Whether limits can be raised above what this process has itself.
@@ -62,8 +82,9 @@ impl Host {
 }
 
 fn own_oom_score() -> i32 {
-    std::fs::read_to_string("/proc/self/oom_score_adj")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(0)
+    number("/proc/self/oom_score_adj").unwrap_or(0)
+}
+
+fn number<N: std::str::FromStr>(file: &str) -> Option<N> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }

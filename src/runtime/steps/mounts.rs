@@ -9,11 +9,13 @@ use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount};
 use super::options::{Options, Unsupported};
 use super::{FsOption, Host, Mount, Node, NodeKind, RootMount, RootWhat, Step, What};
 use crate::kernel::cgroup::CgroupPath;
-use crate::kernel::mount::{Attributes, Propagation};
+use crate::kernel::mount::{Attributes, MOST_OPENED_LAYERS, Propagation};
 
 /// The longest value that fsconfig takes, and the longest option string of the older call.
 const LONGEST_VALUE: usize = 255;
 const LONGEST_OPTIONS: usize = 4094;
+/// What is left of that for other options beside the most layers that are opened.
+const LONGEST_REST: usize = 1024;
 
 /// Since this kernel overlayfs takes its layers one by one.
 const LAYERS_ONE_BY_ONE: (u32, u32) = (6, 7);
@@ -65,6 +67,8 @@ pub(super) struct Scene<'a> {
     /// Whether the container has a control group namespace of its own.
     pub cgroup_namespace: bool,
     pub cgroup: &'a CgroupPath,
+    /// Whether pivot_root cannot be used.
+    pub no_pivot: bool,
 }
 
 /// A mount with its place in the specification, for errors.
@@ -161,7 +165,8 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
             .collect();
         let joined = joined.join(",");
         if joined.len() > LONGEST_OPTIONS {
-            return Err(MountPlanError::TooLong { at: entry.at, length: joined.len() });
+            let too_long = || MountPlanError::TooLong { at: entry.at, length: joined.len() };
+            return if has_escape { Err(too_long()) } else { opened(entry)?.ok_or_else(too_long) };
         }
         return Ok(RootWhat::Classic(fstype, entry.text(joined)?));
     }
@@ -180,6 +185,25 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
         }
     }
     Ok(RootWhat::New(fstype, options))
+}
+
+/// An overlay whose layers are opened and named by their descriptors; `None` where even those names are too long.
+fn opened(entry: &Entry<'_>) -> Result<Option<RootWhat>, MountPlanError> {
+    let (mut below, mut rest) = (Vec::new(), Vec::new());
+    for (key, value) in &entry.options.data {
+        match value {
+            Some(value) if key == "lowerdir" => {
+                for layer in value.split(':') {
+                    below.push(entry.text(layer)?);
+                }
+            }
+            Some(value) => rest.push(format!("{key}={value}")),
+            None => rest.push(key.clone()),
+        }
+    }
+    let rest = rest.join(",");
+    let fits = below.len() <= MOST_OPENED_LAYERS && rest.len() <= LONGEST_REST;
+    Ok(if fits { Some(RootWhat::Opened(below, entry.text(rest)?)) } else { None })
 }
 
 fn with_source(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {

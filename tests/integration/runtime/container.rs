@@ -15,9 +15,10 @@ use tempfile::TempDir;
 use crate::harness::{PATIENCE, leaks::Before, wait_for};
 
 /// The programs that tests run inside.
-const PROGRAMS: [&str; 24] = [
-    "cat", "chmod", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "ls", "mknod", "mount",
-    "pwd", "readlink", "seq", "sh", "sleep", "stat", "tail", "touch", "true", "umount", "wc",
+const PROGRAMS: [&str; 30] = [
+    "cat", "chmod", "chown", "date", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "kill",
+    "ls", "mkdir", "mknod", "mount", "stty", "tty", "pwd", "readlink", "seq", "sh", "sleep", "stat", "tail",
+    "touch", "true", "umount", "wc",
 ];
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -61,7 +62,7 @@ impl Container {
         }
         let unique = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let cgroup = format!("hythe-runtime-{unique}");
-        let before = Before::new(&format!("HYTHE_RUNTIME={unique}"), dir.path(), &cgroup);
+        let before = Before::new(&format!("HYTHE_RUNTIME={unique}"), dir.path(), None, &cgroup);
         let mut container = Self { before, id: format!("c{unique}"), cgroup, config: Value::Null, dir };
         assert_eq!(container.oci(&["spec", "--bundle", container.bundle().to_str().unwrap()]).code, 0);
         let text = fs::read(container.bundle().join("config.json")).unwrap();

@@ -11,3 +11,6 @@ mod limits;
 mod mounts;
 mod outside;
 mod refusals;
+mod seccomp;
+mod terminal;
+mod unified;
