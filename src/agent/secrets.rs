@@ -176,11 +176,9 @@ fn check_directory(path: &Path) -> Result<(), SecretError> {
 /// The member of a value that is a JSON object, or the value itself.
 fn member(value: String, path: PathBuf, member: Option<&str>) -> Result<String, SecretError> {
     let Some(member) = member else { return Ok(value) };
-    let object: Option<serde_json::Map<_, _>> = serde_json::from_str(&value).ok();
-    let found = object.and_then(|mut object| object.remove(member)).map(|found| match found {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    });
+    let object: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(&value).ok();
+    let found = object.and_then(|mut object| object.remove(member));
+    let found = found.map(|found| found.as_str().map_or_else(|| found.to_string(), str::to_owned));
     found.ok_or_else(|| SecretError::Member { path, member: member.to_owned() })
 }
 

@@ -22,7 +22,7 @@ pub(super) fn pause(error: &PullError, failed: u32, attempts: u32, spread: u32) 
 
 /// A number that differs from task to task: the clock's last digits.
 pub(super) fn spread() -> u32 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos() / 1000)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_micros())
 }
 
 #[cfg(test)]
