@@ -25,6 +25,7 @@ use crate::model::progress::LayerProgress;
 mod again;
 mod error;
 mod found;
+mod pin;
 mod pull;
 mod watch;
 

@@ -161,8 +161,7 @@ async fn pull_and_build(
     timer: &mut Timer,
 ) -> Result<(), Halt> {
     let task = &start.task.id;
-    let containers = &start.definition.document.container_definitions;
-    let wanted = wanted(hands, containers)?;
+    let wanted = wanted(hands, start)?;
     hands.teller.tell(task, Seen::PullStarted);
     let found = |pulled: &Pulled| {
         let digest = &pulled.image.manifest_digest;
@@ -186,13 +185,14 @@ async fn pull_and_build(
 }
 
 /// The image of each container. A secret that is missing is found before anything is pulled.
-fn wanted(hands: &Hands, containers: &[ContainerDefinition]) -> Result<Vec<Wanted>, Failure> {
+fn wanted(hands: &Hands, start: &StartTask) -> Result<Vec<Wanted>, Failure> {
     let want = |container: &ContainerDefinition| {
         secrets::of(hands, &container.name, &container.secrets)?;
-        let login = secrets::login(hands, container)?;
-        Ok(Wanted { container: container.name.clone(), image: container.image.clone(), login })
+        let digest = start.task.container(&container.name).and_then(|known| known.image_digest.as_deref());
+        let image = hands.images.pinned(&container.image, digest);
+        Ok(Wanted { container: container.name.clone(), image, login: secrets::login(hands, container)? })
     };
-    containers.iter().map(want).collect()
+    start.definition.document.container_definitions.iter().map(want).collect()
 }
 
 /// Builds on a thread; a stop makes the thread end early, and is waited for.
