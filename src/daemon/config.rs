@@ -102,6 +102,8 @@ pub struct HostConfig {
     pub memory: Option<u64>,
     /// Ports that no task gets.
     pub reserved_ports: BTreeSet<HostPort>,
+    /// Whether tasks with `privileged` containers are placed here.
+    pub allow_privileged: bool,
 }
 
 /// How images come here.

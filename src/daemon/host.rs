@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, fs, path::Path};
 use super::config::HostConfig;
 use crate::model::resources::{Capacity, HostPort, Resources, Traits};
 
-/// What the host has for tasks: as configured, otherwise all of it. Whether `privileged` is granted is policy.
+/// What the host has for tasks: as configured, otherwise all of it.
 #[must_use]
-pub fn capacity(config: &HostConfig, allow_privileged: bool) -> Capacity {
+pub fn capacity(config: &HostConfig) -> Capacity {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let reserved_ports: BTreeSet<HostPort> = config.reserved_ports.clone();
     Capacity {
@@ -16,7 +16,7 @@ pub fn capacity(config: &HostConfig, allow_privileged: bool) -> Capacity {
             memory: config.memory.unwrap_or_else(|| memory(&read(Path::new("/proc/meminfo")))),
         },
         reserved_ports,
-        traits: Traits { architecture: architecture().to_owned(), allow_privileged },
+        traits: Traits { architecture: architecture().to_owned(), allow_privileged: config.allow_privileged },
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_configured_value_wins() {
         let config = HostConfig { cpu: Some(512), memory: None, ..HostConfig::default() };
-        let capacity = capacity(&config, false);
+        let capacity = capacity(&config);
         assert_eq!(capacity.registered.cpu, 512);
         assert!(capacity.registered.memory > 0);
         assert!(!boot_id().is_empty());

@@ -348,7 +348,7 @@ pub(super) fn settings(config: &Config) -> Settings {
     (&config.state_dir, host::boot_id()).hash(&mut hasher);
     Settings {
         healthy_after: config.healthy_after,
-        capacity: host::capacity(&config.host, config.containers.allow_privileged),
+        capacity: host::capacity(&config.host),
         history: config.history,
         seed: hasher.finish(),
         random: system::random,

@@ -159,6 +159,7 @@ impl From<File> for Config {
             host: HostConfig {
                 cpu: file.host.cpu,
                 memory: file.host.memory,
+                allow_privileged: file.containers.allow_privileged,
                 reserved_ports: file.host.reserved_ports.into_iter().map(|port| port.0).collect(),
             },
             images: ImagesConfig {
