@@ -1,11 +1,12 @@
 //! The environment of a container: who wins when several name one variable.
 //!
 //! From the weakest to the strongest: what every container has (`PATH`, `HOSTNAME`, `TERM`), the image, environment
-//! files (an earlier file beats a later one), the definition, the RunTask call. A variable keeps the place of its
-//! first mention, so that two starts of one definition give the same list.
+//! files (an earlier file beats a later one), the definition, the RunTask call, secrets. A variable keeps the place of
+//! its first mention, so that two starts of one definition give the same list.
 //!
 //! A file is lines of `NAME=value`: the value is kept as it stands, quotes and all; a line without `=`, without a
-//! name or starting with `#` is passed over.
+//! name or starting with `#` is passed over. `arn:aws:s3:::BUCKET/KEY` is the file `BUCKET/KEY` in a directory of the
+//! operator's.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -37,14 +38,16 @@ pub(crate) struct Sources<'a> {
     pub definition: &'a [KeyValue],
     /// The RunTask call's pairs.
     pub changes: &'a [KeyValue],
+    /// The secrets.
+    pub secrets: &'a [(String, String)],
 }
 
 /// An environment file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvironmentError {
-    /// It is in the cloud.
-    #[error("environment file {0:?} is not a path on this host")]
-    Remote(String),
+    /// It is no place.
+    #[error("environment file {0:?} is neither an absolute path nor the ARN of an object in a bucket")]
+    NoPlace(String),
     /// It cannot be read.
     #[error("read environment file {}", path.display())]
     Read {
@@ -78,6 +81,9 @@ pub(crate) fn resolve(sources: &Sources<'_>) -> Vec<String> {
     for pair in sources.definition.iter().chain(sources.changes) {
         set(&mut list, &pair.name, &pair.value);
     }
+    for (name, value) in sources.secrets {
+        set(&mut list, name, value);
+    }
     if let Some(home) = sources.home
         && !list.iter().any(|(name, _)| name == "HOME")
     {
@@ -96,16 +102,28 @@ fn set(list: &mut Variables, name: &str, value: &str) {
     }
 }
 
-/// Reads the files, in order.
-pub(crate) fn read_files(files: &[EnvironmentFile]) -> Result<Vec<Variables>, EnvironmentError> {
-    files.iter().map(|file| read_file(&file.value)).collect()
+/// Reads the files, in order; buckets are directories in `buckets`.
+pub(crate) fn read_files(
+    files: &[EnvironmentFile],
+    buckets: &Path,
+) -> Result<Vec<Variables>, EnvironmentError> {
+    files.iter().map(|file| read_file(&place(&file.value, buckets)?)).collect()
 }
 
-fn read_file(value: &str) -> Result<Variables, EnvironmentError> {
-    let path = Path::new(value);
-    if !path.is_absolute() {
-        return Err(EnvironmentError::Remote(value.to_owned()));
+/// Where a file is on this host.
+fn place(value: &str, buckets: &Path) -> Result<PathBuf, EnvironmentError> {
+    if Path::new(value).is_absolute() {
+        return Ok(value.into());
     }
+    let parts: Vec<&str> = value.splitn(6, ':').collect();
+    let is_inside = |key: &str| key.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    match parts.as_slice() {
+        ["arn", _, "s3", "", "", key] if key.contains('/') && is_inside(key) => Ok(buckets.join(key)),
+        _ => Err(EnvironmentError::NoPlace(value.to_owned())),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Variables, EnvironmentError> {
     let failed = |source| EnvironmentError::Read { path: path.to_owned(), source };
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
@@ -188,13 +206,15 @@ mod tests {
     #[test]
     fn a_file_that_is_not_here_is_named() {
         let file = |value: &str| [EnvironmentFile { value: value.to_owned(), kind: "s3".to_owned() }];
-        let refused = read_files(&file("arn:aws:s3:::bucket/app.env")).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "environment file \"arn:aws:s3:::bucket/app.env\" is not a path on this host"
-        );
-        let refused = read_files(&file("/nowhere/app.env")).unwrap_err();
+        let buckets = Path::new("/buckets");
+        let refused = read_files(&file("arn:aws:s3:::bucket/a/app.env"), buckets).unwrap_err();
+        assert_eq!(refused.to_string(), "read environment file /buckets/bucket/a/app.env");
+        let refused = read_files(&file("/nowhere/app.env"), buckets).unwrap_err();
         assert_eq!(refused.to_string(), "read environment file /nowhere/app.env");
-        assert!(matches!(read_files(&file("/dev/zero")), Err(EnvironmentError::Read { .. })));
+        assert!(matches!(read_files(&file("/dev/zero"), buckets), Err(EnvironmentError::Read { .. })));
+        for text in ["app.env", "arn:aws:s3:::bucket", "arn:aws:s3:::../app.env", "arn:aws:ssm:::b/a.env"] {
+            let refused = read_files(&file(text), buckets);
+            assert!(matches!(refused, Err(EnvironmentError::NoPlace(_))), "{text}");
+        }
     }
 }

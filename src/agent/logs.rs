@@ -70,6 +70,12 @@ fn open(hands: &Hands, query: &LogQuery) -> Vec<Source> {
     sources
 }
 
+/// The bytes of the files in a directory of logs.
+pub(crate) fn bytes_in(directory: &Path) -> u64 {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    files.filter_map(|file| Some(fs::metadata(file.path()).ok()?.len())).sum()
+}
+
 /// The containers that have a log in `directory`.
 fn written(directory: &Path) -> Vec<ContainerName> {
     let files = fs::read_dir(directory).into_iter().flatten().flatten();

@@ -25,6 +25,7 @@ mod names;
 mod network;
 mod orphans;
 mod places;
+mod secrets;
 mod tasks;
 mod volumes;
 
@@ -51,6 +52,7 @@ use facts::Teller;
 use images::Images;
 use network::Networks;
 use places::Places;
+use secrets::SecretStore;
 use tasks::{ClearError, Hands};
 
 /// What an agent is told about its instance.
@@ -72,6 +74,23 @@ pub struct AgentConfig {
     pub registry: RegistryConfig,
     /// What a container may ask of the host.
     pub policy: Policy,
+    /// Where the operator keeps what definitions name by ARN.
+    pub local: LocalStores,
+}
+
+/// Where the operator keeps what definitions name by ARN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalStores {
+    /// Secrets and parameters: a directory of files that only root can read.
+    pub secrets: PathBuf,
+    /// Environment files: a directory with one for each bucket.
+    pub environment_files: PathBuf,
+}
+
+impl Default for LocalStores {
+    fn default() -> Self {
+        Self { secrets: "/etc/hythe/secrets".into(), environment_files: "/etc/hythe/environment".into() }
+    }
 }
 
 /// Where images come from.
@@ -85,11 +104,19 @@ pub struct RegistryConfig {
     pub ca_files: Vec<PathBuf>,
     /// How many layers of an image are brought at a time.
     pub parallel_layers: usize,
+    /// How often a task's pull is tried where waiting may help.
+    pub pull_attempts: u32,
 }
 
 impl Default for RegistryConfig {
     fn default() -> Self {
-        Self { docker_config: None, insecure_hosts: Vec::new(), ca_files: Vec::new(), parallel_layers: 3 }
+        Self {
+            docker_config: None,
+            insecure_hosts: Vec::new(),
+            ca_files: Vec::new(),
+            parallel_layers: 3,
+            pull_attempts: 5,
+        }
     }
 }
 
@@ -272,6 +299,9 @@ impl Agent {
         facts: mpsc::UnboundedSender<Fact>,
     ) -> Result<Self, AgentError> {
         let places = Places::new(&config.state_dir, &config.runtime_dir, &config.cgroup_parent);
+        if let Err(err) = SecretStore::new(&config.local.secrets).check() {
+            tracing::warn!(error = failure::sentence(&err), "secrets are refused");
+        }
         for path in [places.tasks(), places.volumes(), places.all_logs(), places.sockets()] {
             let made = fs::create_dir_all(&path);
             made.map_err(|source| AgentError::Directory { path, source })?;
@@ -283,7 +313,8 @@ impl Agent {
             parallel: config.registry.parallel_layers,
             ..PullOptions::default()
         };
-        let images = Images::open(&places.images(), config.image_pull_policy, options);
+        let attempts = config.registry.pull_attempts;
+        let images = Images::open(&places.images(), config.image_pull_policy, options, attempts);
         let images = images.map_err(AgentError::Images)?;
         let networks = Networks::new(network, config.publish_address);
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -358,6 +389,16 @@ impl Agent {
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(|source| AgentError::Logs { path, source }),
         }
+    }
+
+    /// The bytes that the logs of each of these tasks take; a task without any takes none.
+    pub async fn log_bytes(&self, tasks: Vec<TaskId>) -> Vec<u64> {
+        let hands = Arc::clone(&self.hands);
+        let count = tasks.len();
+        let looking = spawn_blocking(move || {
+            tasks.iter().map(|task| logs::bytes_in(&hands.places.logs(task))).collect()
+        });
+        looking.await.unwrap_or_else(|_| vec![0; count])
     }
 
     /// Lines of the logs, oldest first. The stream ends after the last line, or, when following, after the last of the

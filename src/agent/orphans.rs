@@ -19,7 +19,6 @@ use crate::agent::{AgentError, Orphan};
 use crate::model::ids::TaskId;
 use crate::model::network::LinkName;
 use crate::model::task::{StopCode, StopRequest};
-use crate::shim::spec::TaskSpec;
 use crate::shim::{client, remains};
 
 /// How long a shim may take to end once its containers were killed.
@@ -138,8 +137,7 @@ pub(crate) async fn remove(hands: &Arc<Hands>, orphan: &Orphan) -> Result<(), Ag
 
 /// Ends the shim of a task that nobody knows, if it has one that runs: its containers are killed, not asked.
 async fn silence(hands: &Arc<Hands>, task: &TaskId) {
-    let Ok(spec) = TaskSpec::load(&hands.places.task(task)) else { return };
-    let Ok(mut connection) = client::connect(&spec, u64::MAX).await else { return };
+    let Ok(mut connection) = client::connect(&hands.places.shim(task), u64::MAX).await else { return };
     let reason = "Task is not known to this host any more".to_owned();
     // Told first, so that nothing is started again.
     let _ = connection.stop(&StopRequest { code: StopCode::UserInitiated, reason }).await;

@@ -14,6 +14,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::ids::{ContainerName, TaskId, VolumeName};
+use crate::shim::client::Address;
 
 /// What a task's directory keeps of the order to start it.
 pub(crate) const KEPT: &str = "task.json";
@@ -108,6 +109,11 @@ impl Places {
     /// Where a task's shim listens.
     pub(crate) fn socket(&self, task: &TaskId) -> PathBuf {
         self.sockets().join(format!("{task}.sock"))
+    }
+
+    /// Where a task's shim is met.
+    pub(crate) fn shim(&self, task: &TaskId) -> Address {
+        Address { task: task.clone(), socket: self.socket(task), ledger: self.ledger(task) }
     }
 
     /// The cgroup above all tasks, without a slash at either end.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    agent::PullPolicy,
+    agent::{LocalStores, PullPolicy},
     model::{arn::Owner, resources::HostPort},
     net::NetConfig,
 };
@@ -84,6 +84,8 @@ pub struct Config {
     pub healthy_after: Duration,
     /// How long what is over is remembered.
     pub history: HistoryConfig,
+    /// Where the operator keeps what definitions name by ARN.
+    pub local: LocalStores,
 }
 
 /// The doors of the API.
@@ -121,6 +123,8 @@ pub struct HostConfig {
     pub memory: Option<u64>,
     /// Ports that no task gets.
     pub reserved_ports: BTreeSet<HostPort>,
+    /// Whether tasks with `privileged` containers are placed here.
+    pub allow_privileged: bool,
 }
 
 /// How images come here.
@@ -136,6 +140,8 @@ pub struct ImagesConfig {
     pub ca_files: Vec<PathBuf>,
     /// How many layers of an image are brought at a time.
     pub parallel_layers: usize,
+    /// How often a task's pull is tried where waiting may help.
+    pub pull_attempts: u32,
 }
 
 /// What containers get and may ask for.
@@ -162,6 +168,8 @@ pub struct HistoryConfig {
     pub keep: Duration,
     /// At most so many stopped tasks are kept.
     pub most_tasks: usize,
+    /// At most so many bytes of logs of stopped tasks are kept; the oldest tasks go first.
+    pub most_bytes: u64,
 }
 
 impl Config {

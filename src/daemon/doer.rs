@@ -1,4 +1,4 @@
-//! What the reconciler needs of the agent: four orders.
+//! What the reconciler needs of the agent: four orders and a question.
 //!
 //! A trait of its own, so that the loops can be tested with a host that obeys orders and needs no kernel.
 
@@ -29,6 +29,9 @@ pub trait Doer: Clone + Send + Sync + 'static {
 
     /// Deletes what is kept of a task that is forgotten.
     fn forget(&self, task: TaskId) -> BoxFuture<'static, Result<(), String>>;
+
+    /// The bytes that the logs of each of these tasks take.
+    fn log_bytes(&self, tasks: Vec<TaskId>) -> BoxFuture<'static, Vec<u64>>;
 }
 
 impl Doer for Agent {
@@ -48,6 +51,11 @@ impl Doer for Agent {
     fn forget(&self, task: TaskId) -> BoxFuture<'static, Result<(), String>> {
         let agent = self.clone();
         Box::pin(async move { Agent::forget(&agent, &task).await.map_err(|error| chain(&error)) })
+    }
+
+    fn log_bytes(&self, tasks: Vec<TaskId>) -> BoxFuture<'static, Vec<u64>> {
+        let agent = self.clone();
+        Box::pin(async move { Agent::log_bytes(&agent, tasks).await })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::config::HostConfig;
-use crate::model::resources::{Capacity, HostPort, Resources};
+use crate::model::resources::{Capacity, HostPort, Resources, Traits};
 
 /// What the host has for tasks: as configured, otherwise all of it.
 #[must_use]
@@ -16,6 +16,7 @@ pub fn capacity(config: &HostConfig) -> Capacity {
             memory: config.memory.unwrap_or_else(|| memory(&read(Path::new("/proc/meminfo")))),
         },
         reserved_ports,
+        traits: Traits { architecture: architecture().to_owned(), allow_privileged: config.allow_privileged },
     }
 }
 

@@ -389,6 +389,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
             insecure_hosts: config.images.plain_http.clone(),
             ca_files: config.images.ca_files.clone(),
             parallel_layers: config.images.parallel_layers,
+            pull_attempts: config.images.pull_attempts,
         },
         policy: Policy {
             allow_privileged: containers.allow_privileged,
@@ -398,6 +399,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
             log_max_size: containers.log_max_size,
             log_max_files: containers.log_max_files,
         },
+        local: config.local.clone(),
     })
 }
 

@@ -22,6 +22,7 @@ pub mod doer;
 pub mod down;
 pub mod facts;
 pub mod hands;
+mod history;
 pub mod host;
 pub mod life;
 pub mod live;

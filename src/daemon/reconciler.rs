@@ -40,12 +40,16 @@ use super::{
     config::HistoryConfig,
     doer::{Doer, sweep_until_done},
     hands::{HandsOf, host_view},
+    history,
     report::chain,
     services::{self, Outcome, PassContext},
 };
 
 /// When a service is looked at again after a write that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// So many ends later the history is looked at, whatever the clock says.
+const MOST_ENDED: usize = 64;
 
 /// What the loop is told once.
 pub struct Settings {
@@ -290,13 +294,14 @@ impl<D: Doer> Reconciler<D> {
     /// Forgets what has been over for long enough.
     async fn prune(&mut self) {
         let now = clock::moment();
-        let HistoryConfig { keep, most_tasks } = self.settings.history;
-        let crowded = self.ended > most_tasks / 4 + 1;
+        let HistoryConfig { keep, most_tasks, most_bytes } = self.settings.history;
+        let crowded = self.ended > (most_tasks / 4 + 1).min(MOST_ENDED);
         if !crowded && self.prune_at.is_none_or(|at| at > now) {
             return;
         }
         self.ended = 0;
         let before = Timestamp(clock::wall().0.saturating_sub(millis(keep)));
+        let before = before.max(self.over_the_ceiling(most_bytes).await);
         let retention = Retention { before, most_stopped_tasks: most_tasks };
         let pruned = self.store.write(move |draft| Ok::<_, Infallible>(draft.prune(retention))).await;
         let snapshot = self.store.snapshot();
@@ -310,6 +315,18 @@ impl<D: Doer> Reconciler<D> {
             }
             Err(why) => error!(error = %chain(&why), "history not pruned"),
         }
+    }
+
+    /// The time before which stopped tasks are too many bytes, the newer ones included.
+    async fn over_the_ceiling(&self, most_bytes: u64) -> Timestamp {
+        let snapshot = self.store.snapshot();
+        let stopped = snapshot.tasks().filter(|task| task.is_stopped());
+        let mut stopped: Vec<(Timestamp, TaskId)> =
+            stopped.map(|task| (task.times.stopped_at.unwrap_or(task.created_at), task.id.clone())).collect();
+        stopped.sort_by(|one, other| other.cmp(one));
+        let ids = stopped.iter().map(|(_, id)| id.clone()).collect();
+        let sizes = self.doer.log_bytes(ids).await;
+        history::kept_since(stopped.iter().map(|(at, _)| *at).zip(sizes), most_bytes)
     }
 
     fn forget(&self, task: TaskId) {

@@ -160,6 +160,22 @@ pub enum PullFailure {
 }
 
 impl PullError {
+    /// Whether the same pull may succeed a moment later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Registry(_, err) => err.is_transient(),
+            Self::Local(_, _)
+            | Self::Credentials(_, _)
+            | Self::Manifest(_, _)
+            | Self::Digest { .. }
+            | Self::Platform { .. }
+            | Self::Layer(_, _)
+            | Self::DiskFull { .. }
+            | Self::Store(_, _) => false,
+        }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> PullFailure {
         match self {

@@ -2,11 +2,16 @@
 //!
 //! A task reserves CPU units, memory and fixed host ports from the moment it is wanted until nothing of it is left.
 //! What its definition gives for the whole task wins over the sum of its containers, and of a container the soft
-//! memory limit wins over the hard one, as in ECS. Dynamic ports are nobody's to reserve.
+//! memory limit wins over the hard one, as in ECS. Dynamic ports are nobody's to reserve. What a host is or is not,
+//! its processor for one, no task takes away: see [`Traits`].
 
 use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
+
+mod traits;
+
+pub use traits::{Lack, Traits, Wants};
 
 use super::{
     network::Protocol,
@@ -34,6 +39,8 @@ pub struct Reservation {
     pub resources: Resources,
     /// Fixed host ports.
     pub ports: BTreeSet<HostPort>,
+    /// What the host must be.
+    pub wants: Wants,
 }
 
 /// What a host lacks for a task.
@@ -45,6 +52,10 @@ pub enum Shortage {
     Memory,
     /// A host port that another task holds or that the host keeps for itself.
     Port(HostPort),
+    /// Graphics processors.
+    Gpu,
+    /// Something that the host is not, and will not become.
+    Trait(Lack),
 }
 
 impl Shortage {
@@ -55,6 +66,8 @@ impl Shortage {
             Self::Cpu => "RESOURCE:CPU",
             Self::Memory => "RESOURCE:MEMORY",
             Self::Port(_) => "RESOURCE:PORTS",
+            Self::Gpu => "RESOURCE:GPU",
+            Self::Trait(_) => "ATTRIBUTE",
         }
     }
 }
@@ -66,6 +79,8 @@ impl fmt::Display for Shortage {
             Self::Cpu => f.write_str("has insufficient CPU units available"),
             Self::Memory => f.write_str("has insufficient memory available"),
             Self::Port(_) => f.write_str("is already using a port required by your task"),
+            Self::Gpu => f.write_str("has insufficient GPU resource available"),
+            Self::Trait(lack) => write!(f, "is missing an attribute required by your task: {lack}"),
         }
     }
 }
@@ -83,7 +98,7 @@ impl Reservation {
             cpu: cpu.unwrap_or_else(|| sum(container_cpu)),
             memory: memory.unwrap_or_else(|| sum(container_memory)),
         };
-        Self { resources, ports: fixed_ports(document) }
+        Self { resources, ports: fixed_ports(document), wants: Wants::of(document, overrides) }
     }
 }
 
@@ -125,6 +140,8 @@ pub struct Capacity {
     pub registered: Resources,
     /// Ports that the host keeps for itself.
     pub reserved_ports: BTreeSet<HostPort>,
+    /// What it is.
+    pub traits: Traits,
 }
 
 impl Capacity {
@@ -135,6 +152,9 @@ impl Capacity {
         wanted: &Reservation,
         is_taken: impl Fn(HostPort) -> bool,
     ) -> Result<(), Shortage> {
+        if let Some(lack) = self.traits.lack(&wanted.wants) {
+            return Err(lack);
+        }
         let held = |port: &&HostPort| self.reserved_ports.contains(*port) || is_taken(**port);
         if let Some(&port) = wanted.ports.iter().find(held) {
             return Err(Shortage::Port(port));

@@ -145,6 +145,8 @@ fn too_large(capacity: &Capacity, needs: &Reservation, shortage: Shortage) -> St
         Shortage::Port((protocol, port)) => {
             format!("{protocol} port {port} of the host and the host keeps it for itself")
         }
+        Shortage::Gpu => "a GPU and this host has none".to_owned(),
+        Shortage::Trait(lack) => format!("another host: {lack}"),
     };
     let reason = format!("ResourceInitializationError: the task needs {what}");
     StopRequest { code: StopCode::TaskFailedToStart, reason }
@@ -162,7 +164,9 @@ impl Taken {
         let short = |wanted: u64, taken: u64, all: u64| wanted > 0 && taken.saturating_add(wanted) > all;
         let held = |port: &&HostPort| self.ports.contains(*port) || capacity.reserved_ports.contains(*port);
         let (wanted, taken, all) = (needs.resources, self.resources, capacity.registered);
-        if let Some(&port) = needs.ports.iter().find(held) {
+        if let Some(lack) = capacity.traits.lack(&needs.wants) {
+            Some(lack)
+        } else if let Some(&port) = needs.ports.iter().find(held) {
             Some(Shortage::Port(port))
         } else if short(wanted.cpu, taken.cpu, all.cpu) {
             Some(Shortage::Cpu)
@@ -219,7 +223,7 @@ mod tests {
             desired: DesiredStatus::Running,
             known: TaskStatus::Pending,
             stop: None,
-            needs: Reservation { resources: Resources { cpu: 0, memory }, ports: BTreeSet::new() },
+            needs: Reservation { resources: Resources { cpu: 0, memory }, ..Reservation::default() },
             hands: Hands::Empty,
         }
     }

@@ -102,6 +102,23 @@ pub enum ClientError {
     Ledger(#[from] LedgerError),
 }
 
+/// Where a shim is met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Whose shim.
+    pub task: TaskId,
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// Where it keeps its facts.
+    pub ledger: PathBuf,
+}
+
+impl From<&TaskSpec> for Address {
+    fn from(spec: &TaskSpec) -> Self {
+        Self { task: spec.task.clone(), socket: spec.socket.clone(), ledger: spec.ledger.clone() }
+    }
+}
+
 /// A conversation with one shim.
 #[derive(Debug)]
 pub struct Connection {
@@ -129,32 +146,32 @@ pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
     Connection::greet(&spec.task, &spec.ledger, stream, 1).await
 }
 
-/// Finds the shim of the task that `spec` describes, and asks for its facts from number `from` on.
-pub async fn connect(spec: &TaskSpec, from: u64) -> Result<Connection, ClientError> {
+/// Finds the shim at `address`, and asks for its facts from number `from` on.
+pub async fn connect(address: &Address, from: u64) -> Result<Connection, ClientError> {
     let talk = |source: io::Error| {
         let is_gone = matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
-        let task = spec.task.clone();
+        let task = address.task.clone();
         if is_gone { ClientError::Gone(task) } else { ClientError::Talk { task, source } }
     };
     // The address of a socket has room for 107 bytes; a path through an open directory always fits.
-    let (folder, name) = split(&spec.socket).map_err(talk)?;
+    let (folder, name) = split(&address.socket).map_err(talk)?;
     let folder = File::open(folder).map_err(talk)?;
-    let address = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
-    let stream = match timeout(HELLO, UnixStream::connect(address)).await {
+    let path = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
+    let stream = match timeout(HELLO, UnixStream::connect(path)).await {
         Ok(stream) => stream.map_err(talk)?,
-        Err(_) => return Err(ClientError::Silent(spec.task.clone())),
+        Err(_) => return Err(ClientError::Silent(address.task.clone())),
     };
-    Connection::greet(&spec.task, &spec.ledger, stream, from).await
+    Connection::greet(&address.task, &address.ledger, stream, from).await
 }
 
 /// Like [`connect`], but a shim that lives and does not listen yet is given the time to: whoever started it may have
 /// ended before it was there. `directory` is the task's.
-pub async fn find(spec: &TaskSpec, directory: &Path, from: u64) -> Result<Connection, ClientError> {
+pub async fn find(address: &Address, directory: &Path, from: u64) -> Result<Connection, ClientError> {
     let until = tokio::time::Instant::now() + HELLO;
     loop {
         // Asked before, because a shim that ends between the two has had its chance.
         let is_alive = alive::is_alive(directory).unwrap_or(false);
-        match connect(spec, from).await {
+        match connect(address, from).await {
             Err(ClientError::Gone(task)) if is_alive => {
                 if tokio::time::Instant::now() >= until {
                     return Err(ClientError::Silent(task));

@@ -175,7 +175,7 @@ impl Connection {
     /// Sends until there is no more, or the socket takes no more.
     fn tell(&mut self, ledger: &Ledger, poll: &Poll) -> io::Result<()> {
         loop {
-            self.gather(ledger)?;
+            self.gather(ledger);
             if self.under_way.is_empty() {
                 return self.wait_to_write(false, poll);
             }
@@ -193,15 +193,14 @@ impl Connection {
     }
 
     /// Takes the next facts from the ledger.
-    fn gather(&mut self, ledger: &Ledger) -> io::Result<()> {
-        let Some(cursor) = &mut self.cursor else { return Ok(()) };
+    fn gather(&mut self, ledger: &Ledger) {
+        let Some(cursor) = &mut self.cursor else { return };
         while self.under_way.len() < BATCH {
-            let Some(fact) = ledger.read(cursor)? else { return Ok(()) };
+            let Some(fact) = ledger.read(cursor) else { return };
             self.under_way.extend_from_slice(br#"{"say":"fact","fact":"#);
             self.under_way.extend_from_slice(&fact);
             self.under_way.extend_from_slice(b"}\n");
         }
-        Ok(())
     }
 
     fn wait_to_write(&mut self, wait: bool, poll: &Poll) -> io::Result<()> {

@@ -12,6 +12,9 @@
 //! and are written once there is room: a task never ends because of its ledger. Only [`Ledger::sync`] waits for the
 //! disk itself, because a shim that is killed loses nothing that it has written, and a host that loses power has
 //! lost the task as well.
+//!
+//! The last facts stay in memory too, and are told from there: a file that somebody damages while the shim lives
+//! costs nothing, and is written anew from memory at the end.
 
 use std::{
     collections::VecDeque,
@@ -25,6 +28,9 @@ use crate::model::fact::Fact;
 
 /// Bytes of the checksum and the space behind it.
 const HEAD: usize = 17;
+
+/// Bytes of lines that stay in memory; a task has some thirty lines of two hundred bytes.
+const MEMORY: usize = 64 << 10;
 
 /// A ledger that could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +69,12 @@ pub struct Ledger {
     length: u64,
     /// Facts in the file.
     written: u64,
-    /// Lines that the disk has not taken yet.
-    waiting: VecDeque<Vec<u8>>,
+    /// Facts of the task so far.
+    facts: u64,
+    /// The last lines, the newest last; at its end are those that the disk has not taken yet.
+    recent: VecDeque<Vec<u8>>,
+    /// Bytes in them.
+    held: usize,
 }
 
 /// A reader's place in a ledger.
@@ -110,64 +120,104 @@ impl Ledger {
             written += 1;
         }
         file.set_len(length).map_err(|source| LedgerError::Cut { path: path.to_owned(), source })?;
-        Ok(Self { file, length, written, waiting: VecDeque::new() })
+        Ok(Self { file, length, written, facts: written, recent: VecDeque::new(), held: 0 })
     }
 
     /// How many facts it holds.
     #[must_use]
     pub fn facts(&self) -> u64 {
-        self.written + self.waiting.len() as u64
+        self.facts
     }
 
     /// Whether the disk has taken every fact.
     #[must_use]
     pub fn is_written(&self) -> bool {
-        self.waiting.is_empty()
+        self.written == self.facts
     }
 
     /// Keeps `fact`, whose number becomes the next one, and writes as much as the disk takes.
     pub fn append(&mut self, mut fact: Fact) {
-        fact.ledger = Some(self.facts() + 1);
-        self.waiting.push_back(frame(&fact));
+        self.facts += 1;
+        fact.ledger = Some(self.facts);
+        let line = frame(&fact);
+        self.held += line.len();
+        self.recent.push_back(line);
         self.write();
     }
 
     /// Writes what the disk has not taken yet. Whether it took everything is [`Self::is_written`].
     pub fn write(&mut self) {
-        while let Some(line) = self.waiting.front() {
+        while let Some(line) = self.line_in_memory(self.written + 1) {
+            let length = line.len() as u64;
             if (&self.file).write_all(line).is_err() {
                 // Part of the line may be there; a reader would take what follows for its end.
                 let _ = self.file.set_len(self.length);
                 return;
             }
-            self.length += line.len() as u64;
+            self.length += length;
             self.written += 1;
-            self.waiting.pop_front();
+        }
+        while self.held > MEMORY
+            && let Some(line) = self.recent.pop_front()
+        {
+            self.held -= line.len();
         }
     }
 
-    /// Writes what is left and waits until the disk has it. A failure leaves the facts where they are.
+    /// Writes what is left, anew if somebody damaged the file, and waits until the disk has it. A failure leaves the
+    /// facts where they are.
     pub fn sync(&mut self) {
         self.write();
+        if self.is_written() && self.is_damaged() && self.file.set_len(0).is_ok() {
+            self.length = 0;
+            self.written = self.facts - self.recent.len() as u64;
+            self.write();
+        }
         let _ = self.file.sync_data();
     }
 
-    /// The next fact at `cursor` as JSON without a line's end, and moves the cursor behind it.
-    pub fn read(&self, cursor: &mut Cursor) -> io::Result<Option<Vec<u8>>> {
+    /// The next fact at `cursor` as JSON without a line's end, and moves the cursor behind it. Facts that are neither
+    /// in memory nor whole in the file are passed over.
+    pub fn read(&self, cursor: &mut Cursor) -> Option<Vec<u8>> {
+        let first = self.facts - self.recent.len() as u64 + 1;
+        if cursor.next < first {
+            match self.read_file(cursor) {
+                Ok(Some(json)) => return Some(json),
+                Ok(None) | Err(_) => cursor.next = first,
+            }
+        }
+        let line = self.line_in_memory(cursor.next)?;
+        cursor.next += 1;
+        Some(line[HEAD..line.len() - 1].to_vec())
+    }
+
+    /// The line of a fact by its number, with its end.
+    fn line_in_memory(&self, number: u64) -> Option<&Vec<u8>> {
+        let behind = usize::try_from(self.facts.checked_sub(number)?).ok()?;
+        self.recent.get(self.recent.len().checked_sub(behind + 1)?)
+    }
+
+    fn read_file(&self, cursor: &mut Cursor) -> io::Result<Option<Vec<u8>>> {
         while cursor.at <= self.written {
             let line = self.line_at(cursor.offset)?;
             let wanted = cursor.at == cursor.next;
             cursor.offset += line.len() as u64 + 1;
             cursor.at += 1;
             if wanted {
+                let json = whole(&line).ok_or(io::ErrorKind::InvalidData)?;
                 cursor.next += 1;
-                return Ok(Some(line[HEAD..].to_vec()));
+                return Ok(Some(json.to_vec()));
             }
         }
-        let waiting = cursor.next.checked_sub(self.written + 1).and_then(|at| usize::try_from(at).ok());
-        let Some(line) = waiting.and_then(|at| self.waiting.get(at)) else { return Ok(None) };
-        cursor.next += 1;
-        Ok(Some(line[HEAD..line.len() - 1].to_vec()))
+        Ok(None)
+    }
+
+    /// Whether the file is not what was written to it.
+    fn is_damaged(&self) -> bool {
+        let mut lines = Lines { input: BufReader::new(&self.file), line: Vec::new() };
+        let is_whole = io::Seek::rewind(&mut &self.file).is_ok()
+            && (0..self.written).all(|_| lines.advance().is_ok_and(|line| line.is_some()));
+        !is_whole || self.file.metadata().is_ok_and(|metadata| metadata.len() != self.length)
     }
 
     /// The line that begins at `offset`, without its end.
@@ -205,10 +255,10 @@ pub fn read_ledger(path: &Path, from: u64) -> Result<Vec<Fact>, LedgerError> {
         lines.advance().map_err(|source| LedgerError::Read { path: path.to_owned(), source })?
     {
         number += 1;
-        if number >= from {
-            // A fact of a later version is whole but not understood; its number still counts.
-            facts.extend(serde_json::from_slice::<Fact>(line));
-        }
+        // A fact of a later version is whole but not understood; its number still counts. A ledger that was written
+        // anew may begin with a later one.
+        let fact = serde_json::from_slice::<Fact>(line).ok();
+        facts.extend(fact.filter(|fact| fact.ledger.unwrap_or(number) >= from));
     }
     Ok(facts)
 }
@@ -241,7 +291,11 @@ fn frame(fact: &Fact) -> Vec<u8> {
 
 /// The JSON in a line that is whole.
 fn unframe(line: &[u8]) -> Option<&[u8]> {
-    let line = line.strip_suffix(b"\n")?;
+    whole(line.strip_suffix(b"\n")?)
+}
+
+/// The JSON in a line without its end.
+fn whole(line: &[u8]) -> Option<&[u8]> {
     let (sum, json) = (line.get(..HEAD - 1)?, line.get(HEAD..)?);
     let sum = u64::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;
     (sum == checksum(json)).then_some(json)
@@ -268,7 +322,7 @@ mod tests {
     fn all(ledger: &Ledger, from: u64) -> Vec<Fact> {
         let mut cursor = Cursor::before(from);
         let mut facts = Vec::new();
-        while let Some(json) = ledger.read(&mut cursor).unwrap() {
+        while let Some(json) = ledger.read(&mut cursor) {
             facts.push(serde_json::from_slice(&json).unwrap());
         }
         facts
@@ -334,13 +388,41 @@ mod tests {
         assert!(!ledger.is_written());
         ledger.file = real;
         let mut cursor = Cursor::before(1);
-        assert!(ledger.read(&mut cursor).unwrap().is_some());
-        assert!(ledger.read(&mut cursor).unwrap().is_some(), "a fact in memory is read as well");
+        assert!(ledger.read(&mut cursor).is_some());
+        assert!(ledger.read(&mut cursor).is_some(), "a fact in memory is read as well");
         ledger.sync();
         assert!(ledger.is_written());
         assert_eq!(numbers(&all(&ledger, 1)), [1, 2, 3]);
-        assert!(ledger.read(&mut cursor).unwrap().is_some(), "a place in memory is a place in the file");
-        assert!(ledger.read(&mut cursor).unwrap().is_none());
+        assert!(ledger.read(&mut cursor).is_some(), "a place in memory is a place in the file");
+        assert!(ledger.read(&mut cursor).is_none());
+    }
+
+    #[test]
+    fn a_ledger_that_somebody_overwrites_is_told_from_memory_and_written_anew() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("ledger");
+        let mut ledger = Ledger::open(&path).unwrap();
+        (1..=3).for_each(|at| ledger.append(fact(at)));
+        fs::write(&path, "not a ledger\n").unwrap();
+        ledger.append(fact(4));
+        assert_eq!(numbers(&all(&ledger, 2)), [2, 3, 4]);
+        ledger.sync();
+        assert_eq!(numbers(&read_ledger(&path, 1).unwrap()), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_long_ledger_is_read_across_file_and_memory() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("ledger");
+        let mut ledger = Ledger::open(&path).unwrap();
+        (1..=2000).for_each(|at| ledger.append(fact(at)));
+        assert!(ledger.held <= MEMORY && ledger.recent.len() < 2000);
+        assert_eq!(numbers(&all(&ledger, 1)), (1..=2000).collect::<Vec<_>>());
+        fs::write(&path, "not a ledger\n").unwrap();
+        let told = numbers(&all(&ledger, 1));
+        assert!(told.len() > 100 && told.last() == Some(&2000), "what is in memory is told");
+        ledger.sync();
+        assert_eq!(numbers(&read_ledger(&path, 1).unwrap()), told);
     }
 
     #[test]

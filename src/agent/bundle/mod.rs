@@ -52,6 +52,8 @@ pub(crate) struct Recipe<'a> {
     pub user: &'a User,
     /// Its environment files.
     pub files: &'a [Variables],
+    /// Its secrets, resolved.
+    pub secrets: &'a [(String, String)],
     /// Its directory: `rootfs`, `upper`, `work` are in it.
     pub directory: &'a Path,
     /// What is mounted from the host, in any order.

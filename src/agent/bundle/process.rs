@@ -66,6 +66,7 @@ fn environment(recipe: &Recipe<'_>) -> Vec<String> {
         files: recipe.files,
         definition: &recipe.definition.environment,
         changes: recipe.change.map(|change| change.environment.as_slice()).unwrap_or_default(),
+        secrets: recipe.secrets,
     })
 }
 

@@ -22,6 +22,7 @@ use crate::image::store::{Image, ImageStore, Prune, StoreError};
 use crate::model::ids::TaskId;
 use crate::model::progress::LayerProgress;
 
+mod again;
 mod error;
 mod found;
 mod pin;
@@ -31,7 +32,7 @@ mod watch;
 pub use error::{ImageError, ImageErrorKind};
 use found::entry;
 pub use found::{ImageEntry, ImageFinding, ImageRequest, RemovedImages};
-pub(crate) use pull::Pulled;
+pub(crate) use pull::{Pulled, Wanted};
 
 /// The images of this host. A clone is another handle to the same images.
 #[derive(Debug, Clone)]
@@ -39,6 +40,7 @@ pub struct Images {
     store: ImageStore,
     policy: PullPolicy,
     options: PullOptions,
+    attempts: u32,
     in_use: Arc<Mutex<BTreeMap<TaskId, BTreeSet<Digest>>>>,
 }
 
@@ -52,9 +54,14 @@ impl Progress for Told {
 }
 
 impl Images {
-    /// Opens the store under `root`.
-    pub(crate) fn open(root: &Path, policy: PullPolicy, options: PullOptions) -> Result<Self, StoreError> {
-        Ok(Self { store: ImageStore::open(root)?, policy, options, in_use: Arc::default() })
+    /// Opens the store under `root`. A task's pull is tried so often where waiting may help.
+    pub(crate) fn open(
+        root: &Path,
+        policy: PullPolicy,
+        options: PullOptions,
+        attempts: u32,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { store: ImageStore::open(root)?, policy, options, attempts, in_use: Arc::default() })
     }
 
     pub(crate) fn store(&self) -> &ImageStore {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::Images;
 use super::watch::Watch;
+use super::{Images, again};
 use crate::agent::PullPolicy;
 use crate::agent::facts::Timer;
 use crate::agent::failure::{Failure, Kind, sentence};
-use crate::image::pull::{Policy as Ask, Progress, PullError, PullFailure};
+use crate::image::credentials::Login;
+use crate::image::pull::{Policy as Ask, Progress, PullError, PullFailure, PullOptions};
 use crate::image::reference::Reference;
 use crate::image::store::Image;
 use crate::model::ids::ContainerName;
@@ -23,6 +24,17 @@ pub(crate) struct Pulled {
     pub image: Arc<Image>,
     /// Why an older image had to do, a sentence.
     pub note: Option<String>,
+}
+
+/// The image that a container wants.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// The container.
+    pub container: ContainerName,
+    /// Its name for the image.
+    pub image: String,
+    /// Who to be to its registry, where the definition says so.
+    pub login: Option<Login>,
 }
 
 /// What to do about an image.
@@ -55,19 +67,24 @@ impl Images {
     /// `found` is told of each as soon as it is here.
     pub(crate) async fn bring(
         &self,
-        wanted: &[(ContainerName, String)],
+        wanted: &[Wanted],
         timer: &mut Timer,
         found: impl Fn(&Pulled) + Sync,
     ) -> Result<Vec<Pulled>, Failure> {
-        let mut texts: Vec<&str> = wanted.iter().map(|(_, text)| text.as_str()).collect();
-        texts.sort_unstable();
-        texts.dedup();
+        let mut groups: Vec<Vec<&Wanted>> = Vec::new();
+        for one in wanted {
+            let is_same =
+                |group: &&mut Vec<&Wanted>| (&group[0].image, &group[0].login) == (&one.image, &one.login);
+            match groups.iter_mut().find(is_same) {
+                Some(group) => group.push(one),
+                None => groups.push(vec![one]),
+            }
+        }
         let found = &found;
-        let pulls = texts.into_iter().map(|text| async move {
-            let users: Vec<&ContainerName> =
-                wanted.iter().filter(|(_, image)| image == text).map(|(name, _)| name).collect();
+        let pulls = groups.into_iter().map(|group| async move {
+            let users: Vec<&ContainerName> = group.iter().map(|one| &one.container).collect();
             let watch = Arc::new(Watch::start());
-            let brought = self.bring_one(text, &watch).await;
+            let brought = self.bring_one(group[0], &watch).await;
             watch.finish();
             let pulled = brought.map(|(image, note)| {
                 let one = |name: &&ContainerName| Pulled {
@@ -94,9 +111,10 @@ impl Images {
 
     async fn bring_one(
         &self,
-        text: &str,
+        wanted: &Wanted,
         watch: &Arc<Watch>,
     ) -> Result<(Arc<Image>, Option<String>), (Kind, String)> {
+        let text = &wanted.image;
         let reference = Reference::parse(text).map_err(|err| (Kind::Pull, sentence(&err)))?;
         let here = self.complete(&reference).map_err(|err| (Kind::Pull, sentence(&err)))?;
         let name = reference.name();
@@ -111,9 +129,11 @@ impl Images {
             (Approach::Take | Approach::Ask, _) | (Approach::AskOrTake, None) => (Ask::Always, None),
             (Approach::AskOrTake, Some(image)) => (Ask::Always, Some(image)),
         };
-        let options = crate::image::pull::PullOptions { policy: ask, ..self.options().clone() };
-        let progress: Arc<dyn Progress> = Arc::clone(watch) as _;
-        match (self.store().pull(&reference, &options, progress).await, fallback) {
+        let mut options = PullOptions { policy: ask, ..self.options().clone() };
+        options.login = wanted.login.clone().or(options.login);
+        // What is here will do at once; without it, waiting is the better chance.
+        let attempts = if fallback.is_some() { 1 } else { self.attempts };
+        match (self.ask(&reference, &options, watch, attempts).await, fallback) {
             (Ok(image), _) => Ok((Arc::new(image), None)),
             (Err(err), Some(image)) => {
                 watch.resolved();
@@ -124,6 +144,39 @@ impl Images {
                 Ok((Arc::new(image), Some(note)))
             }
             (Err(err), None) => Err((kind_of(&err), sentence(&err))),
+        }
+    }
+}
+
+impl Images {
+    /// Asks as often as it may help.
+    async fn ask(
+        &self,
+        reference: &Reference,
+        options: &PullOptions,
+        watch: &Arc<Watch>,
+        attempts: u32,
+    ) -> Result<Image, PullError> {
+        let mut failed = 0;
+        loop {
+            let progress: Arc<dyn Progress> = Arc::clone(watch) as _;
+            let error = match self.store().pull(reference, options, progress).await {
+                Ok(image) => return Ok(image),
+                Err(error) => error,
+            };
+            failed += 1;
+            let Some(pause) = again::pause(&error, failed, attempts, again::spread()) else {
+                return Err(error);
+            };
+            let image = reference.familiar();
+            tracing::info!(
+                image,
+                failed,
+                ?pause,
+                error = sentence(&error),
+                "image asked for again after a pause"
+            );
+            tokio::time::sleep(pause).await;
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Finding out what became of a task while no agent ran.
+//!
+//! A shim that lives is the truth about its task, whatever became of the files in the task's directory; those are
+//! asked only once it is gone.
 
 use std::fs;
 use std::sync::Arc;
@@ -9,6 +12,7 @@ use crate::agent::Adopted;
 use crate::agent::failure::sentence;
 use crate::agent::network::{Given, Record};
 use crate::model::task::{Task, TaskStatus};
+use crate::shim::alive;
 use crate::shim::client::{self, ClientError, Connection};
 use crate::shim::ledger::read_ledger;
 use crate::shim::spec::TaskSpec;
@@ -21,22 +25,24 @@ impl Hands {
             self.images.hold_told(&task.id, digest);
         }
         let is_same_boot = fs::read_to_string(self.places.boot(&task.id)).is_ok_and(|boot| boot == self.boot);
-        let Ok(spec) = TaskSpec::load(&self.places.task(&task.id)) else {
+        let directory = self.places.task(&task.id);
+        let has_spec = TaskSpec::load(&directory).is_ok();
+        if !has_spec && !alive::is_alive(&directory).unwrap_or(false) {
             return self.never_begun(task, reins, is_same_boot).await;
-        };
-        match client::find(&spec, &self.places.task(&task.id), task.ledger_seen + 1).await {
+        }
+        match client::find(&self.places.shim(&task.id), &directory, task.ledger_seen + 1).await {
             Ok(connection) => {
                 self.networks.adopt(&task.id, self.record(task));
                 self.go_on(task, connection, reins);
                 Adopted::Running
             }
-            Err(ClientError::Gone(_)) => self.gone(task, &spec, reins, is_same_boot).await,
+            Err(ClientError::Gone(_)) => self.gone(task, reins, is_same_boot).await,
             Err(err) => {
                 tracing::error!(task = %task.id, error = sentence(&err), "shim does not answer");
                 if let Err(err) = self.silence(&task.id).await {
                     tracing::error!(task = %task.id, error = sentence(&err), "shim not ended");
                 }
-                self.gone(task, &spec, reins, is_same_boot).await
+                self.gone(task, reins, is_same_boot).await
             }
         }
     }
@@ -67,14 +73,8 @@ impl Hands {
     }
 
     /// What the shim had seen before it ended is in its ledger; a task that has no fact there had not begun.
-    async fn gone(
-        self: &Arc<Self>,
-        task: &Task,
-        spec: &TaskSpec,
-        reins: Reins,
-        is_same_boot: bool,
-    ) -> Adopted {
-        let facts = read_ledger(&spec.ledger, task.ledger_seen + 1).unwrap_or_else(|err| {
+    async fn gone(self: &Arc<Self>, task: &Task, reins: Reins, is_same_boot: bool) -> Adopted {
+        let facts = read_ledger(&self.places.ledger(&task.id), task.ledger_seen + 1).unwrap_or_else(|err| {
             tracing::error!(task = %task.id, error = sentence(&err), "ledger lost");
             Vec::new()
         });

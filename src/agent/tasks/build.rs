@@ -4,9 +4,9 @@
 //! was made before it stays, and is removed with the task's directory.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -122,7 +122,7 @@ impl Plot<'_> {
         notes.extend(not_enforced);
         let path = directory.join("config.json");
         let text = serde_json::to_vec(&spec).map_err(|err| failed(BuildError::Json(err)))?;
-        fs::write(&path, text).map_err(|source| failed(BuildError::Write { path, source }))?;
+        write_private(&path, &text).map_err(|source| failed(BuildError::Write { path, source }))?;
         let (log, log_note) = log_spec(self.hands, self.task(), definition);
         notes.extend(log_note);
         let config = image.config.config().clone().unwrap_or_default();
@@ -157,12 +157,10 @@ impl Plot<'_> {
     ) -> Result<Bundle, Failure> {
         let name = &definition.name;
         let config = image.config.config().clone().unwrap_or_default();
-        if let Some(secret) = definition.secrets.first() {
-            let text = format!("secret {} of container {name}: this host has no secret store", secret.name);
-            return Err(Failure::said(name, Kind::Resource, &text));
-        }
+        let secrets = super::secrets::of(self.hands, name, &definition.secrets)?;
         let files = change.and_then(|change| change.environment_files.as_ref());
-        let files = environment::read_files(files.unwrap_or(&definition.environment_files));
+        let buckets = &self.hands.config.local.environment_files;
+        let files = environment::read_files(files.unwrap_or(&definition.environment_files), buckets);
         let files = files.map_err(|err| Failure::of(name, Kind::Resource, &err))?;
         let who = definition.user.as_deref().filter(|who| !who.is_empty());
         let user = image.resolve_user(who.or(config.user().as_deref()).unwrap_or_default());
@@ -181,6 +179,7 @@ impl Plot<'_> {
             layers: &layers,
             user: &user,
             files: &files,
+            secrets: &secrets,
             directory,
             binds,
             devices: &devices,
@@ -267,6 +266,12 @@ fn directories(directory: &Path, image: &Image) -> Result<(), BuildError> {
         fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))
     };
     fs::metadata(&top).and_then(like).map_err(|source| BuildError::Make { path: upper.clone(), source })
+}
+
+/// Writes a file that only root can read: the environment may hold secrets.
+fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file?.write_all(text)
 }
 
 fn make(path: &Path) -> Result<(), BuildError> {

@@ -30,6 +30,7 @@ mod clear;
 mod converse;
 mod logs_of;
 mod prepare;
+mod secrets;
 
 pub(crate) use clear::ClearError;
 

@@ -16,17 +16,17 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::build::Plot;
-use super::{Hands, Reins};
+use super::{Hands, Reins, secrets};
 use crate::agent::StartTask;
 use crate::agent::facts::Timer;
 use crate::agent::failure::{Failure, Kind, sentence};
-use crate::agent::images::Pulled;
+use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
 use crate::agent::network::{Given, Record};
 use crate::model::fact::Seen;
 use crate::model::ids::ContainerName;
 use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
-use crate::model::task_definition::{Document, NetworkMode};
+use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode};
 use crate::shim::client::{self, Connection, Launch};
 
 /// Why a start came to nothing.
@@ -161,12 +161,7 @@ async fn pull_and_build(
     timer: &mut Timer,
 ) -> Result<(), Halt> {
     let task = &start.task.id;
-    let containers = &start.definition.document.container_definitions;
-    let wanted = containers.iter().map(|container| {
-        let digest = start.task.container(&container.name).and_then(|known| known.image_digest.as_deref());
-        (container.name.clone(), hands.images.pinned(&container.image, digest))
-    });
-    let wanted: Vec<(ContainerName, String)> = wanted.collect();
+    let wanted = wanted(hands, start)?;
     hands.teller.tell(task, Seen::PullStarted);
     let found = |pulled: &Pulled| {
         let digest = &pulled.image.manifest_digest;
@@ -187,6 +182,17 @@ async fn pull_and_build(
         hands.teller.tell(task, Seen::NotEnforced { what });
     }
     Ok(())
+}
+
+/// The image of each container. A secret that is missing is found before anything is pulled.
+fn wanted(hands: &Hands, start: &StartTask) -> Result<Vec<Wanted>, Failure> {
+    let want = |container: &ContainerDefinition| {
+        secrets::of(hands, &container.name, &container.secrets)?;
+        let digest = start.task.container(&container.name).and_then(|known| known.image_digest.as_deref());
+        let image = hands.images.pinned(&container.image, digest);
+        Ok(Wanted { container: container.name.clone(), image, login: secrets::login(hands, container)? })
+    };
+    start.definition.document.container_definitions.iter().map(want).collect()
 }
 
 /// Builds on a thread; a stop makes the thread end early, and is waited for.
@@ -254,7 +260,7 @@ async fn publish(hands: &Arc<Hands>, start: &StartTask, record: &Record) -> Resu
 /// The ports of each container that has any. On the host's own network a port is its own mapping.
 fn bindings(document: &Document, given: &[Given]) -> Vec<(ContainerName, Vec<NetworkBinding>)> {
     let is_host = document.network_mode() == NetworkMode::Host;
-    let of = |container: &crate::model::task_definition::ContainerDefinition| {
+    let of = |container: &ContainerDefinition| {
         let published = given.iter().filter(|given| given.container == container.name);
         let mut bindings: Vec<NetworkBinding> = published.map(Given::binding).collect();
         if is_host {

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
@@ -14,7 +14,7 @@ use super::{
     words::{AbsolutePath, Account, CgroupName, Group, Port, Size},
 };
 use crate::{
-    agent::PullPolicy,
+    agent::{LocalStores, PullPolicy},
     model::{
         arn::Owner,
         network::{LinkName, Subnet},
@@ -39,6 +39,7 @@ pub(super) struct File {
     containers: Containers,
     services: Services,
     history: History,
+    local: LocalFile,
 }
 
 #[derive(Default, Deserialize)]
@@ -81,6 +82,7 @@ struct Images {
     docker_config: Option<AbsolutePath>,
     ca_files: Vec<AbsolutePath>,
     parallel_layers: Option<NonZeroUsize>,
+    pull_attempts: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -115,6 +117,25 @@ struct Services {
 struct History {
     keep: Option<u64>,
     most_tasks: Option<usize>,
+    most_mb: Option<u64>,
+}
+
+/// Where the operator local what definitions name by ARN.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LocalFile {
+    secrets: Option<AbsolutePath>,
+    environment_files: Option<AbsolutePath>,
+}
+
+impl From<LocalFile> for LocalStores {
+    fn from(file: LocalFile) -> Self {
+        let usual = Self::default();
+        Self {
+            secrets: file.secrets.map_or(usual.secrets, |path| path.0),
+            environment_files: file.environment_files.map_or(usual.environment_files, |path| path.0),
+        }
+    }
 }
 
 impl File {
@@ -169,6 +190,7 @@ impl From<File> for Config {
             host: HostConfig {
                 cpu: file.host.cpu,
                 memory: file.host.memory,
+                allow_privileged: file.containers.allow_privileged,
                 reserved_ports: file.host.reserved_ports.into_iter().map(|port| port.0).collect(),
             },
             images: ImagesConfig {
@@ -177,13 +199,16 @@ impl From<File> for Config {
                 docker_config: file.images.docker_config.map(|path| path.0),
                 ca_files: file.images.ca_files.into_iter().map(|path| path.0).collect(),
                 parallel_layers: file.images.parallel_layers.map_or(3, NonZeroUsize::get),
+                pull_attempts: file.images.pull_attempts.map_or(5, NonZeroU32::get),
             },
             containers: file.containers.into(),
             healthy_after: Duration::from_secs(file.services.healthy_after.unwrap_or(40)),
             history: HistoryConfig {
-                keep: Duration::from_secs(file.history.keep.unwrap_or(3 * 60 * 60)),
-                most_tasks: file.history.most_tasks.unwrap_or(1000),
+                keep: Duration::from_secs(file.history.keep.unwrap_or(30 * 24 * 60 * 60)),
+                most_tasks: file.history.most_tasks.unwrap_or(10_000),
+                most_bytes: file.history.most_mb.unwrap_or(1024).saturating_mul(MEBIBYTE),
             },
+            local: file.local.into(),
             runtime_dir,
         }
     }

@@ -13,7 +13,6 @@ mod task_definitions;
 mod tasks;
 
 use std::{
-    collections::BTreeSet,
     convert::Infallible,
     path::PathBuf,
     sync::{
@@ -183,7 +182,7 @@ async fn fixture() -> Fixture {
         live: Arc::new(Script),
         source: Arc::new(Counter::default()),
         host: Host {
-            capacity: Capacity { registered: HOST, reserved_ports: BTreeSet::new() },
+            capacity: Capacity { registered: HOST, ..Capacity::default() },
             architecture: "x86_64".into(),
             registered_at: Timestamp(1),
             version: "0.1.0".into(),

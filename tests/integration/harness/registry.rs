@@ -104,7 +104,12 @@ impl Registry {
 
     /// A road to it that carries at most `rate` bytes a second and remembers requests.
     pub fn slow_road(&self, rate: usize) -> Road {
-        Road::open(self.port, rate)
+        Road::open(self.port, 0, rate)
+    }
+
+    /// A road to it that begins at a port which somebody knows already.
+    pub fn road_at(&self, port: u16) -> Road {
+        Road::open(self.port, port, usize::MAX)
     }
 }
 
@@ -147,8 +152,8 @@ pub struct Road {
 }
 
 impl Road {
-    fn open(to: u16, rate: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn open(to: u16, at: u16, rate: usize) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", at)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let carried = Arc::new(Mutex::new(0));

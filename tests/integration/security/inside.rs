@@ -197,10 +197,11 @@ fn the_session_and_its_keys_are_new() {
 fn a_privileged_container_is_refused_where_the_host_does_not_allow_it() {
     require!(host, busybox);
     let instance = Instance::with_busybox("privileged");
-    let (_, task) = instance
-        .ran(&definition("privileged", &[with(container("app", "true"), json!({ "privileged": true }))]));
-    assert_eq!(task["stopCode"], "TaskFailedToStart", "{task:#}");
-    assert!(task["stoppedReason"].as_str().unwrap().contains("privileged"), "{task:#}");
+    let app = with(container("app", "true"), json!({ "privileged": true }));
+    let definition = instance.register(definition("privileged", &[app]));
+    let answer = instance.api("RunTask", json!({ "taskDefinition": definition }));
+    assert_eq!(answer["tasks"], json!([]), "{answer:#}");
+    assert_eq!(answer["failures"][0]["reason"], "ATTRIBUTE", "{answer:#}");
     instance.nothing_is_left();
 }
 

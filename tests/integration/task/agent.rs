@@ -8,7 +8,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hythe::agent::{Adopted, Agent, AgentConfig, LogQuery, Policy, PullPolicy, RegistryConfig, StartTask};
+use hythe::agent::{
+    Adopted, Agent, AgentConfig, LocalStores, LogQuery, Policy, PullPolicy, RegistryConfig, StartTask,
+};
 use hythe::model::fact::{Fact, Seen};
 use hythe::model::ids::{ClusterName, TaskDefinitionId, TaskId};
 use hythe::model::task::{
@@ -191,6 +193,7 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         publish_address: Ipv4Addr::UNSPECIFIED,
         registry: RegistryConfig::default(),
         policy: Policy::default(),
+        local: LocalStores::default(),
     };
     let (facts, receiver) = unbounded_channel();
     let _context = runtime.enter();

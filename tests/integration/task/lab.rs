@@ -145,7 +145,7 @@ impl Lab {
 
     /// Connects once more.
     pub async fn connect(&self, from: u64) -> Talk {
-        Talk { connection: connect(&self.spec, from).await.unwrap(), facts: Vec::new() }
+        Talk { connection: connect(&(&self.spec).into(), from).await.unwrap(), facts: Vec::new() }
     }
 
     /// The shim's process.

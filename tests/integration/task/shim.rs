@@ -53,7 +53,7 @@ async fn a_daemon_that_goes_away_disturbs_nothing_and_another_reads_on() {
     assert_eq!(third.facts, read_ledger(&lab.spec.ledger, 1).unwrap());
     assert_eq!(third.facts[taken..], second.facts);
     assert!(second.connection.is_finished() && third.connection.is_finished());
-    assert!(matches!(connect(&lab.spec, 1).await, Err(ClientError::Gone(_))));
+    assert!(matches!(connect(&(&lab.spec).into(), 1).await, Err(ClientError::Gone(_))));
     assert!(!lab.spec.socket.exists());
 }
 
@@ -88,7 +88,7 @@ async fn a_shim_that_is_killed_takes_its_containers_with_it() {
     wait_for("the containers to be gone", PATIENCE, || {
         pids.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     });
-    assert!(matches!(connect(&lab.spec, 1).await, Err(ClientError::Gone(_))));
+    assert!(matches!(connect(&(&lab.spec).into(), 1).await, Err(ClientError::Gone(_))));
     // What the agent does when it sweeps.
     let layout = hythe::kernel::cgroup::Layout::detect().unwrap();
     let path = hythe::kernel::cgroup::CgroupPath::parse(lab.spec.cgroup.to_str().unwrap()).unwrap();
