@@ -9,6 +9,8 @@ use crate::{
     model::{
         ids::TaskId,
         resources::{Capacity, Reservation},
+        task::Task,
+        time::Timestamp,
     },
     plan::admit::{Hands, HostTask, HostView},
     store::Snapshot,
@@ -45,7 +47,7 @@ impl HandsOf {
 /// The live tasks of the host, the oldest first.
 pub fn host_view(snapshot: &Snapshot, capacity: &Capacity, hands: impl Fn(&TaskId) -> Hands) -> HostView {
     let mut live: Vec<_> = snapshot.live_tasks().collect();
-    live.sort_by_key(|task| (task.created_at, task.id.clone()));
+    live.sort_by_cached_key(|task| (task.created_at, service_age(snapshot, task), task.id.clone()));
     let tasks = live.into_iter().map(|task| {
         let definition = snapshot.task_definition(&task.task_definition);
         let needs = definition.map(|definition| Reservation::of(&definition.document, &task.overrides));
@@ -59,4 +61,10 @@ pub fn host_view(snapshot: &Snapshot, capacity: &Capacity, hands: impl Fn(&TaskI
         }
     });
     HostView { capacity: capacity.clone(), tasks: tasks.collect() }
+}
+
+/// When the service of a task was made. After a reboot all services get their tasks in the same moment, the oldest first.
+fn service_age(snapshot: &Snapshot, task: &Task) -> Option<Timestamp> {
+    let owner = task.owner.as_ref()?;
+    Some(snapshot.service(&(task.cluster.clone(), owner.service.clone()))?.created_at)
 }

@@ -167,6 +167,9 @@ impl<D: Doer> Reconciler<D> {
         }
         let snapshot = self.store.snapshot();
         let mut to_write = Vec::new();
+        // The oldest first, which is the order in which services come back after a reboot.
+        let mut keys: Vec<ServiceKey> = keys.into_iter().collect();
+        keys.sort_by_key(|key| snapshot.service(key).map(|service| service.created_at));
         for key in keys {
             let context = self.context(&snapshot, &key, now);
             let plan = services::plan(&snapshot, &key, &context);
