@@ -14,8 +14,11 @@ use nix::sys::stat::Mode;
 use super::attend::{Attendant, DeliveryError, HookState};
 use super::bundle::{Bundle, BundleError, ContainerId};
 use super::handshake::Part;
+use super::hooks::{HookError, Inside};
+use super::init::Brought;
 use super::launch::Launch;
 use super::ops::{Container, Created};
+use super::sources::{self, SourceError};
 use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout};
 use crate::kernel::event::monotonic;
@@ -165,9 +168,9 @@ pub enum CreateError {
         /// Why.
         source: Errno,
     },
-    /// The pid namespace could not be entered.
-    #[error("join the pid namespace {}", path.display())]
-    PidNamespace {
+    /// A namespace could not be entered.
+    #[error("join the namespace {}", path.display())]
+    Namespace {
         /// Its file.
         path: PathBuf,
         /// Why.
@@ -189,6 +192,23 @@ pub enum CreateError {
     /// Something the container has made did not reach who waits for it.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    /// A mount that the container may not make itself could not be made ready.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A hook failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The users of its user namespace could not be set.
+    #[error("map the users of the user namespace")]
+    Users(#[source] std::io::Error),
+    /// Something that the parent does for the child failed.
+    #[error("{step}")]
+    ForChild {
+        /// What, as a phrase.
+        step: String,
+        /// Why.
+        source: Errno,
+    },
     /// The limit is too small for the container to begin in.
     #[error("the container ran out of memory before its program was started")]
     OutOfMemory,
@@ -251,7 +271,11 @@ pub fn create(
     }
     let grouped = monotonic();
 
-    let launch = Launch { plan: &plan, group: &group, socket: options.start_socket.as_deref() };
+    let state = HookState::new(id, bundle);
+    let brought =
+        Brought { hooks: Inside::of(plan.hooks.as_ref(), &state)?, sources: sources::open(&plan.sources)? };
+    let launch =
+        Launch { brought: &brought, plan: &plan, group: &group, socket: options.start_socket.as_deref() };
     let (child, line) = launch.run(stdio)?;
     let cloned = monotonic();
     let attendant = Attendant {
@@ -260,7 +284,7 @@ pub fn create(
         child: &child,
         group: &group,
         console_socket: options.console_socket.as_deref(),
-        state: HookState::new(id, bundle),
+        state,
     };
     let (times, terminal) = match attendant.until_ready() {
         Ok(ready) => ready,
@@ -268,6 +292,7 @@ pub fn create(
             // Its pid namespace, and with it every mount, ends with it.
             let _ = child.pidfd.signal(process::Signal::KILL);
             let _ = child.pidfd.wait();
+            attendant.after_failure();
             return Err(err);
         }
     };

@@ -256,6 +256,12 @@ impl<'a> ChildEnd<'a> {
         send_report(self.line.as_raw_fd(), report);
     }
 
+    /// Has the parent do its part of a step, and waits until it has.
+    pub(super) fn ask(&self, step: usize) -> Result<(), Errno> {
+        self.send(Report::Asks { step });
+        self.wait()
+    }
+
     /// Hands a descriptor to the parent, and waits until it is in place.
     pub(super) fn give(&self, step: usize, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         send_with_fd(self.line, &Report::Gives { step }.encode(), fd)?;

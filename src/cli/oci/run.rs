@@ -11,7 +11,9 @@ use crate::kernel::cgroup::Layout;
 use crate::kernel::event::SignalFd;
 use crate::kernel::process::is_open;
 use crate::runtime::state::{Record, Records, starts_at};
-use crate::runtime::{Bundle, ContainerId, Created, NotEnforced, Options, Running, StartError, Stdio};
+use crate::runtime::{
+    Bundle, ContainerId, Created, NotEnforced, Options, Outside, Running, StartError, Stdio, run_hooks,
+};
 
 pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
     let making = Making::begin(global, args)?;
@@ -35,6 +37,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
         }
         err @ StartError::NotWaiting(_) => err.into(),
     })?;
+    making.run_hooks(Outside::Poststart, Some(running.pid().as_raw()), log);
     let Some(signals) = signals else {
         making.keep();
         return Ok(ExitCode::SUCCESS);
@@ -45,6 +48,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
         making.keep();
     } else {
         running.delete()?;
+        making.run_hooks(Outside::Poststop, None, log);
     }
     Ok(ExitCode::from(u8::try_from(exit.code()).unwrap_or(u8::MAX)))
 }
@@ -169,6 +173,13 @@ impl<'a> Making<'a> {
         match &self.args.pid_file {
             Some(path) => write_pid_file(path, pid),
             None => Ok(()),
+        }
+    }
+
+    /// Runs hooks whose failure is told but changes nothing.
+    fn run_hooks(&self, kind: Outside, pid: Option<i32>, log: &Log<'_>) {
+        for failed in run_hooks(&self.id, self.bundle.spec(), self.bundle.dir(), kind, pid) {
+            log.warn(&failed.to_string());
         }
     }
 

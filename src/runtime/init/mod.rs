@@ -4,6 +4,7 @@
 //! container finds no handle to the runtime's executable to overwrite, with one exception, an image whose
 //! program is `/proc/self/exe`; that is refused by comparing what is about to be executed with ourselves.
 
+mod copy;
 mod mounts;
 
 use std::ffi::CStr;
@@ -15,6 +16,7 @@ use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::chdir;
 
 use super::handshake::{ChildEnd, Part, Report};
+use super::hooks::{Inside, run_inside};
 use super::steps::{Plan, Program, Step, Terminal};
 use crate::kernel::event::monotonic;
 use crate::kernel::process::{self, Pidfd, Signal, default_dispositions, duplicate_to, execute, write_file};
@@ -35,6 +37,10 @@ pub(super) struct Child<'a> {
     pub program: &'a Program,
     /// The filter that nothing but the program is to run under.
     pub late_filter: Option<&'a Filter>,
+    /// The hooks within the container.
+    pub hooks: &'a Inside,
+    /// The mounts that the parent has made ready.
+    pub sources: &'a [OwnedFd],
     pub stdio: [BorrowedFd<'a>; 3],
     pub to_parent: ChildEnd<'a>,
     /// The container to join, for a process that is run in one.
@@ -44,18 +50,32 @@ pub(super) struct Child<'a> {
 }
 
 impl<'a> Child<'a> {
-    pub(super) fn new(plan: &'a Plan, stdio: [BorrowedFd<'a>; 3], to_parent: ChildEnd<'a>) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        brought: &'a Brought,
+        stdio: [BorrowedFd<'a>; 3],
+        to_parent: ChildEnd<'a>,
+    ) -> Self {
         Self {
             steps: &plan.steps,
             marks: plan.marks,
             program: &plan.program,
             late_filter: plan.late_filter.as_ref(),
+            hooks: &brought.hooks,
+            sources: &brought.sources,
             stdio,
             to_parent,
             container: None,
             own_program: nix::sys::stat::stat(c"/proc/self/exe").ok(),
         }
     }
+}
+
+/// What is made ready for the child beside its plan.
+#[derive(Debug, Default)]
+pub(super) struct Brought {
+    pub hooks: Inside,
+    pub sources: Vec<OwnedFd>,
 }
 
 /// Descriptors that one step finds and later ones use.
@@ -114,6 +134,7 @@ fn execute_under(child: &Child<'_>) -> Result<std::convert::Infallible, Failure>
         // One with a listener is loaded earlier, while the parent can take the listener's end.
         filter.load().map_err(at(Part::Attributes))?;
     }
+    run_inside(&child.hooks.start_container, &child.hooks.created)?;
     let (part, errno) = try_candidates(child.program, child.own_program.as_ref());
     Err(at(part)(errno))
 }
@@ -164,13 +185,23 @@ fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) ->
             namespace::enter_those_of(container, *kinds)?;
         }
         Step::NewNamespaces(kinds) => namespace::make(*kinds)?,
+        Step::Ask(_) => child.to_parent.ask(number)?,
+        Step::BecomeRoot => become_root()?,
+        Step::TimeOffsets(lines) => write_file(c"/proc/self/timens_offsets", lines.to_bytes())?,
+        Step::ContainerHooks => run_inside(&child.hooks.create_container, &child.hooks.creating)?,
+        Step::Label(_, file, label) => write_file(file, label.to_bytes())?,
+        Step::Personality(persona) => process::set_personality(*persona)?,
+        Step::Scheduler(wanted) => process::schedule(wanted)?,
+        Step::IoPriority(value) => process::set_io_priority(*value)?,
+        Step::MemoryPolicy(mode, nodes) => process::set_memory_policy(*mode, nodes.as_ref())?,
+        Step::Affinity(processors) => process::keep_to(processors)?,
         Step::HostName(name) => security::set_host_name(name)?,
         Step::DomainName(name) => security::set_domain_name(name)?,
         Step::Sysctl(_, file, value) => write_file(file, value.to_bytes())?,
         Step::HostPropagation(kind) => mount::set_propagation(c"/", *kind, true)?,
         Step::FindNull => found.null = Some(mounts::find_null()?),
-        Step::MountRoot(root) => found.root = Some(mounts::mount_root(root)?),
-        Step::Mount(one) => mounts::mount_in(root(found)?, one)?,
+        Step::MountRoot(root) => found.root = Some(mounts::mount_root(root, child.sources)?),
+        Step::Mount(one) => mounts::mount_in(root(found)?, one, child.sources)?,
         Step::Node(node) => mounts::make_node(root(found)?, node)?,
         Step::Link(to, dir, name) => mounts::link(root(found)?, to, dir, name)?,
         Step::Directory(path) => {
@@ -229,6 +260,18 @@ fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) ->
         Step::NoNewPrivileges => security::no_new_privileges()?,
     }
     Ok(())
+}
+
+/// Takes on the numbers that the user namespace knows; until then this process has none of them.
+fn become_root() -> Result<(), Errno> {
+    match security::set_groups(&[]) {
+        // Given up for the whole namespace by whoever mapped it without rights.
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    security::set_group(0)?;
+    security::set_user(0)?;
+    process::undumpable()
 }
 
 fn root(found: &Found) -> Result<BorrowedFd<'_>, Errno> {

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod attributes;
 mod container;
 mod devices;
 mod exec;
+mod hooks;
 mod inside;
 mod limits;
 mod mounts;
@@ -13,3 +15,4 @@ mod outside;
 mod refusals;
 mod seccomp;
 mod terminal;
+mod users;
