@@ -20,7 +20,7 @@ use super::launch::Launch;
 use super::ops::{Container, Created};
 use super::sources::{self, SourceError};
 use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
-use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout};
+use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope};
 use crate::kernel::event::monotonic;
 use crate::kernel::process::{self, Exit, dup_above_stdio};
 
@@ -96,6 +96,8 @@ pub struct Options {
     pub keeps_keyring: bool,
     /// Whether the root is changed without pivot_root, which an initial ramdisk does not allow.
     pub no_pivot: bool,
+    /// Whether systemd makes the control group, as a scope.
+    pub systemd: bool,
 }
 
 impl Options {
@@ -110,6 +112,7 @@ impl Options {
             preserved_fds: 0,
             keeps_keyring: false,
             no_pivot: false,
+            systemd: false,
         }
     }
 
@@ -241,8 +244,8 @@ pub fn create(
     let began = monotonic();
     let process = bundle.process()?;
     let mut host = Host::look(&options.layout, process);
-    let path = cgroup_path(id, bundle)?;
-    let group = options.layout.group(&path);
+    let (path, scope) = place(id, bundle, options.systemd)?;
+    let group = options.layout.group(&path).in_scope(scope.clone());
     let placement = group.placement();
     if options.no_pivot {
         host.find_pseudo_mounts();
@@ -257,9 +260,11 @@ pub fn create(
     if group.exists() && !group.procs()?.is_empty() {
         return Err(CreateError::CgroupInUse(path.as_path().into()));
     }
+    let resources = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let begun = scope.map(|scope| scope.begin(resources)).transpose().map_err(CgroupError::from)?;
     options.layout.create(&path)?;
     let undo = Undo(Some(&group));
-    if let Some(resources) = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
+    if let Some(resources) = resources {
         let mut missed = group.apply(resources);
         if let Some(open) = missed.iter_mut().find(|missed| missed.leaves_devices_open()) {
             // Whoever can make a node could then open the host's disks with it.
@@ -297,6 +302,8 @@ pub fn create(
         }
     };
     undo.keep();
+    // The container's own process is in its place.
+    drop(begun);
     let timing = Timing {
         plan: planned.saturating_sub(began),
         cgroup: grouped.saturating_sub(planned),
@@ -310,11 +317,22 @@ pub fn create(
     Ok(Created::new(container, line, plan, timing, terminal))
 }
 
-/// The path in the specification, or one of the container's own.
-fn cgroup_path(id: &ContainerId, bundle: &Bundle) -> Result<CgroupPath, CreateError> {
+/// The path in the specification, or one of the container's own; and systemd's name for it if it is to make it.
+fn place(
+    id: &ContainerId,
+    bundle: &Bundle,
+    systemd: bool,
+) -> Result<(CgroupPath, Option<Scope>), CreateError> {
     let wanted = bundle.spec().linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
-    let text = wanted.map_or_else(|| id.to_string(), |path| path.to_string_lossy().into_owned());
-    CgroupPath::parse(&text).map_err(CreateError::CgroupPath)
+    let wanted = wanted.filter(|path| !path.as_os_str().is_empty());
+    let text = wanted.map(|path| path.to_string_lossy().into_owned());
+    if systemd {
+        let text = text.unwrap_or_else(|| format!("system.slice:hythe:{id}"));
+        let scope = Scope::parse(&text).map_err(|err| CreateError::CgroupPath(err.into()))?;
+        return Ok((scope.path().map_err(CreateError::CgroupPath)?, Some(scope)));
+    }
+    let path = CgroupPath::parse(&text.unwrap_or_else(|| id.to_string())).map_err(CreateError::CgroupPath)?;
+    Ok((path, None))
 }
 
 /// Removes the group of a container that did not come to be.

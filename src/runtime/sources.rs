@@ -62,9 +62,9 @@ fn open_one(source: &Source, users: &mut Known) -> Result<OwnedFd, SourceError> 
             let nowhere = Path::new("/");
             let filesystem = Filesystem::open(c"overlay")
                 .map_err(|errno| error("begin an overlay for", nowhere)(errno.into()))?;
-            // What the layers are opened by must stay open until the overlay is made.
+            // Layers are mapped, the writable directories are not: the overlay writes as the host's root, whom the
+            // mapping has no place for. What the layers are opened by must stay open until the overlay is made.
             let mut held = Vec::new();
-            let mut writable: Option<(PathBuf, usize)> = None;
             for (key, value) in options {
                 let Some(value) = value else {
                     filesystem
@@ -76,19 +76,7 @@ fn open_one(source: &Source, users: &mut Known) -> Result<OwnedFd, SourceError> 
                 let value = match key.to_bytes() {
                     b"lowerdir+" => {
                         held.push(tree(source, value, false, users)?);
-                        descriptor_path(held.last(), None)
-                    }
-                    b"upperdir" | b"workdir" => {
-                        // Both are looked for through one mount, as overlayfs wants.
-                        let (parent, name) =
-                            (path.parent().unwrap_or(nowhere), path.file_name().unwrap_or_default());
-                        if writable.as_ref().is_none_or(|(known, _)| known != parent) {
-                            let text = CString::new(parent.as_os_str().as_bytes()).unwrap_or_default();
-                            held.push(tree(source, &text, false, users)?);
-                            writable = Some((parent.to_path_buf(), held.len() - 1));
-                        }
-                        let found = writable.as_ref().and_then(|(_, at)| held.get(*at));
-                        descriptor_path(found, Some(name.as_bytes()))
+                        descriptor_path(held.last())
                     }
                     _ => value.clone(),
                 };
@@ -101,15 +89,10 @@ fn open_one(source: &Source, users: &mut Known) -> Result<OwnedFd, SourceError> 
     }
 }
 
-/// A path that leads to what a descriptor refers to, or to a name below it.
-fn descriptor_path(held: Option<&OwnedFd>, name: Option<&[u8]>) -> CString {
+/// A path that leads to what a descriptor refers to.
+fn descriptor_path(held: Option<&OwnedFd>) -> CString {
     let number = held.map_or(-1, AsRawFd::as_raw_fd);
-    let mut path = format!("/proc/self/fd/{number}").into_bytes();
-    if let Some(name) = name {
-        path.push(b'/');
-        path.extend_from_slice(name);
-    }
-    CString::new(path).unwrap_or_default()
+    CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default()
 }
 
 fn tree(source: &Source, path: &CString, deep: bool, users: &mut Known) -> Result<OwnedFd, SourceError> {

@@ -9,7 +9,7 @@ use oci_spec::runtime::ContainerState;
 use super::report::{Failure, Log};
 use super::{Command, DeleteArgs, Global, IdArg, KillArgs};
 use super::{events, exec, features, listing, run, spec, update};
-use crate::kernel::cgroup::{CgroupPath, Group, Layout};
+use crate::kernel::cgroup::{Group, Layout};
 use crate::kernel::process::{Pidfd, Signal};
 use crate::runtime::state::{Record, Records};
 use crate::runtime::{ContainerId, Outside, Running, StartError, run_hooks, start_waiting};
@@ -44,7 +44,7 @@ impl Known {
     }
 
     pub(super) fn group(&self, layout: &Layout) -> Result<Group, Failure> {
-        Ok(layout.group(&CgroupPath::parse(&self.record.cgroup)?))
+        Ok(self.record.group(layout)?)
     }
 
     /// A handle to the container, which must not have ended.
@@ -65,9 +65,6 @@ impl Known {
 }
 
 pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Result<ExitCode, Failure> {
-    if global.systemd_cgroup {
-        return Err(Failure::new("--systemd-cgroup is not supported: control groups are made directly"));
-    }
     match command {
         Command::Create(args) => run::create(global, &args, log),
         Command::Run(args) => run::run(global, &args, log),

@@ -107,6 +107,7 @@ struct Making<'a> {
     id: ContainerId,
     bundle: Bundle,
     layout: Layout,
+    systemd: bool,
     is_kept: std::cell::Cell<bool>,
 }
 
@@ -121,7 +122,8 @@ impl<'a> Making<'a> {
         let bundle = Bundle::load(&args.bundle)?;
         let layout = Layout::detect()?;
         records.reserve(&id)?;
-        Ok(Self { args, records, id, bundle, layout, is_kept: std::cell::Cell::new(false) })
+        let systemd = global.systemd_cgroup;
+        Ok(Self { args, records, id, bundle, layout, systemd, is_kept: std::cell::Cell::new(false) })
     }
 
     fn create(&self, mode: Mode, log: &Log<'_>) -> Result<Created, Failure> {
@@ -134,6 +136,7 @@ impl<'a> Making<'a> {
             preserved_fds: self.args.preserve_fds,
             keeps_keyring: self.args.no_new_keyring,
             no_pivot: self.args.no_pivot,
+            systemd: self.systemd,
             ..Options::new(self.layout.clone())
         };
         log.debug(&format!("creating container {} from {}", self.id, self.bundle.dir().display()));
@@ -165,6 +168,7 @@ impl<'a> Making<'a> {
             created: now(),
             owner: nix::unistd::getuid().as_raw(),
             cgroup: created.group().path().as_path().display().to_string(),
+            scope: created.group().scope().map(|scope| scope.unit().to_owned()),
             program: args.first().cloned().unwrap_or_default(),
             annotations: spec.annotations().clone().unwrap_or_default(),
         };

@@ -147,7 +147,7 @@ fn a_hook_that_fails_afterwards_is_only_told() {
 fn a_runtime_that_is_killed_in_a_hook_leaves_nothing_that_delete_does_not_remove() {
     require!(root, busybox);
     let mut container = container();
-    let waits = format!("touch {}; sleep 1000", container.path("reached").display());
+    let waits = format!("touch {}; exec sleep 1000", container.path("reached").display());
     container.config["hooks"] = json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", waits]}]});
     container.save();
     let bundle = container.bundle().display().to_string();

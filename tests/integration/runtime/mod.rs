@@ -14,5 +14,6 @@ mod mounts;
 mod outside;
 mod refusals;
 mod seccomp;
+mod systemd;
 mod terminal;
 mod users;

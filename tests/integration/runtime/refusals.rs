@@ -87,7 +87,10 @@ fn a_specification_with_a_wrong_member() {
     container.config["linux"].as_object_mut().unwrap().remove("maskedPaths");
     container.config["process"]["user"]["uid"] = json!("root");
     let ran = container.run();
-    assert!(ran.err.contains("config.json is not an OCI specification: invalid type: string"), "{ran:?}");
+    assert!(
+        ran.err.contains("config.json is not an OCI specification: process.user.uid: invalid type: string"),
+        "{ran:?}"
+    );
     assert!(ran.err.contains("line 1 column"), "{ran:?}");
 }
 

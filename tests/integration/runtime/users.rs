@@ -9,6 +9,10 @@ use crate::harness::require;
 
 fn apart() -> Container {
     let mut container = Container::new();
+    // The container's root cannot make them in a directory of the host's.
+    for place in ["dev", "proc", "sys", "data"] {
+        fs::create_dir(container.rootfs().join(place)).unwrap();
+    }
     container.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
     let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
     container.config["linux"]["uidMappings"] = mapping.clone();
@@ -98,6 +102,7 @@ fn layers_are_mapped_and_not_copied() {
     let mut container = apart();
     let dirs = ["upper", "work"].map(|name| container.path("layer").join(name));
     dirs.iter().for_each(|dir| fs::create_dir_all(dir).unwrap());
+    std::os::unix::fs::chown(&dirs[0], Some(100_000), Some(100_000)).unwrap();
     let lower = container.path("lower");
     fs::rename(container.rootfs(), &lower).unwrap();
     fs::create_dir(container.rootfs()).unwrap();
@@ -112,7 +117,7 @@ fn layers_are_mapped_and_not_copied() {
         return;
     }
     assert_eq!((ran.out.as_str(), ran.code), ("0\n0", 0), "{ran:?}");
-    assert_eq!(fs::metadata(dirs[0].join("tmp/mine")).unwrap().uid(), 0);
+    assert_eq!(fs::metadata(dirs[0].join("tmp/mine")).unwrap().uid(), 100_000);
     assert!(!dirs[0].join("bin").exists());
 }
 
@@ -122,16 +127,19 @@ fn a_container_joins_the_users_of_another() {
     let mut first = apart();
     first.script("sleep 1000");
     first.start();
-    let mut second = Container::new();
+    let mut second = apart();
+    for member in ["uidMappings", "gidMappings"] {
+        second.config["linux"].as_object_mut().unwrap().remove(member);
+    }
     let pid = first.pid();
     let namespaces = second.config["linux"]["namespaces"].as_array_mut().unwrap();
-    namespaces.retain(|namespace| namespace["type"] != "network" && namespace["type"] != "ipc");
+    namespaces.retain(|namespace| !["network", "ipc", "user"].contains(&namespace["type"].as_str().unwrap()));
     for (kind, file) in [("user", "user"), ("network", "net"), ("ipc", "ipc")] {
         namespaces.push(json!({"type": kind, "path": format!("/proc/{pid}/ns/{file}")}));
     }
     let own = |file: &str| fs::read_link(format!("/proc/{pid}/ns/{file}")).unwrap().display().to_string();
     let ran =
-        second.script("id -u; cat /proc/self/uid_map; readlink /proc/self/ns/user /proc/self/ns/net").run();
+        second.script("id -u; cat /proc/self/uid_map; readlink /proc/self/ns/user; readlink /proc/self/ns/net").run();
     let words: Vec<_> = ran.out.split_whitespace().collect();
     assert_eq!(words, ["0", "0", "100000", "65536", &own("user"), &own("net")], "{ran:?}");
 }
