@@ -20,9 +20,10 @@ fn main() -> ExitCode {
     match words.next().as_deref().and_then(OsStr::to_str) {
         Some("shim") => shim::main(words),
         Some("oci") => cli::oci::main(env::args_os().skip(1)),
-        Some(_) | None => match cli::main() {
+        Some(_) | None => match cli::main(daemon::examine) {
             Next::Exit(code) => code,
             Next::Daemon(configuration) => daemon::main(configuration.as_deref()),
+            Next::Down(configuration) => daemon::down(configuration.as_deref()),
         },
     }
 }

@@ -12,8 +12,13 @@ use serde_json::Value;
 
 use crate::model::{
     ids::{ClusterName, ContainerName, ServiceName, TaskId},
+    service::Service,
     time::Timestamp,
 };
+
+mod ahead;
+
+pub use self::ahead::{Explained, Foreseen, Subject};
 
 /// Why a conversation did not come about, or ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +91,12 @@ pub trait Live: Send + Sync {
 
     /// What the daemon knows of its host.
     fn doctor(&self) -> Answer<'_, DoctorReport>;
+
+    /// What would be done for a service if it were as this one is.
+    fn foresee(&self, service: Box<Service>) -> Answer<'_, Vec<Foreseen>>;
+
+    /// Why something is as it is.
+    fn explain(&self, subject: Subject) -> Answer<'_, Vec<Explained>>;
 }
 
 /// Which output is wanted.
@@ -295,9 +306,9 @@ pub struct DoctorFinding {
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// As it should be.
-    Good,
+    Ok,
     /// It works, with less than was asked for.
-    Limited,
+    Degraded,
     /// It does not work.
-    Bad,
+    Broken,
 }

@@ -10,13 +10,19 @@ use super::{config::Config, doctor::Doctor};
 use crate::{
     agent::{self, Agent},
     api::live::{
-        Answer, DoctorReport, ImageFinding, ImageSummary, Lines, Live, LiveError, LiveErrorKind, LoadRequest,
-        LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages, SaveRequest,
+        Answer, DoctorReport, Explained, Foreseen, ImageFinding, ImageSummary, Lines, Live, LiveError,
+        LiveErrorKind, LoadRequest, LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages,
+        SaveRequest, Subject,
     },
-    model::{ids::TaskId, service::ServiceStatus, task::TaskStatus},
+    model::{
+        ids::TaskId,
+        service::{Service, ServiceStatus},
+        task::TaskStatus,
+    },
     store::{ServiceKey, Snapshot, Store},
 };
 
+mod ahead;
 mod images;
 
 /// Lines that wait for a reader before their source does.
@@ -92,6 +98,14 @@ impl Live for Conversations {
 
     fn verify_images(&self, reference: Option<String>) -> Answer<'_, Lines<ImageFinding>> {
         Box::pin(images::verify(&self.agent, reference))
+    }
+
+    fn foresee(&self, service: Box<Service>) -> Answer<'_, Vec<Foreseen>> {
+        Box::pin(async move { Ok(ahead::foresee(&self.store.snapshot(), &self.config, &service)) })
+    }
+
+    fn explain(&self, subject: Subject) -> Answer<'_, Vec<Explained>> {
+        Box::pin(async move { ahead::explain(&self.store.snapshot(), &self.config, &subject) })
     }
 
     fn doctor(&self) -> Answer<'_, DoctorReport> {

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::bundle::{Bundle, ContainerId};
 use super::create::CreateError;
+use super::failure::ExecFailure;
 use super::handshake::{ParentEnd, Part, Report};
 use super::hooks::{HookError, Outside, describe, run_all, run_outside};
 use super::steps::{Plan, Request, Step, Users};
@@ -97,12 +98,8 @@ impl Attendant<'_> {
                 }
                 Report::Asks { step } => self.answer(step)?,
                 Report::Failed { step, part, code } => return Err(self.failed(step, part, code)),
-                Report::NotExecuted { code, .. } => {
-                    return Err(CreateError::Step {
-                        step: "execute the program".to_owned(),
-                        part: Part::Whole,
-                        source: Errno::from_raw(code),
-                    });
+                Report::NotExecuted { part, code } => {
+                    return Err(ExecFailure::new(&self.plan.program.name, part, code).into());
                 }
             }
             // A child that has died meanwhile is noticed by the next look.

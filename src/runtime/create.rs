@@ -10,9 +10,12 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 use super::attend::{Attendant, DeliveryError, HookState};
 use super::bundle::{Bundle, BundleError, ContainerId};
+use super::defaults;
+use super::failure::ExecFailure;
 use super::handshake::Part;
 use super::hooks::{HookError, Inside};
 use super::init::Brought;
@@ -212,6 +215,9 @@ pub enum CreateError {
         /// Why.
         source: Errno,
     },
+    /// There is no program to execute.
+    #[error(transparent)]
+    Exec(#[from] ExecFailure),
     /// The limit is too small for the container to begin in.
     #[error("the container ran out of memory before its program was started")]
     OutOfMemory,
@@ -265,7 +271,7 @@ pub fn create(
     options.layout.create(&path)?;
     let undo = Undo(Some(&group));
     if let Some(resources) = resources {
-        let mut missed = group.apply(resources);
+        let mut missed = group.apply(&with_usual_devices(resources));
         if let Some(open) = missed.iter_mut().find(|missed| missed.leaves_devices_open()) {
             // Whoever can make a node could then open the host's disks with it.
             host.withhold_nodes();
@@ -318,7 +324,7 @@ pub fn create(
 }
 
 /// The path in the specification, or one of the container's own; and systemd's name for it if it is to make it.
-fn place(
+pub fn place(
     id: &ContainerId,
     bundle: &Bundle,
     systemd: bool,
@@ -333,6 +339,17 @@ fn place(
     }
     let path = CgroupPath::parse(&text.unwrap_or_else(|| id.to_string())).map_err(CreateError::CgroupPath)?;
     Ok((path, None))
+}
+
+/// The limits, with rules that open the devices every container has where others close them.
+fn with_usual_devices(resources: &LinuxResources) -> LinuxResources {
+    let mut resources = resources.clone();
+    if let Some(rules) =
+        resources.devices_mut().as_mut().filter(|rules| rules.iter().any(|rule| !rule.allow()))
+    {
+        rules.extend(defaults::device_rules().into_iter().filter(LinuxDeviceCgroup::allow));
+    }
+    resources
 }
 
 /// Removes the group of a container that did not come to be.

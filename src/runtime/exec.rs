@@ -1,6 +1,6 @@
 //! Another process in a container: it joins the control group and every namespace, and gets the same walls.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -110,6 +110,7 @@ impl Running {
         let brought = Brought::default();
         let mut child = init::Child::new(&plan, &brought, streams.borrow(), to_parent);
         child.container = Some(&container.pidfd);
+        child.parents_end = Some(ours.as_raw_fd());
         let made = born_in_pid_namespace(
             || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
             || process::clone(&request, || init::run(&child)),

@@ -188,6 +188,12 @@ fn with_address<T>(path: &Path, act: impl FnOnce(&UnixAddr) -> Result<T, Errno>)
 #[derive(Debug)]
 pub(super) struct ParentEnd(OwnedFd);
 
+impl AsRawFd for ParentEnd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl ParentEnd {
     /// The next report and the descriptor that came with it; `None` when the child executes its program, or is gone.
     pub(super) fn receive(&self) -> Result<Option<(Report, Option<OwnedFd>)>, Errno> {

@@ -1,6 +1,6 @@
 //! Making the process of a container: in the right control groups and namespaces from its first moment.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -40,7 +40,8 @@ impl Launch<'_> {
         };
         let gate = listener.as_ref().map_or(Gate::Line, |listener| Gate::Socket(listener.as_fd()));
         let to_parent = ChildEnd { line: theirs.as_fd(), gate };
-        let child = init::Child::new(self.plan, self.brought, streams.borrow(), to_parent);
+        let mut child = init::Child::new(self.plan, self.brought, streams.borrow(), to_parent);
+        child.parents_end = Some(ours.as_raw_fd());
         let first = self.first()?;
         let make = |request: &CloneRequest<'_>| process::clone(request, || init::run(&child));
         let made = match &self.plan.users {

@@ -30,7 +30,7 @@ pub struct Record {
     pub oci_version: String,
     /// Its name.
     pub id: String,
-    /// Its first process.
+    /// Its first process; zero while it is being made.
     pub pid: i32,
     /// When that process began, in the kernel's ticks since boot.
     pub pid_start_time: u64,
@@ -196,6 +196,9 @@ impl Records {
     /// What the container is doing now.
     #[must_use]
     pub fn status(&self, id: &ContainerId, record: &Record) -> ContainerState {
+        if record.pid == 0 {
+            return ContainerState::Creating;
+        }
         if !is_alive(record) {
             return ContainerState::Stopped;
         }
@@ -220,7 +223,7 @@ impl Record {
 
     /// A handle to the container, if its first process has not been reaped.
     pub fn open(&self, layout: &Layout) -> Result<Option<Running>, StateError> {
-        if starts_at(self.pid) != Some(self.pid_start_time) {
+        if self.pid == 0 || starts_at(self.pid) != Some(self.pid_start_time) {
             return Ok(None);
         }
         let id = ContainerId::parse(&self.id).map_err(|_| StateError::Missing(self.id.clone()))?;

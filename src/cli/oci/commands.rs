@@ -170,7 +170,7 @@ fn delete(global: &Global, args: &DeleteArgs, log: &Log<'_>) -> Result<ExitCode,
     };
     let known = Known { records, id, record };
     let status = known.status();
-    if !args.force && status == ContainerState::Running {
+    if !args.force && status != ContainerState::Stopped {
         return Err(Failure::new(format!(
             "cannot delete container {} that is not stopped: {status}",
             known.id

@@ -12,7 +12,8 @@ use crate::kernel::event::SignalFd;
 use crate::kernel::process::is_open;
 use crate::runtime::state::{Record, Records, starts_at};
 use crate::runtime::{
-    Bundle, ContainerId, Created, NotEnforced, Options, Outside, Running, StartError, Stdio, run_hooks,
+    Bundle, ContainerId, CreateError, Created, NotEnforced, Options, Outside, Running, StartError, Stdio,
+    place, run_hooks,
 };
 
 pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
@@ -140,11 +141,19 @@ impl<'a> Making<'a> {
             ..Options::new(self.layout.clone())
         };
         log.debug(&format!("creating container {} from {}", self.id, self.bundle.dir().display()));
-        let created = crate::runtime::create(&self.id, &self.bundle, Stdio::inherit(), &options)?;
+        self.announce()?;
+        let created = crate::runtime::create(&self.id, &self.bundle, Stdio::inherit(), &options);
+        let created = created.map_err(|err| match err {
+            CreateError::Exec(failure) => {
+                let code = failure.code();
+                Failure::from(failure).with_code(code)
+            }
+            err => err.into(),
+        })?;
         for NotEnforced { resource, reason } in created.not_enforced() {
             log.warn(&format!("{resource} is not enforced: {reason}"));
         }
-        match self.record(&created) {
+        match self.note(&created) {
             Ok(()) => Ok(created),
             Err(failure) => {
                 // The first failure is the one to tell.
@@ -154,30 +163,41 @@ impl<'a> Making<'a> {
         }
     }
 
-    fn record(&self, created: &Created) -> Result<(), Failure> {
-        let spec = self.bundle.spec();
+    /// Writes down what is about to be made, so that it can be removed even if we are killed meanwhile.
+    fn announce(&self) -> Result<(), Failure> {
+        self.records.save_spec(&self.id, self.bundle.spec())?;
+        Ok(self.records.save(&self.id, &self.record(None)?)?)
+    }
+
+    /// Writes down what has been made.
+    fn note(&self, created: &Created) -> Result<(), Failure> {
         let pid = created.pid().as_raw();
-        let args = self.bundle.process()?.args().as_deref().unwrap_or_default();
-        let record = Record {
-            oci_version: spec.version().clone(),
-            id: self.id.to_string(),
-            pid,
-            pid_start_time: starts_at(pid).ok_or_else(|| Failure::new("the container's process is gone"))?,
-            bundle: self.bundle.dir().to_path_buf(),
-            rootfs: self.bundle.root().to_path_buf(),
-            created: now(),
-            owner: nix::unistd::getuid().as_raw(),
-            cgroup: created.group().path().as_path().display().to_string(),
-            scope: created.group().scope().map(|scope| scope.unit().to_owned()),
-            program: args.first().cloned().unwrap_or_default(),
-            annotations: spec.annotations().clone().unwrap_or_default(),
-        };
-        self.records.save_spec(&self.id, spec)?;
-        self.records.save(&self.id, &record)?;
+        self.records.save(&self.id, &self.record(Some(pid))?)?;
         match &self.args.pid_file {
             Some(path) => write_pid_file(path, pid),
             None => Ok(()),
         }
+    }
+
+    fn record(&self, pid: Option<i32>) -> Result<Record, Failure> {
+        let spec = self.bundle.spec();
+        let (cgroup, scope) = place(&self.id, &self.bundle, self.systemd)?;
+        let start =
+            pid.map(|pid| starts_at(pid).ok_or_else(|| Failure::new("the container's process is gone")));
+        Ok(Record {
+            oci_version: spec.version().clone(),
+            id: self.id.to_string(),
+            pid: pid.unwrap_or(0),
+            pid_start_time: start.transpose()?.unwrap_or(0),
+            bundle: self.bundle.dir().to_path_buf(),
+            rootfs: self.bundle.root().to_path_buf(),
+            created: now(),
+            owner: nix::unistd::getuid().as_raw(),
+            cgroup: cgroup.as_path().display().to_string(),
+            scope: scope.map(|scope| scope.unit().to_owned()),
+            program: self.bundle.process()?.args().iter().flatten().next().cloned().unwrap_or_default(),
+            annotations: spec.annotations().clone().unwrap_or_default(),
+        })
     }
 
     /// Runs hooks whose failure is told but changes nothing.

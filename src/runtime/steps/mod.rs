@@ -214,6 +214,8 @@ pub enum RootWhat {
     Classic(CString, CString),
     /// The parent's source with this number.
     Prepared(usize),
+    /// The same for an overlay of layers whose paths do not fit into that string: the layers and the other options.
+    Opened(Vec<CString>, CString),
 }
 
 /// An option of a filesystem; no value means a flag.

@@ -14,11 +14,13 @@ use super::{
 };
 use crate::kernel::cgroup::CgroupPath;
 use crate::kernel::mapping::Mappings;
-use crate::kernel::mount::{Attributes, Propagation};
+use crate::kernel::mount::{Attributes, MOST_OPENED_LAYERS, Propagation};
 
 /// The longest value that fsconfig takes, and the longest option string of the older call.
 const LONGEST_VALUE: usize = 255;
 const LONGEST_OPTIONS: usize = 4094;
+/// What is left of that for other options beside the most layers that are opened.
+const LONGEST_REST: usize = 1024;
 
 /// Since this kernel overlayfs takes its layers one by one.
 const LAYERS_ONE_BY_ONE: (u32, u32) = (6, 7);
@@ -225,7 +227,8 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
             .collect();
         let joined = joined.join(",");
         if joined.len() > LONGEST_OPTIONS {
-            return Err(MountPlanError::TooLong { at: entry.at, length: joined.len() });
+            let too_long = || MountPlanError::TooLong { at: entry.at, length: joined.len() };
+            return if has_escape { Err(too_long()) } else { opened(entry)?.ok_or_else(too_long) };
         }
         return Ok(RootWhat::Classic(fstype, entry.text(joined)?));
     }
@@ -249,6 +252,25 @@ fn one_by_one(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {
         }
     }
     Ok(options)
+}
+
+/// An overlay whose layers are opened and named by their descriptors; `None` where even those names are too long.
+fn opened(entry: &Entry<'_>) -> Result<Option<RootWhat>, MountPlanError> {
+    let (mut below, mut rest) = (Vec::new(), Vec::new());
+    for (key, value) in &entry.options.data {
+        match value {
+            Some(value) if key == "lowerdir" => {
+                for layer in value.split(':') {
+                    below.push(entry.text(layer)?);
+                }
+            }
+            Some(value) => rest.push(format!("{key}={value}")),
+            None => rest.push(key.clone()),
+        }
+    }
+    let rest = rest.join(",");
+    let fits = below.len() <= MOST_OPENED_LAYERS && rest.len() <= LONGEST_REST;
+    Ok(if fits { Some(RootWhat::Opened(below, entry.text(rest)?)) } else { None })
 }
 
 fn with_source(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {

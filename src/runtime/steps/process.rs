@@ -30,6 +30,8 @@ pub struct Program {
     pub args: PointerList,
     /// The environment.
     pub env: PointerList,
+    /// The user whose home is to be added to it.
+    pub home_of: Option<u32>,
 }
 
 impl Program {
@@ -54,6 +56,8 @@ impl Program {
             is_searched,
             args: PointerList::new(all(args)?),
             env: PointerList::new(all(env)?),
+            home_of: (!env.iter().any(|variable| variable.starts_with("HOME=")))
+                .then(|| process.user().uid()),
         })
     }
 }
@@ -144,6 +148,15 @@ fn limits(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> Vec<
             });
             hard = ours;
             soft = soft.min(ours);
+        }
+        if limit.name() == "RLIMIT_NOFILE" && hard > host.open_files {
+            let most = host.open_files;
+            missed.push(NotEnforced {
+                resource: format!("process.rlimits.{}", limit.name()),
+                reason: format!("{} is more than this host's fs.nr_open, which is {most}", limit_text(hard)),
+            });
+            hard = most;
+            soft = soft.min(most);
         }
         steps.push(Step::Limit(limit, soft, hard));
     }

@@ -109,3 +109,28 @@ fn what_the_host_lacks_is_refused_by_its_member() {
         "process.ioPriority.priority: 9 is not between 0 and 7",
     );
 }
+
+#[test]
+fn a_user_without_a_home_is_given_the_one_of_the_image() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    assert_eq!(container.says("echo $HOME"), "/");
+    fs::create_dir(container.rootfs().join("etc")).unwrap();
+    fs::write(container.rootfs().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:7:7::/srv:/bin/sh\n")
+        .unwrap();
+    assert_eq!(container.says("echo $HOME"), "/root");
+    container.config["process"]["user"] = json!({"uid": 7, "gid": 7});
+    assert_eq!(container.says("echo $HOME"), "/srv");
+    container.config["process"]["env"].as_array_mut().unwrap().push(json!("HOME=/mine"));
+    assert_eq!(container.says("echo $HOME"), "/mine");
+}
+
+#[test]
+fn the_usual_devices_are_open_whatever_the_rules_say() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["linux"]["resources"]["devices"] = json!([{"allow": false, "access": "rwm"}]);
+    container.config["process"]["terminal"] = json!(true);
+    let ran = container.script("echo x > /dev/null && head -c 4 /dev/zero | wc -c").run();
+    assert_eq!((ran.out.as_str(), ran.code), ("4", 0), "{ran:?}");
+}

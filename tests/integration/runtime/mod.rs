@@ -16,4 +16,5 @@ mod refusals;
 mod seccomp;
 mod systemd;
 mod terminal;
+mod unified;
 mod users;

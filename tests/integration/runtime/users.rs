@@ -138,8 +138,9 @@ fn a_container_joins_the_users_of_another() {
         namespaces.push(json!({"type": kind, "path": format!("/proc/{pid}/ns/{file}")}));
     }
     let own = |file: &str| fs::read_link(format!("/proc/{pid}/ns/{file}")).unwrap().display().to_string();
-    let ran =
-        second.script("id -u; cat /proc/self/uid_map; readlink /proc/self/ns/user; readlink /proc/self/ns/net").run();
+    let ran = second
+        .script("id -u; cat /proc/self/uid_map; readlink /proc/self/ns/user; readlink /proc/self/ns/net")
+        .run();
     let words: Vec<_> = ran.out.split_whitespace().collect();
     assert_eq!(words, ["0", "0", "100000", "65536", &own("user"), &own("net")], "{ran:?}");
 }
