@@ -100,11 +100,11 @@ pub(super) fn start(
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let streams = streams(container).map_err(StartError::create)?;
     let options = Options { die_with_parent: true, ..Options::new(layout.clone()) };
-    let created = runtime::create(&id, &bundle, streams.stdio, &options).map_err(|error| match error {
+    let created = match runtime::create(&id, &bundle, streams.stdio, &options) {
         // The container could be made; what it is to run could not.
-        CreateError::Exec(failure) => StartError::Start(Box::new(failure)),
-        error => StartError::create(error),
-    })?;
+        Err(CreateError::Exec(failure)) => return Err(StartError::Start(Box::new(failure))),
+        other => other.map_err(StartError::create)?,
+    };
     let (not_enforced, timing) = (created.not_enforced().to_vec(), *created.timing());
     let oom_kills = created.group().oom_kills();
     let running = created.start().map_err(|error| StartError::Start(Box::new(error)))?;

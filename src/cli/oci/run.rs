@@ -143,13 +143,13 @@ impl<'a> Making<'a> {
         log.debug(&format!("creating container {} from {}", self.id, self.bundle.dir().display()));
         self.announce()?;
         let created = crate::runtime::create(&self.id, &self.bundle, Stdio::inherit(), &options);
-        let created = created.map_err(|err| match err {
-            CreateError::Exec(failure) => {
+        let created = match created {
+            Err(CreateError::Exec(failure)) => {
                 let code = failure.code();
-                Failure::from(failure).with_code(code)
+                return Err(Failure::from(failure).with_code(code));
             }
-            err => err.into(),
-        })?;
+            other => other?,
+        };
         for NotEnforced { resource, reason } in created.not_enforced() {
             log.warn(&format!("{resource} is not enforced: {reason}"));
         }
