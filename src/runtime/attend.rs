@@ -1,6 +1,7 @@
 //! The parent's part while the child runs its list: it answers what the child asks, passes on what the child hands
 //! over, and puts a failed step into words.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,10 +13,14 @@ use serde_json::{Map, Value, json};
 
 use super::bundle::{Bundle, ContainerId};
 use super::create::CreateError;
+use super::failure::ExecFailure;
 use super::handshake::{ParentEnd, Part, Report};
-use super::steps::{Plan, Step};
+use super::hooks::{HookError, Outside, describe, run_all, run_outside};
+use super::steps::{Plan, Request, Step, Users};
 use crate::kernel::cgroup::Group;
+use crate::kernel::mapping::write_mappings;
 use crate::kernel::process::{self, send_with_fds};
+use crate::kernel::security::set_limit_of;
 use crate::kernel::terminal;
 
 /// A descriptor that did not reach who waits for it.
@@ -91,18 +96,62 @@ impl Attendant<'_> {
                         terminal = kept.or(terminal);
                     }
                 }
-                Report::Asks { .. } => {}
+                Report::Asks { step } => self.answer(step)?,
                 Report::Failed { step, part, code } => return Err(self.failed(step, part, code)),
-                Report::NotExecuted { code, .. } => {
-                    return Err(CreateError::Step {
-                        step: "execute the program".to_owned(),
-                        part: Part::Whole,
-                        source: Errno::from_raw(code),
-                    });
+                Report::NotExecuted { part, code } => {
+                    return Err(ExecFailure::new(&self.plan.program.name, part, code).into());
                 }
             }
             // A child that has died meanwhile is noticed by the next look.
             let _ = self.line.go_on();
+        }
+    }
+
+    /// Does what a step asks of the parent.
+    fn answer(&self, step: usize) -> Result<(), CreateError> {
+        match self.plan.steps.get(step) {
+            Some(Step::Ask(Request::MapUsers)) => self.map_users(),
+            Some(Step::Ask(Request::RuntimeHooks)) => self.run_hooks(),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn map_users(&self) -> Result<(), CreateError> {
+        for step in &self.plan.for_parent {
+            self.do_for_child(step)
+                .map_err(|source| CreateError::ForChild { step: step.to_string(), source })?;
+        }
+        match &self.plan.users {
+            Users::New(mappings) => write_mappings(self.child.pid, mappings).map_err(CreateError::Users),
+            Users::Host | Users::Joined(_) => Ok(()),
+        }
+    }
+
+    fn do_for_child(&self, step: &Step) -> Result<(), Errno> {
+        let pid = self.child.pid;
+        if let Step::Limit(limit, soft, hard) = step {
+            set_limit_of(pid, *limit, *soft, *hard)?;
+        }
+        if let Step::OomScore(_, score) = step {
+            let file = CString::new(format!("/proc/{pid}/oom_score_adj")).map_err(|_| Errno::EINVAL)?;
+            process::write_file(&file, score.to_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn run_hooks(&self) -> Result<(), CreateError> {
+        let Some(hooks) = &self.plan.hooks else { return Ok(()) };
+        let state = self.state.at("creating", Some(self.child.pid.as_raw())).to_string();
+        for kind in [Outside::Prestart, Outside::CreateRuntime] {
+            run_outside(hooks, kind, &state)?;
+        }
+        Ok(())
+    }
+
+    /// What follows a container that came to nothing. Its own failure is the one to tell.
+    pub(super) fn after_failure(&self) {
+        if let Some(hooks) = &self.plan.hooks {
+            let _ = run_all(hooks, Outside::Poststop, &self.state.at("stopped", None).to_string());
         }
     }
 
@@ -111,7 +160,13 @@ impl Attendant<'_> {
     }
 
     fn failed(&self, step: usize, part: Part, code: i32) -> CreateError {
-        let step = self.plan.steps.get(step).map_or_else(|| format!("step {step}"), ToString::to_string);
+        let found = self.plan.steps.get(step);
+        if let (Some(Step::ContainerHooks), Some(hooks)) = (found, &self.plan.hooks) {
+            let path = hooks.create_container().iter().flatten().map(|hook| hook.path().clone()).next();
+            let reason = describe(&path.unwrap_or_default(), part, code);
+            return HookError { kind: "createContainer", at: 0, reason }.into();
+        }
+        let step = found.map_or_else(|| format!("step {step}"), ToString::to_string);
         CreateError::Step { step, part, source: Errno::from_raw(code) }
     }
 
@@ -122,6 +177,27 @@ impl Attendant<'_> {
         }
         CreateError::Ended(self.child.pidfd.peek().ok().flatten())
     }
+}
+
+/// Runs the hooks of one sort of a container that is there already, or has been; returns what failed.
+///
+/// The caller must have one thread.
+#[must_use]
+pub fn run_hooks(
+    id: &ContainerId,
+    spec: &Spec,
+    bundle: &Path,
+    kind: Outside,
+    pid: Option<i32>,
+) -> Vec<HookError> {
+    let Some(hooks) = spec.hooks() else { return Vec::new() };
+    let status = match kind {
+        Outside::Prestart | Outside::CreateRuntime => "creating",
+        Outside::Poststart => "running",
+        Outside::Poststop => "stopped",
+    };
+    let state = HookState::of(id, Some(spec), Some(bundle)).at(status, pid);
+    run_all(hooks, kind, &state.to_string())
 }
 
 /// Passes on what a step has made; a terminal that nobody else waits for stays here.

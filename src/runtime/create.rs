@@ -10,14 +10,20 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 use super::attend::{Attendant, DeliveryError, HookState};
 use super::bundle::{Bundle, BundleError, ContainerId};
+use super::defaults;
+use super::failure::ExecFailure;
 use super::handshake::Part;
+use super::hooks::{HookError, Inside};
+use super::init::Brought;
 use super::launch::Launch;
 use super::ops::{Container, Created};
+use super::sources::{self, SourceError};
 use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
-use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout};
+use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope};
 use crate::kernel::event::monotonic;
 use crate::kernel::process::{self, Exit, dup_above_stdio};
 
@@ -93,6 +99,8 @@ pub struct Options {
     pub keeps_keyring: bool,
     /// Whether the root is changed without pivot_root, which an initial ramdisk does not allow.
     pub no_pivot: bool,
+    /// Whether systemd makes the control group, as a scope.
+    pub systemd: bool,
 }
 
 impl Options {
@@ -107,6 +115,7 @@ impl Options {
             preserved_fds: 0,
             keeps_keyring: false,
             no_pivot: false,
+            systemd: false,
         }
     }
 
@@ -165,9 +174,9 @@ pub enum CreateError {
         /// Why.
         source: Errno,
     },
-    /// The pid namespace could not be entered.
-    #[error("join the pid namespace {}", path.display())]
-    PidNamespace {
+    /// A namespace could not be entered.
+    #[error("join the namespace {}", path.display())]
+    Namespace {
         /// Its file.
         path: PathBuf,
         /// Why.
@@ -189,6 +198,26 @@ pub enum CreateError {
     /// Something the container has made did not reach who waits for it.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    /// A mount that the container may not make itself could not be made ready.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A hook failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The users of its user namespace could not be set.
+    #[error("map the users of the user namespace")]
+    Users(#[source] std::io::Error),
+    /// Something that the parent does for the child failed.
+    #[error("{step}")]
+    ForChild {
+        /// What, as a phrase.
+        step: String,
+        /// Why.
+        source: Errno,
+    },
+    /// There is no program to execute.
+    #[error(transparent)]
+    Exec(#[from] ExecFailure),
     /// The limit is too small for the container to begin in.
     #[error("the container ran out of memory before its program was started")]
     OutOfMemory,
@@ -221,8 +250,8 @@ pub fn create(
     let began = monotonic();
     let process = bundle.process()?;
     let mut host = Host::look(&options.layout, process);
-    let path = cgroup_path(id, bundle)?;
-    let group = options.layout.group(&path);
+    let (path, scope) = place(id, bundle, options.systemd)?;
+    let group = options.layout.group(&path).in_scope(scope.clone());
     let placement = group.placement();
     if options.no_pivot {
         host.find_pseudo_mounts();
@@ -237,10 +266,12 @@ pub fn create(
     if group.exists() && !group.procs()?.is_empty() {
         return Err(CreateError::CgroupInUse(path.as_path().into()));
     }
+    let resources = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let begun = scope.map(|scope| scope.begin(resources)).transpose().map_err(CgroupError::from)?;
     options.layout.create(&path)?;
     let undo = Undo(Some(&group));
-    if let Some(resources) = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
-        let mut missed = group.apply(resources);
+    if let Some(resources) = resources {
+        let mut missed = group.apply(&with_usual_devices(resources));
         if let Some(open) = missed.iter_mut().find(|missed| missed.leaves_devices_open()) {
             // Whoever can make a node could then open the host's disks with it.
             host.withhold_nodes();
@@ -251,7 +282,11 @@ pub fn create(
     }
     let grouped = monotonic();
 
-    let launch = Launch { plan: &plan, group: &group, socket: options.start_socket.as_deref() };
+    let state = HookState::new(id, bundle);
+    let brought =
+        Brought { hooks: Inside::of(plan.hooks.as_ref(), &state)?, sources: sources::open(&plan.sources)? };
+    let launch =
+        Launch { brought: &brought, plan: &plan, group: &group, socket: options.start_socket.as_deref() };
     let (child, line) = launch.run(stdio)?;
     let cloned = monotonic();
     let attendant = Attendant {
@@ -260,7 +295,7 @@ pub fn create(
         child: &child,
         group: &group,
         console_socket: options.console_socket.as_deref(),
-        state: HookState::new(id, bundle),
+        state,
     };
     let (times, terminal) = match attendant.until_ready() {
         Ok(ready) => ready,
@@ -268,10 +303,13 @@ pub fn create(
             // Its pid namespace, and with it every mount, ends with it.
             let _ = child.pidfd.signal(process::Signal::KILL);
             let _ = child.pidfd.wait();
+            attendant.after_failure();
             return Err(err);
         }
     };
     undo.keep();
+    // The container's own process is in its place.
+    drop(begun);
     let timing = Timing {
         plan: planned.saturating_sub(began),
         cgroup: grouped.saturating_sub(planned),
@@ -285,11 +323,33 @@ pub fn create(
     Ok(Created::new(container, line, plan, timing, terminal))
 }
 
-/// The path in the specification, or one of the container's own.
-fn cgroup_path(id: &ContainerId, bundle: &Bundle) -> Result<CgroupPath, CreateError> {
+/// The path in the specification, or one of the container's own; and systemd's name for it if it is to make it.
+pub fn place(
+    id: &ContainerId,
+    bundle: &Bundle,
+    systemd: bool,
+) -> Result<(CgroupPath, Option<Scope>), CreateError> {
     let wanted = bundle.spec().linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
-    let text = wanted.map_or_else(|| id.to_string(), |path| path.to_string_lossy().into_owned());
-    CgroupPath::parse(&text).map_err(CreateError::CgroupPath)
+    let wanted = wanted.filter(|path| !path.as_os_str().is_empty());
+    let text = wanted.map(|path| path.to_string_lossy().into_owned());
+    if systemd {
+        let text = text.unwrap_or_else(|| format!("system.slice:hythe:{id}"));
+        let scope = Scope::parse(&text).map_err(|err| CreateError::CgroupPath(err.into()))?;
+        return Ok((scope.path().map_err(CreateError::CgroupPath)?, Some(scope)));
+    }
+    let path = CgroupPath::parse(&text.unwrap_or_else(|| id.to_string())).map_err(CreateError::CgroupPath)?;
+    Ok((path, None))
+}
+
+/// The limits, with rules that open the devices every container has where others close them.
+fn with_usual_devices(resources: &LinuxResources) -> LinuxResources {
+    let mut resources = resources.clone();
+    if let Some(rules) =
+        resources.devices_mut().as_mut().filter(|rules| rules.iter().any(|rule| !rule.allow()))
+    {
+        rules.extend(defaults::device_rules().into_iter().filter(LinuxDeviceCgroup::allow));
+    }
+    resources
 }
 
 /// Removes the group of a container that did not come to be.

@@ -1,23 +1,25 @@
 //! Another process in a container: it joins the control group and every namespace, and gets the same walls.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use oci_spec::runtime::{Capability, Process, Spec};
+use oci_spec::runtime::{Capability, Linux, Process, Spec};
 
 use super::attend::{DeliveryError, HookState, take};
 use super::bundle::{BundleError, check_process};
 use super::create::{Stdio, detail};
 use super::failure::ExecFailure;
 use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
-use super::init;
+use super::init::{self, Brought};
 use super::launch::{born_in_pid_namespace, open_dir};
 use super::ops::{Container, Running};
 use super::steps::{
-    Host, MAKE_NODES, Plan, PlanError, Program, Step, early_steps, filter_of, process_steps, terminal_of,
+    Host, MAKE_NODES, Plan, PlanError, Program, Step, Users, affinity, early_steps, filter_of, labels,
+    process_steps, surroundings, terminal_of,
 };
 use crate::kernel::cgroup::NotEnforced;
+use crate::kernel::mapping::is_elsewhere;
 use crate::kernel::namespace::{self, Namespaces};
 use crate::kernel::process::{self, CloneRequest, Pid, Pidfd, Signal};
 
@@ -103,11 +105,12 @@ impl Running {
         let streams = stdio.open().map_err(ExecError::Make)?;
         let (ours, theirs) = handshake::line().map_err(ExecError::Make)?;
         let born_in = open_dir(container.group.unified_dir().as_deref()).map_err(ExecError::NotRunning)?;
-        let request =
-            CloneRequest { namespaces: Namespaces::NONE, cgroup: born_in.as_ref().map(AsFd::as_fd) };
+        let request = CloneRequest { cgroup: born_in.as_ref().map(AsFd::as_fd), ..CloneRequest::default() };
         let to_parent = ChildEnd { line: theirs.as_fd(), gate: Gate::Open };
-        let mut child = init::Child::new(&plan, streams.borrow(), to_parent);
+        let brought = Brought::default();
+        let mut child = init::Child::new(&plan, &brought, streams.borrow(), to_parent);
         child.container = Some(&container.pidfd);
+        child.parents_end = Some(ours.as_raw_fd());
         let made = born_in_pid_namespace(
             || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
             || process::clone(&request, || init::run(&child)),
@@ -152,16 +155,35 @@ fn exec_plan(
     steps.extend(container.die_with_parent.then_some(Step::DieWithParent));
     steps.extend([Step::NewSession, Step::Umask(0), Step::Stdio]);
     steps.extend(early_steps(process, host, &mut not_enforced)?);
+    let [initial, last] = affinity(process)?;
+    steps.extend(initial);
     steps.extend(container.group.placement().join.into_iter().map(Step::JoinCgroup));
-    steps.extend([Step::SessionKeyring, Step::JoinContainer(JOINED)]);
+    steps.extend(last);
+    steps.extend(labels(process)?);
+    let mut joined_kinds = JOINED;
+    for (kind, name) in [(Namespaces::USER, "user"), (Namespaces::TIME, "time")] {
+        // Entering one's own user namespace again is refused; a kernel without time namespaces has no file.
+        if is_elsewhere(container.pid, name).unwrap_or(false) {
+            joined_kinds = joined_kinds.with(kind);
+        }
+    }
+    steps.extend([Step::SessionKeyring, Step::JoinContainer(joined_kinds)]);
+    steps.extend(joined_kinds.contains(Namespaces::USER).then_some(Step::BecomeRoot));
     steps.extend(terminal_of(process, false));
     let joined = steps.len();
     let mut filter = filter_of(linux)?;
+    let empty = Linux::default();
+    steps.extend(surroundings(linux.unwrap_or(&empty), process)?);
     steps.extend(process_steps(process, host, &mut filter, options.preserved_fds, &mut not_enforced)?);
     steps.extend(container.die_with_parent.then_some(Step::DieWithParent));
     Ok(Plan {
         clone: Namespaces::NONE,
         pid_namespace: None,
+        first: Vec::new(),
+        users: Users::Host,
+        for_parent: Vec::new(),
+        sources: Vec::new(),
+        hooks: None,
         steps,
         marks: [joined, joined],
         program: Program::of(process)?,

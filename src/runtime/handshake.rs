@@ -188,6 +188,12 @@ fn with_address<T>(path: &Path, act: impl FnOnce(&UnixAddr) -> Result<T, Errno>)
 #[derive(Debug)]
 pub(super) struct ParentEnd(OwnedFd);
 
+impl AsRawFd for ParentEnd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl ParentEnd {
     /// The next report and the descriptor that came with it; `None` when the child executes its program, or is gone.
     pub(super) fn receive(&self) -> Result<Option<(Report, Option<OwnedFd>)>, Errno> {
@@ -254,6 +260,12 @@ impl<'a> ChildEnd<'a> {
 
     pub(super) fn send(&self, report: Report) {
         send_report(self.line.as_raw_fd(), report);
+    }
+
+    /// Has the parent do its part of a step, and waits until it has.
+    pub(super) fn ask(&self, step: usize) -> Result<(), Errno> {
+        self.send(Report::Asks { step });
+        self.wait()
     }
 
     /// Hands a descriptor to the parent, and waits until it is in place.

@@ -1,23 +1,25 @@
 //! Making the process of a container: in the right control groups and namespaces from its first moment.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use nix::unistd::{pipe2, read, write};
 
 use super::create::{CreateError, Stdio};
 use super::handshake::{self, ChildEnd, Gate, ParentEnd};
-use super::init;
-use super::steps::Plan;
+use super::init::{self, Brought};
+use super::steps::{Plan, Users};
 use crate::kernel::cgroup::Group;
 use crate::kernel::namespace::{self, Namespaces};
-use crate::kernel::process::{self, CloneRequest};
+use crate::kernel::process::{self, CloneRequest, Pid, Pidfd};
 
 /// Making the process.
 pub(super) struct Launch<'a> {
     pub plan: &'a Plan,
+    pub brought: &'a Brought,
     pub group: &'a Group,
     pub socket: Option<&'a Path>,
 }
@@ -31,24 +33,116 @@ impl Launch<'_> {
         let listener = listener.map_err(prepare("make the start socket"))?;
         let born_in = open_dir(self.group.unified_dir().as_deref())
             .map_err(prepare("open the version 2 control group"))?;
-        let request = CloneRequest { namespaces: self.plan.clone, cgroup: born_in.as_ref().map(AsFd::as_fd) };
+        let request = CloneRequest {
+            namespaces: self.plan.clone,
+            cgroup: born_in.as_ref().map(AsFd::as_fd),
+            is_sibling: false,
+        };
         let gate = listener.as_ref().map_or(Gate::Line, |listener| Gate::Socket(listener.as_fd()));
         let to_parent = ChildEnd { line: theirs.as_fd(), gate };
-        let child = init::Child::new(self.plan, streams.borrow(), to_parent);
-        let made = match &self.plan.pid_namespace {
-            None => process::clone(&request, || init::run(&child)).map_err(CreateError::Clone)?,
-            Some(path) => {
-                let error = |source| CreateError::PidNamespace { path: path.clone(), source };
-                let target = namespace::open(path).map_err(error)?;
-                born_in_pid_namespace(
-                    || namespace::enter(&target, Namespaces::PID),
-                    || process::clone(&request, || init::run(&child)),
-                )
-                .map_err(error)?
+        let mut child = init::Child::new(self.plan, self.brought, streams.borrow(), to_parent);
+        child.parents_end = Some(ours.as_raw_fd());
+        let first = self.first()?;
+        let make = |request: &CloneRequest<'_>| process::clone(request, || init::run(&child));
+        let made = match &self.plan.users {
+            Users::Joined(path) => {
+                let error = |source| CreateError::Namespace { path: path.clone(), source };
+                let users = namespace::open(path).map_err(error)?;
+                through_helper(&users, &first, &request, make).map_err(error)?
             }
+            Users::Host | Users::New(_) => born_elsewhere(&first, || make(&request))?,
         };
         Ok((made, ours))
     }
+
+    /// The namespaces to be born in.
+    fn first(&self) -> Result<Vec<First<'_>>, CreateError> {
+        let pid = self.plan.pid_namespace.iter().map(|path| (Namespaces::PID, path));
+        let all = self.plan.first.iter().map(|(kind, path)| (*kind, path)).chain(pid);
+        all.map(|(kind, path)| {
+            let error = |source| CreateError::Namespace { path: path.clone(), source };
+            Ok(First { kind, path, file: namespace::open(path).map_err(error)? })
+        })
+        .collect()
+    }
+}
+
+/// A namespace to be born in.
+struct First<'a> {
+    kind: Namespaces,
+    path: &'a Path,
+    file: OwnedFd,
+}
+
+/// Makes a child while this process is in other namespaces, and comes back.
+fn born_elsewhere(
+    first: &[First<'_>],
+    make: impl FnOnce() -> Result<process::Child, Errno>,
+) -> Result<process::Child, CreateError> {
+    let mut own = Vec::new();
+    for one in first {
+        let error = |source| CreateError::Namespace { path: one.path.to_path_buf(), source };
+        let name = one.kind.names().first().copied().unwrap_or_default();
+        let back = namespace::open(&Path::new("/proc/self/ns").join(name)).map_err(error)?;
+        own.push((one.kind, back));
+    }
+    let entered = first.iter().try_for_each(|one| {
+        namespace::enter(&one.file, one.kind)
+            .map_err(|source| CreateError::Namespace { path: one.path.to_path_buf(), source })
+    });
+    let made = entered.and_then(|()| make().map_err(CreateError::Clone));
+    for (kind, back) in &own {
+        let returned = namespace::enter(back, *kind);
+        returned.map_err(|source| CreateError::Prepare { what: "come back from a namespace", source })?;
+    }
+    made
+}
+
+/// Has a helper enter a user namespace, from which there is no way back, and make the child there, as ours.
+fn through_helper(
+    users: &OwnedFd,
+    first: &[First<'_>],
+    request: &CloneRequest<'_>,
+    make: impl FnOnce(&CloneRequest<'_>) -> Result<process::Child, Errno>,
+) -> Result<process::Child, Errno> {
+    let (answer, question) = pipe2(OFlag::O_CLOEXEC)?;
+    let helper = process::clone(&CloneRequest::default(), || {
+        let made = enter_users(users, first)
+            .and_then(|()| make(&CloneRequest { is_sibling: true, ..*request }))
+            .map_or_else(|errno| -(errno as i32), |child| child.pid.as_raw());
+        // Without the answer the parent sees the end of the pipe.
+        let _ = write(&question, &made.to_le_bytes());
+        0
+    })?;
+    drop(question);
+    let mut bytes = [0; 4];
+    let told = read(&answer, &mut bytes);
+    let _ = helper.pidfd.wait();
+    match i32::from_le_bytes(bytes) {
+        pid if told == Ok(bytes.len()) && pid > 0 => {
+            // Our child, which nobody else reaps, so the number is still its own.
+            let pid = Pid::from_raw(pid);
+            Ok(process::Child { pid, pidfd: Pidfd::open(pid)? })
+        }
+        errno if told == Ok(bytes.len()) => Err(Errno::from_raw(-errno)),
+        _ => Err(Errno::ECHILD),
+    }
+}
+
+/// Enters a user namespace and others: those that belong to it once it is entered, the host's before.
+fn enter_users(users: &OwnedFd, first: &[First<'_>]) -> Result<(), Errno> {
+    let is_left = |one: &&First<'_>| namespace::enter(&one.file, one.kind).is_err();
+    // Entering one twice changes nothing, so no list is kept.
+    let left = first.iter().filter(is_left).count();
+    namespace::enter(users, Namespaces::USER)?;
+    if left == 0 {
+        return Ok(());
+    }
+    first.iter().try_for_each(|one| match namespace::enter(&one.file, one.kind) {
+        // The host's, entered before.
+        Err(Errno::EPERM) => Ok(()),
+        other => other,
+    })
 }
 
 /// Makes children for another pid namespace while `make` runs, and for our own again afterwards.

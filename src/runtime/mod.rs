@@ -20,19 +20,23 @@ pub mod defaults;
 mod exec;
 mod failure;
 mod handshake;
+mod hooks;
 mod init;
 mod launch;
 mod ops;
+mod sources;
 pub mod state;
 pub mod steps;
 
-pub use attend::DeliveryError;
+pub use attend::{DeliveryError, run_hooks};
 pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process};
-pub use create::{CreateError, Options, Stdio, Stream, Timing, create};
+pub use create::{CreateError, Options, Stdio, Stream, Timing, create, place};
 pub use exec::{Exec, ExecError, ExecOptions};
 pub use failure::ExecFailure;
 pub use handshake::Part;
+pub use hooks::{HookError, Outside};
 pub use ops::{Created, DeleteError, Running, StartError, start_waiting};
+pub use sources::SourceError;
 pub use steps::{Host, MountPlanError, Plan, PlanError, Step};
 
 pub use crate::kernel::cgroup::NotEnforced;

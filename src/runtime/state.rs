@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::ContainerId;
 use super::ops::Running;
-use crate::kernel::cgroup::{CgroupError, CgroupPath, Layout};
+use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope};
 use crate::kernel::process::Pid;
 
 /// The file with the specification.
@@ -30,7 +30,7 @@ pub struct Record {
     pub oci_version: String,
     /// Its name.
     pub id: String,
-    /// Its first process.
+    /// Its first process; zero while it is being made.
     pub pid: i32,
     /// When that process began, in the kernel's ticks since boot.
     pub pid_start_time: u64,
@@ -44,6 +44,9 @@ pub struct Record {
     pub owner: u32,
     /// Its control group.
     pub cgroup: String,
+    /// systemd's name for the control group, if it has made it.
+    #[serde(default)]
+    pub scope: Option<String>,
     /// The program, for messages.
     pub program: String,
     /// The specification's annotations.
@@ -193,6 +196,9 @@ impl Records {
     /// What the container is doing now.
     #[must_use]
     pub fn status(&self, id: &ContainerId, record: &Record) -> ContainerState {
+        if record.pid == 0 {
+            return ContainerState::Creating;
+        }
         if !is_alive(record) {
             return ContainerState::Stopped;
         }
@@ -209,13 +215,19 @@ impl Records {
 }
 
 impl Record {
+    /// Its control group.
+    pub fn group(&self, layout: &Layout) -> Result<Group, StateError> {
+        let scope = self.scope.as_deref().map(Scope::named);
+        Ok(layout.group(&CgroupPath::parse(&self.cgroup)?).in_scope(scope))
+    }
+
     /// A handle to the container, if its first process has not been reaped.
     pub fn open(&self, layout: &Layout) -> Result<Option<Running>, StateError> {
-        if starts_at(self.pid) != Some(self.pid_start_time) {
+        if self.pid == 0 || starts_at(self.pid) != Some(self.pid_start_time) {
             return Ok(None);
         }
         let id = ContainerId::parse(&self.id).map_err(|_| StateError::Missing(self.id.clone()))?;
-        let group = layout.group(&CgroupPath::parse(&self.cgroup)?);
+        let group = self.group(layout)?;
         let running = match Running::adopt(id, Pid::from_raw(self.pid), group) {
             Ok(running) => running,
             Err(Errno::ESRCH) => return Ok(None),

@@ -27,7 +27,7 @@ use crate::{
         process::{Exit as Status, Pid, Signal},
     },
     model::{task::Exit, task_definition::HealthCheck},
-    runtime::{self, ContainerId, ExecOptions, Options, Running, Stdio, Stream, Timing},
+    runtime::{self, ContainerId, CreateError, ExecOptions, Options, Running, Stdio, Stream, Timing},
 };
 
 /// The longest reason that ECS knows.
@@ -100,7 +100,11 @@ pub(super) fn start(
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let streams = streams(container).map_err(StartError::create)?;
     let options = Options { die_with_parent: true, ..Options::new(layout.clone()) };
-    let created = runtime::create(&id, &bundle, streams.stdio, &options).map_err(StartError::create)?;
+    let created = match runtime::create(&id, &bundle, streams.stdio, &options) {
+        // The container could be made; what it is to run could not.
+        Err(CreateError::Exec(failure)) => return Err(StartError::Start(Box::new(failure))),
+        other => other.map_err(StartError::create)?,
+    };
     let (not_enforced, timing) = (created.not_enforced().to_vec(), *created.timing());
     let oom_kills = created.group().oom_kills();
     let running = created.start().map_err(|error| StartError::Start(Box::new(error)))?;

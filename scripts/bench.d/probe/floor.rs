@@ -63,7 +63,7 @@ impl Floor {
 
     /// One container, from clone to wait.
     pub(crate) fn container(&self) -> Result<(), Failure> {
-        let request = CloneRequest { namespaces: ALL, cgroup: None };
+        let request = CloneRequest { namespaces: ALL, ..CloneRequest::default() };
         let child = process::clone(&request, || i32::from(self.become_program().is_err()))?;
         match child.pidfd.wait()? {
             Exit::Code(0) => Ok(()),

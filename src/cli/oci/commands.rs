@@ -9,10 +9,10 @@ use oci_spec::runtime::ContainerState;
 use super::report::{Failure, Log};
 use super::{Command, DeleteArgs, Global, IdArg, KillArgs};
 use super::{events, exec, features, listing, run, spec, update};
-use crate::kernel::cgroup::{CgroupPath, Group, Layout};
+use crate::kernel::cgroup::{Group, Layout};
 use crate::kernel::process::{Pidfd, Signal};
 use crate::runtime::state::{Record, Records};
-use crate::runtime::{ContainerId, Running, StartError, start_waiting};
+use crate::runtime::{ContainerId, Outside, Running, StartError, run_hooks, start_waiting};
 
 /// A container's name, its record, and where the records are.
 pub(super) struct Known {
@@ -33,8 +33,18 @@ impl Known {
         self.records.status(&self.id, &self.record)
     }
 
+    /// Runs hooks whose failure is told but changes nothing.
+    pub(super) fn run_hooks(&self, kind: Outside, log: &Log<'_>) {
+        // Without a specification, nothing can be known of hooks.
+        let Ok(spec) = self.records.spec(&self.id) else { return };
+        let pid = (kind == Outside::Poststart).then_some(self.record.pid);
+        for failed in run_hooks(&self.id, &spec, &self.record.bundle, kind, pid) {
+            log.warn(&failed.to_string());
+        }
+    }
+
     pub(super) fn group(&self, layout: &Layout) -> Result<Group, Failure> {
-        Ok(layout.group(&CgroupPath::parse(&self.record.cgroup)?))
+        Ok(self.record.group(layout)?)
     }
 
     /// A handle to the container, which must not have ended.
@@ -55,16 +65,13 @@ impl Known {
 }
 
 pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Result<ExitCode, Failure> {
-    if global.systemd_cgroup {
-        return Err(Failure::new("--systemd-cgroup is not supported: control groups are made directly"));
-    }
     match command {
         Command::Create(args) => run::create(global, &args, log),
         Command::Run(args) => run::run(global, &args, log),
-        Command::Start(args) => start(global, &args),
+        Command::Start(args) => start(global, &args, log),
         Command::State(args) => listing::state(&Known::find(global, &args.id)?),
         Command::Kill(args) => kill(global, &args),
-        Command::Delete(args) => delete(global, &args),
+        Command::Delete(args) => delete(global, &args, log),
         Command::List(args) => listing::list(global, &args),
         Command::Exec(args) => exec::exec(global, &args, log),
         Command::Ps(args) => listing::ps(&Known::find(global, &args.id)?, &args),
@@ -77,7 +84,7 @@ pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Resul
     }
 }
 
-fn start(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
+fn start(global: &Global, args: &IdArg, log: &Log<'_>) -> Result<ExitCode, Failure> {
     let known = Known::find(global, &args.id)?;
     match known.status() {
         ContainerState::Created => {}
@@ -97,7 +104,10 @@ fn start(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
     let started = start_waiting(&known.records.start_socket(&known.id), &known.record.program);
     known.records.started(&known.id)?;
     match started {
-        Ok(()) => Ok(ExitCode::SUCCESS),
+        Ok(()) => {
+            known.run_hooks(Outside::Poststart, log);
+            Ok(ExitCode::SUCCESS)
+        }
         Err(StartError::Exec(failure)) => {
             // It is on its way out; whoever deletes it next must not find it running.
             if let Some(running) = known.record.open(&Layout::detect()?)? {
@@ -143,7 +153,7 @@ fn kill(global: &Global, args: &KillArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn delete(global: &Global, args: &DeleteArgs) -> Result<ExitCode, Failure> {
+fn delete(global: &Global, args: &DeleteArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
     let records = Records::at(&global.root);
     let id = ContainerId::parse(&args.id)?;
     if args.force && !records.is_reserved(&id) {
@@ -160,18 +170,18 @@ fn delete(global: &Global, args: &DeleteArgs) -> Result<ExitCode, Failure> {
     };
     let known = Known { records, id, record };
     let status = known.status();
-    if !args.force && status == ContainerState::Running {
+    if !args.force && status != ContainerState::Stopped {
         return Err(Failure::new(format!(
             "cannot delete container {} that is not stopped: {status}",
             known.id
         )));
     }
-    remove(&known)?;
+    remove(&known, log)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Ends what is left of a container and forgets it.
-fn remove(known: &Known) -> Result<(), Failure> {
+fn remove(known: &Known, log: &Log<'_>) -> Result<(), Failure> {
     let layout = Layout::detect()?;
     if let Some(running) = known.record.open(&layout)? {
         running.delete()?;
@@ -180,6 +190,7 @@ fn remove(known: &Known) -> Result<(), Failure> {
         group.kill()?;
         group.delete()?;
     }
+    known.run_hooks(Outside::Poststop, log);
     Ok(known.records.remove(&known.id)?)
 }
 

@@ -11,7 +11,10 @@ use crate::kernel::cgroup::Layout;
 use crate::kernel::event::SignalFd;
 use crate::kernel::process::is_open;
 use crate::runtime::state::{Record, Records, starts_at};
-use crate::runtime::{Bundle, ContainerId, Created, NotEnforced, Options, Running, StartError, Stdio};
+use crate::runtime::{
+    Bundle, ContainerId, CreateError, Created, NotEnforced, Options, Outside, Running, StartError, Stdio,
+    place, run_hooks,
+};
 
 pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
     let making = Making::begin(global, args)?;
@@ -35,6 +38,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
         }
         err @ StartError::NotWaiting(_) => err.into(),
     })?;
+    making.run_hooks(Outside::Poststart, Some(running.pid().as_raw()), log);
     let Some(signals) = signals else {
         making.keep();
         return Ok(ExitCode::SUCCESS);
@@ -45,6 +49,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
         making.keep();
     } else {
         running.delete()?;
+        making.run_hooks(Outside::Poststop, None, log);
     }
     Ok(ExitCode::from(u8::try_from(exit.code()).unwrap_or(u8::MAX)))
 }
@@ -103,6 +108,7 @@ struct Making<'a> {
     id: ContainerId,
     bundle: Bundle,
     layout: Layout,
+    systemd: bool,
     is_kept: std::cell::Cell<bool>,
 }
 
@@ -117,7 +123,8 @@ impl<'a> Making<'a> {
         let bundle = Bundle::load(&args.bundle)?;
         let layout = Layout::detect()?;
         records.reserve(&id)?;
-        Ok(Self { args, records, id, bundle, layout, is_kept: std::cell::Cell::new(false) })
+        let systemd = global.systemd_cgroup;
+        Ok(Self { args, records, id, bundle, layout, systemd, is_kept: std::cell::Cell::new(false) })
     }
 
     fn create(&self, mode: Mode, log: &Log<'_>) -> Result<Created, Failure> {
@@ -130,14 +137,23 @@ impl<'a> Making<'a> {
             preserved_fds: self.args.preserve_fds,
             keeps_keyring: self.args.no_new_keyring,
             no_pivot: self.args.no_pivot,
+            systemd: self.systemd,
             ..Options::new(self.layout.clone())
         };
         log.debug(&format!("creating container {} from {}", self.id, self.bundle.dir().display()));
-        let created = crate::runtime::create(&self.id, &self.bundle, Stdio::inherit(), &options)?;
+        self.announce()?;
+        let created = crate::runtime::create(&self.id, &self.bundle, Stdio::inherit(), &options);
+        let created = match created {
+            Err(CreateError::Exec(failure)) => {
+                let code = failure.code();
+                return Err(Failure::from(failure).with_code(code));
+            }
+            other => other?,
+        };
         for NotEnforced { resource, reason } in created.not_enforced() {
             log.warn(&format!("{resource} is not enforced: {reason}"));
         }
-        match self.record(&created) {
+        match self.note(&created) {
             Ok(()) => Ok(created),
             Err(failure) => {
                 // The first failure is the one to tell.
@@ -147,28 +163,47 @@ impl<'a> Making<'a> {
         }
     }
 
-    fn record(&self, created: &Created) -> Result<(), Failure> {
-        let spec = self.bundle.spec();
+    /// Writes down what is about to be made, so that it can be removed even if we are killed meanwhile.
+    fn announce(&self) -> Result<(), Failure> {
+        self.records.save_spec(&self.id, self.bundle.spec())?;
+        Ok(self.records.save(&self.id, &self.record(None)?)?)
+    }
+
+    /// Writes down what has been made.
+    fn note(&self, created: &Created) -> Result<(), Failure> {
         let pid = created.pid().as_raw();
-        let args = self.bundle.process()?.args().as_deref().unwrap_or_default();
-        let record = Record {
+        self.records.save(&self.id, &self.record(Some(pid))?)?;
+        match &self.args.pid_file {
+            Some(path) => write_pid_file(path, pid),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&self, pid: Option<i32>) -> Result<Record, Failure> {
+        let spec = self.bundle.spec();
+        let (cgroup, scope) = place(&self.id, &self.bundle, self.systemd)?;
+        let start =
+            pid.map(|pid| starts_at(pid).ok_or_else(|| Failure::new("the container's process is gone")));
+        Ok(Record {
             oci_version: spec.version().clone(),
             id: self.id.to_string(),
-            pid,
-            pid_start_time: starts_at(pid).ok_or_else(|| Failure::new("the container's process is gone"))?,
+            pid: pid.unwrap_or(0),
+            pid_start_time: start.transpose()?.unwrap_or(0),
             bundle: self.bundle.dir().to_path_buf(),
             rootfs: self.bundle.root().to_path_buf(),
             created: now(),
             owner: nix::unistd::getuid().as_raw(),
-            cgroup: created.group().path().as_path().display().to_string(),
-            program: args.first().cloned().unwrap_or_default(),
+            cgroup: cgroup.as_path().display().to_string(),
+            scope: scope.map(|scope| scope.unit().to_owned()),
+            program: self.bundle.process()?.args().iter().flatten().next().cloned().unwrap_or_default(),
             annotations: spec.annotations().clone().unwrap_or_default(),
-        };
-        self.records.save_spec(&self.id, spec)?;
-        self.records.save(&self.id, &record)?;
-        match &self.args.pid_file {
-            Some(path) => write_pid_file(path, pid),
-            None => Ok(()),
+        })
+    }
+
+    /// Runs hooks whose failure is told but changes nothing.
+    fn run_hooks(&self, kind: Outside, pid: Option<i32>, log: &Log<'_>) {
+        for failed in run_hooks(&self.id, self.bundle.spec(), self.bundle.dir(), kind, pid) {
+            log.warn(&failed.to_string());
         }
     }
 

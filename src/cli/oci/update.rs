@@ -19,6 +19,10 @@ pub(super) fn update(global: &Global, args: &UpdateArgs) -> Result<ExitCode, Fai
         None => from_flags(args)?,
     };
     let missed = running.group().apply(&resources);
+    if let Some(scope) = running.group().scope() {
+        // Or it would set the old ones again when it next looks.
+        scope.change(&resources)?;
+    }
     match missed.first() {
         Some(missed) => Err(Failure::new(format!("{}: {}", missed.resource, missed.reason))),
         None => Ok(ExitCode::SUCCESS),

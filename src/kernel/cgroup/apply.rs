@@ -38,13 +38,16 @@ struct Controller {
     v2: fn(&LinuxResources) -> Vec<Setting>,
 }
 
-const CONTROLLERS: [Controller; 6] = [
+const CONTROLLERS: [Controller; 9] = [
     Controller { name: "cpu", v1: v1::cpu, v2: v2::cpu },
     Controller { name: "cpuset", v1: v1::cpuset, v2: v2::cpuset },
     Controller { name: "memory", v1: v1::memory, v2: v2::memory },
     Controller { name: "pids", v1: v1::pids, v2: v2::pids },
     Controller { name: "io", v1: v1::io, v2: v2::io },
     Controller { name: "hugetlb", v1: v1::hugetlb, v2: v2::hugetlb },
+    Controller { name: "rdma", v1: v1::rdma, v2: v1::rdma },
+    Controller { name: "net_cls", v1: v1::net_cls, v2: v1::net_cls },
+    Controller { name: "net_prio", v1: v1::net_prio, v2: v1::net_prio },
 ];
 
 impl Group {

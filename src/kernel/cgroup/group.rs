@@ -6,11 +6,11 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{CgroupError, CgroupPath, Layout};
+use super::{CgroupError, CgroupPath, Layout, Scope};
 use crate::kernel::process::Pid;
 
 /// Controllers of version 2 that are passed down to our groups, where the host offers them.
-const PASSED_DOWN: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
+const PASSED_DOWN: [&str; 7] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids", "rdma"];
 
 /// Where processes go that stand in the way at the top of what was delegated to us.
 const TOP_LEAF: &str = "init";
@@ -35,6 +35,7 @@ pub struct Placement {
 pub struct Group {
     layout: Layout,
     path: CgroupPath,
+    scope: Option<Scope>,
 }
 
 /// Where one controller of a group lives.
@@ -77,7 +78,7 @@ impl Layout {
     /// A handle to a group that may or may not exist.
     #[must_use]
     pub fn group(&self, path: &CgroupPath) -> Group {
-        Group { layout: self.clone(), path: path.clone() }
+        Group { layout: self.clone(), path: path.clone(), scope: None }
     }
 }
 
@@ -86,6 +87,18 @@ impl Group {
     #[must_use]
     pub fn path(&self) -> &CgroupPath {
         &self.path
+    }
+
+    /// The same group as one that systemd has made, if it has.
+    #[must_use]
+    pub fn in_scope(self, scope: Option<Scope>) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// systemd's name for it, if it has made it.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
     }
 
     /// The layout it belongs to.

@@ -75,6 +75,9 @@ impl Group {
     ///
     /// A group that is gone already is removed.
     pub fn delete(&self) -> Result<(), CgroupError> {
+        if let Some(scope) = self.scope() {
+            scope.end()?;
+        }
         let deadline = Instant::now() + REMOVE_LIMIT;
         for dir in self.dirs() {
             remove(&dir, deadline)?;

@@ -13,6 +13,7 @@ mod group;
 mod layout;
 mod lifetime;
 mod stats;
+mod systemd;
 mod v1;
 mod v2;
 
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 pub use group::{Group, Placement};
 pub use layout::{Hierarchy, Layout, Unified};
 pub use stats::Stats;
+pub use systemd::{Begun, Scope, SystemdError};
 pub use v2::weight_of_shares;
 
 /// Where a group lies below the roots of the hierarchies: relative, without `.` or `..`.
@@ -124,6 +126,9 @@ pub enum CgroupError {
         /// How many.
         count: usize,
     },
+    /// systemd, which was to do it.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
     /// The host has no freezer.
     #[error("this host cannot freeze control groups")]
     NoFreezer,

@@ -1,6 +1,8 @@
 //! The limits in the files of version 1. Pure: values in, settings out, in the order to write them.
 
-use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources, LinuxThrottleDevice};
+use oci_spec::runtime::{
+    LinuxDeviceCgroup, LinuxInterfacePriority, LinuxNetwork, LinuxRdma, LinuxResources, LinuxThrottleDevice,
+};
 
 use super::DEVICES;
 use super::apply::Setting;
@@ -134,6 +136,34 @@ pub(super) fn hugetlb(resources: &LinuxResources) -> Vec<Setting> {
             Setting::new("hugepageLimits", &file, limit.limit())
         })
         .collect()
+}
+
+/// Both versions have the same file.
+pub(super) fn rdma(resources: &LinuxResources) -> Vec<Setting> {
+    let mut wanted: Vec<_> = resources.rdma().iter().flatten().collect();
+    wanted.sort_unstable_by_key(|(device, _)| device.as_str());
+    let line = |(device, limits): (&String, &LinuxRdma)| {
+        let mut line = device.clone();
+        for (key, limit) in [("hca_handle", limits.hca_handles()), ("hca_object", limits.hca_objects())] {
+            if let Some(limit) = limit {
+                line.push_str(&format!(" {key}={limit}"));
+            }
+        }
+        Setting::new("rdma", "rdma.max", line)
+    };
+    wanted.into_iter().map(line).collect()
+}
+
+pub(super) fn net_cls(resources: &LinuxResources) -> Vec<Setting> {
+    let class = resources.network().as_ref().and_then(LinuxNetwork::class_id);
+    class.into_iter().map(|class| Setting::new("network.classID", "net_cls.classid", class)).collect()
+}
+
+pub(super) fn net_prio(resources: &LinuxResources) -> Vec<Setting> {
+    let all = resources.network().as_ref().and_then(|network| network.priorities().as_ref());
+    let line = |one: &LinuxInterfacePriority| format!("{} {}", one.name(), one.priority());
+    let wanted = all.into_iter().flatten();
+    wanted.map(|one| Setting::new("network.priorities", "net_prio.ifpriomap", line(one))).collect()
 }
 
 /// Device rules, in their order.

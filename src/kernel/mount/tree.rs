@@ -184,6 +184,10 @@ pub fn set_attributes(
         propagation: propagation.map_or(0, |kind| kind.flags().bits()),
         userns_fd: 0,
     };
+    set(mount, &change, recursive)
+}
+
+fn set(mount: BorrowedFd<'_>, change: &libc::mount_attr, recursive: bool) -> Result<(), Errno> {
     let mut flags = libc::AT_EMPTY_PATH;
     if recursive {
         flags |= libc::AT_RECURSIVE;
@@ -195,11 +199,24 @@ pub fn set_attributes(
             mount.as_raw_fd(),
             EMPTY.as_ptr(),
             flags,
-            &raw const change,
+            std::ptr::from_ref(change),
             size_of::<libc::mount_attr>(),
         )
     };
     Errno::result(done).map(drop)
+}
+
+/// Shows the owners of a detached mount's files as the user namespace `users` maps them.
+///
+/// `EINVAL` if the filesystem cannot be mapped.
+pub fn map_users(mount: BorrowedFd<'_>, users: BorrowedFd<'_>, recursive: bool) -> Result<(), Errno> {
+    let change = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(users.as_raw_fd()).map_err(|_| Errno::EBADF)?,
+    };
+    set(mount, &change, recursive)
 }
 
 /// Changes how the mount at `path` hears of others.

@@ -21,6 +21,8 @@ pub struct CloneRequest<'a> {
     pub namespaces: Namespaces,
     /// The version 2 control group to be born in; saves the move, which waits for every fork on the host.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// Whether it becomes a child of the caller's parent.
+    pub is_sibling: bool,
 }
 
 /// A process just made.
@@ -44,12 +46,17 @@ pub fn clone(request: &CloneRequest<'_>, child: impl FnOnce() -> i32) -> Result<
         flags |= CLONE_INTO_CGROUP;
         cgroup = u64::try_from(fd.as_raw_fd()).map_err(|_| Errno::EBADF)?;
     }
+    let mut exit_signal = libc::SIGCHLD as u64;
+    if request.is_sibling {
+        // The signal is then the one that the caller's own end sends.
+        (flags, exit_signal) = (flags | libc::CLONE_PARENT as u64, 0);
+    }
     let args = libc::clone_args {
         flags,
         pidfd: &raw mut pidfd as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         stack: 0,
         stack_size: 0,
         tls: 0,

@@ -148,7 +148,7 @@ mod list {
     #[derive(Debug)]
     pub struct PointerList {
         pointers: Vec<*const libc::c_char>,
-        _strings: Vec<CString>,
+        strings: Vec<CString>,
     }
 
     impl PointerList {
@@ -156,7 +156,13 @@ mod list {
         #[must_use]
         pub fn new(strings: Vec<CString>) -> Self {
             let pointers = strings.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
-            Self { pointers, _strings: strings }
+            Self { pointers, strings }
+        }
+
+        /// The same strings and one more.
+        #[must_use]
+        pub fn with(&self, more: CString) -> Self {
+            Self::new(self.strings.iter().cloned().chain([more]).collect())
         }
 
         pub(in crate::kernel) fn as_ptr(&self) -> *const *const libc::c_char {

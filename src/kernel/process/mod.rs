@@ -11,6 +11,7 @@ mod clone;
 mod control;
 mod pidfd;
 mod rights;
+mod schedule;
 mod signal;
 mod spawn;
 
@@ -23,6 +24,9 @@ pub use control::{
 pub use nix::unistd::Pid;
 pub use pidfd::{Exit, Pidfd};
 pub use rights::{MAX_RIGHTS, accept, recv_with_fds, send_with_fd, send_with_fds};
+pub use schedule::{
+    Processors, Scheduling, keep_to, schedule, set_io_priority, set_memory_policy, set_personality,
+};
 pub use signal::{Signal, SignalMask, UnknownSignal, default_dispositions};
 pub use spawn::{Spawn, SpawnError, Spawned, spawn};
 

@@ -114,7 +114,7 @@ fn a_clone_in_a_new_pid_namespace_is_number_one() {
         println!("skipped: namespaces need root");
         return;
     }
-    let request = CloneRequest { namespaces: Namespaces::PID, cgroup: None };
+    let request = CloneRequest { namespaces: Namespaces::PID, ..CloneRequest::default() };
     let child = clone(&request, || Pid::this().as_raw()).unwrap();
     assert_ne!(child.pid.as_raw(), 1);
     assert_eq!(child.pidfd.wait(), Ok(Exit::Code(1)));

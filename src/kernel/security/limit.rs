@@ -52,6 +52,14 @@ pub fn limit_of(limit: Limit) -> Result<(u64, u64), Errno> {
     Ok((found.rlim_cur, found.rlim_max))
 }
 
+/// Sets the soft and hard limit of another process.
+pub fn set_limit_of(pid: nix::unistd::Pid, limit: Limit, soft: u64, hard: u64) -> Result<(), Errno> {
+    let wanted = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    let none = std::ptr::null_mut::<libc::rlimit>();
+    // SAFETY: `wanted` is readable across the call, and a null pointer asks for nothing back.
+    Errno::result(unsafe { libc::prlimit(pid.as_raw(), limit.number, &raw const wanted, none) }).map(drop)
+}
+
 /// Sets this process's soft and hard limit.
 pub fn set_limit(limit: Limit, soft: u64, hard: u64) -> Result<(), Errno> {
     let wanted = libc::rlimit { rlim_cur: soft, rlim_max: hard };

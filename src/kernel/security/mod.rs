@@ -16,4 +16,4 @@ pub use capability::{
 pub use identity::{
     no_new_privileges, set_domain_name, set_group, set_groups, set_host_name, set_umask, set_user,
 };
-pub use limit::{Limit, limit_of, set_limit};
+pub use limit::{Limit, limit_of, set_limit, set_limit_of};

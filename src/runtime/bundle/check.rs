@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{Hooks, Linux, LinuxNamespaceType, Process, Spec};
 
 use super::BundleError;
+use super::namespaces::{self, has_namespace};
 
 /// Kernel parameters that have a value of their own in each IPC namespace.
 const IPC_PARAMETERS: [&str; 11] = [
@@ -42,8 +43,11 @@ pub(super) fn check(spec: &Spec) -> Result<(), BundleError> {
     let process = spec.process().as_ref().ok_or_else(|| invalid("process", "is missing"))?;
     check_process(process)?;
     let linux = spec.linux().as_ref().ok_or_else(|| invalid("linux", "is missing"))?;
-    refuse_unsupported(spec, linux)?;
-    check_namespaces(spec, linux)?;
+    refuse_unsupported(linux)?;
+    namespaces::check(spec, linux)?;
+    if let Some(hooks) = spec.hooks() {
+        check_hooks(hooks)?;
+    }
     check_mounts(spec)?;
     check_sysctl(linux)?;
     for (member, paths) in
@@ -77,15 +81,7 @@ pub fn check_process(process: &Process) -> Result<(), BundleError> {
             return Err(invalid(format!("process.rlimits[{at}]"), format!("{} is given twice", limit.typ())));
         }
     }
-    let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let unsupported = [
-        ("process.apparmorProfile", is_set(process.apparmor_profile())),
-        ("process.selinuxLabel", is_set(process.selinux_label())),
-        ("process.ioPriority", process.io_priority().is_some()),
-        ("process.scheduler", process.scheduler().is_some()),
-        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
-    ];
-    refuse(&unsupported)
+    Ok(())
 }
 
 fn refuse(members: &[(&str, bool)]) -> Result<(), BundleError> {
@@ -95,64 +91,41 @@ fn refuse(members: &[(&str, bool)]) -> Result<(), BundleError> {
     }
 }
 
-fn refuse_unsupported(spec: &Spec, linux: &Linux) -> Result<(), BundleError> {
-    let has_hooks = spec.hooks().as_ref().is_some_and(|hooks| *hooks != oci_spec::runtime::Hooks::default());
+fn refuse_unsupported(linux: &Linux) -> Result<(), BundleError> {
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if linux.intel_rdt().is_some() && !Path::new("/sys/fs/resctrl/schemata").exists() {
+        return Err(invalid("linux.intelRdt", "this host has no resource director"));
+    }
+    if is_set(linux.mount_label()) && !Path::new("/sys/fs/selinux/enforce").exists() {
+        return Err(invalid("linux.mountLabel", "this host has no SELinux"));
+    }
     refuse(&[
-        ("hooks", has_hooks),
-        ("linux.uidMappings", linux.uid_mappings().as_ref().is_some_and(|list| !list.is_empty())),
-        ("linux.gidMappings", linux.gid_mappings().as_ref().is_some_and(|list| !list.is_empty())),
         ("linux.mountLabel", is_set(linux.mount_label())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.personality", linux.personality().is_some()),
-        ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty())),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
     ])
 }
 
-fn has_namespace(linux: &Linux, kind: LinuxNamespaceType) -> bool {
-    linux.namespaces().iter().flatten().any(|namespace| namespace.typ() == kind)
-}
-
-fn check_namespaces(spec: &Spec, linux: &Linux) -> Result<(), BundleError> {
-    let all = linux.namespaces().as_deref().unwrap_or_default();
-    for (at, namespace) in all.iter().enumerate() {
-        let member = format!("linux.namespaces[{at}]");
-        let kind = namespace.typ();
-        if all[..at].iter().any(|other| other.typ() == kind) {
-            return Err(invalid(member, format!("the {kind} namespace is given twice")));
-        }
-        match kind {
-            LinuxNamespaceType::User | LinuxNamespaceType::Time => {
-                return Err(BundleError::Unsupported { member: format!("{member}: a {kind} namespace") });
+/// Every hook has an absolute path and, if any, a time that is more than nothing.
+#[allow(deprecated, reason = "still written by container managers")]
+fn check_hooks(hooks: &Hooks) -> Result<(), BundleError> {
+    let kinds = [
+        ("prestart", hooks.prestart()),
+        ("createRuntime", hooks.create_runtime()),
+        ("createContainer", hooks.create_container()),
+        ("startContainer", hooks.start_container()),
+        ("poststart", hooks.poststart()),
+        ("poststop", hooks.poststop()),
+    ];
+    for (kind, list) in kinds {
+        for (at, hook) in list.iter().flatten().enumerate() {
+            let member = format!("hooks.{kind}[{at}]");
+            if !hook.path().is_absolute() {
+                return Err(invalid(format!("{member}.path"), not_absolute(hook.path())));
             }
-            LinuxNamespaceType::Mount if namespace.path().is_some() => {
-                return Err(BundleError::Unsupported {
-                    member: format!("{member}.path: joining a mount namespace"),
-                });
+            if hook.timeout().is_some_and(|seconds| seconds <= 0) {
+                return Err(invalid(format!("{member}.timeout"), "is not greater than zero"));
             }
-            LinuxNamespaceType::Mount
-            | LinuxNamespaceType::Cgroup
-            | LinuxNamespaceType::Uts
-            | LinuxNamespaceType::Ipc
-            | LinuxNamespaceType::Pid
-            | LinuxNamespaceType::Network => {}
-        }
-        if namespace.path().as_ref().is_some_and(|path| !path.is_absolute()) {
-            return Err(invalid(format!("{member}.path"), "is not an absolute path"));
-        }
-    }
-    if !has_namespace(linux, LinuxNamespaceType::Mount) {
-        return Err(invalid("linux.namespaces", "a mount namespace is needed"));
-    }
-    for (member, name) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
-        let is_set = name.as_ref().is_some_and(|name| !name.is_empty());
-        if is_set && !has_namespace(linux, LinuxNamespaceType::Uts) {
-            return Err(invalid(member, "cannot be set without a uts namespace"));
-        }
-        if name.as_ref().is_some_and(|name| name.len() > 64) {
-            return Err(invalid(member, "is longer than 64 bytes"));
         }
     }
     Ok(())
@@ -164,8 +137,14 @@ fn check_mounts(spec: &Spec) -> Result<(), BundleError> {
         if !mount.destination().is_absolute() {
             return Err(invalid(format!("{member}.destination"), not_absolute(mount.destination())));
         }
-        if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-            return Err(BundleError::Unsupported { member: format!("{member}.uidMappings") });
+        let has = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        for (name, this, other) in [
+            ("uidMappings", mount.uid_mappings(), mount.gid_mappings()),
+            ("gidMappings", mount.gid_mappings(), mount.uid_mappings()),
+        ] {
+            if !has(this) && has(other) {
+                return Err(invalid(format!("{member}.{name}"), "is missing although the other is given"));
+            }
         }
         let is_root = mount.destination() == Path::new("/");
         if is_root

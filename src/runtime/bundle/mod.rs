@@ -5,6 +5,7 @@
 //! would make a container less isolated than its author believes.
 
 mod check;
+mod namespaces;
 
 use std::fmt;
 use std::fs;
@@ -63,10 +64,12 @@ pub enum BundleError {
         source: io::Error,
     },
     /// The specification is not one.
-    #[error("{} is not an OCI specification", path.display())]
+    #[error("{} is not an OCI specification: {member}", path.display())]
     Parse {
         /// Its file.
         path: PathBuf,
+        /// The member that is wrong, or the one in which something is missing.
+        member: String,
         /// Where and why.
         source: serde_json::Error,
     },
@@ -99,7 +102,11 @@ impl Bundle {
     pub fn load(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join("config.json");
         let text = fs::read(&path).map_err(|source| BundleError::Read { path: path.clone(), source })?;
-        let spec = serde_json::from_slice(&text).map_err(|source| BundleError::Parse { path, source })?;
+        let mut reader = serde_json::Deserializer::from_slice(&text);
+        let spec = serde_path_to_error::deserialize(&mut reader).map_err(|err| {
+            let member = err.path().to_string();
+            BundleError::Parse { path, member, source: err.into_inner() }
+        })?;
         Self::new(dir, spec)
     }
 

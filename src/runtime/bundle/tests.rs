@@ -28,11 +28,25 @@ fn a_plain_specification_passes() {
 
 #[test]
 fn each_mistake_is_named_by_its_member() {
-    let cases: [(&str, Change); 10] = [
+    let cases: [(&str, Change); 14] = [
         ("ociVersion: \"3.0\" is not a version 1 this runtime knows", |v| v["ociVersion"] = json!("3.0")),
         ("process.args: names no program", |v| v["process"]["args"] = json!([])),
         ("process.cwd: tmp is not an absolute path", |v| v["process"]["cwd"] = json!("tmp")),
-        ("hooks is not supported", |v| v["hooks"] = json!({"prestart": [{"path": "/bin/true"}]})),
+        ("hooks.prestart[0].path: true is not an absolute path", |v| {
+            v["hooks"] = json!({"prestart": [{"path": "true"}]});
+        }),
+        ("hooks.poststop[1].timeout: is not greater than zero", |v| {
+            v["hooks"] = json!({"poststop": [{"path": "/x"}, {"path": "/x", "timeout": 0}]});
+        }),
+        ("linux.uidMappings: cannot be set without a user namespace", |v| {
+            v["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
+        }),
+        ("linux.uidMappings: is missing although there is a new user namespace", |v| {
+            v["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "user"}]);
+        }),
+        ("linux.timeOffsets.realtime: is not a clock that a time namespace offsets", |v| {
+            v["linux"]["timeOffsets"] = json!({"realtime": {"secs": 1}});
+        }),
         ("linux.namespaces: a mount namespace is needed", |v| v["linux"]["namespaces"] = json!([])),
         ("linux.namespaces[2]: the pid namespace is given twice", |v| {
             v["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "pid"}, {"type": "pid"}]);

@@ -4,20 +4,25 @@
 //! container finds no handle to the runtime's executable to overwrite, with one exception, an image whose
 //! program is `/proc/self/exe`; that is refused by comparing what is about to be executed with ourselves.
 
+mod copy;
+mod home;
 mod mounts;
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fstat};
-use nix::unistd::chdir;
+use nix::unistd::{AccessFlags, chdir, faccessat};
 
 use super::handshake::{ChildEnd, Part, Report};
+use super::hooks::{Inside, run_inside};
 use super::steps::{Plan, Program, Step, Terminal};
 use crate::kernel::event::monotonic;
-use crate::kernel::process::{self, Pidfd, Signal, default_dispositions, duplicate_to, execute, write_file};
+use crate::kernel::process::{
+    self, Pidfd, PointerList, Signal, default_dispositions, duplicate_to, execute, write_file,
+};
 use crate::kernel::security;
 use crate::kernel::security::seccomp::Filter;
 use crate::kernel::{mount, namespace, terminal};
@@ -35,8 +40,14 @@ pub(super) struct Child<'a> {
     pub program: &'a Program,
     /// The filter that nothing but the program is to run under.
     pub late_filter: Option<&'a Filter>,
+    /// The hooks within the container.
+    pub hooks: &'a Inside,
+    /// The mounts that the parent has made ready.
+    pub sources: &'a [OwnedFd],
     pub stdio: [BorrowedFd<'a>; 3],
     pub to_parent: ChildEnd<'a>,
+    /// The parent's end of the line. Held here as well, it would hide from us that the parent is gone.
+    pub parents_end: Option<RawFd>,
     /// The container to join, for a process that is run in one.
     pub container: Option<&'a Pidfd>,
     /// Our own executable, which no container gets to run.
@@ -44,18 +55,33 @@ pub(super) struct Child<'a> {
 }
 
 impl<'a> Child<'a> {
-    pub(super) fn new(plan: &'a Plan, stdio: [BorrowedFd<'a>; 3], to_parent: ChildEnd<'a>) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        brought: &'a Brought,
+        stdio: [BorrowedFd<'a>; 3],
+        to_parent: ChildEnd<'a>,
+    ) -> Self {
         Self {
             steps: &plan.steps,
             marks: plan.marks,
             program: &plan.program,
             late_filter: plan.late_filter.as_ref(),
+            hooks: &brought.hooks,
+            sources: &brought.sources,
             stdio,
             to_parent,
+            parents_end: None,
             container: None,
             own_program: nix::sys::stat::stat(c"/proc/self/exe").ok(),
         }
     }
+}
+
+/// What is made ready for the child beside its plan.
+#[derive(Debug, Default)]
+pub(super) struct Brought {
+    pub hooks: Inside,
+    pub sources: Vec<OwnedFd>,
 }
 
 /// Descriptors that one step finds and later ones use.
@@ -86,6 +112,9 @@ pub(super) fn at(part: Part) -> impl FnOnce(Errno) -> Failure {
 
 /// What the child does from its first moment to exec. Returns an exit code only if it did not get there.
 pub(super) fn run(child: &Child<'_>) -> i32 {
+    if let Some(end) = child.parents_end {
+        let _ = nix::unistd::close(end);
+    }
     let mut times = [monotonic(); 4];
     let mut found = Found::default();
     for (number, step) in child.steps.iter().enumerate() {
@@ -102,6 +131,11 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
     if default_dispositions().is_err() {
         return FAILED;
     }
+    // Whoever makes a container hears at once of a program that is not there.
+    if let Err((part, errno)) = find_program(child.program, child.own_program.as_ref()) {
+        child.to_parent.send(Report::not_executed(part, errno as i32));
+        return FAILED;
+    }
     let Some(answer) = child.to_parent.ready_and_wait(times) else { return FAILED };
     let Err(failure) = execute_under(child);
     answer.send(Report::not_executed(failure.part, failure.code));
@@ -110,28 +144,48 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
 
 /// Executes the program under its filter. Returns only on failure.
 fn execute_under(child: &Child<'_>) -> Result<std::convert::Infallible, Failure> {
+    let with_home = home::environment(child.program);
+    let env = with_home.as_ref().unwrap_or(&child.program.env);
     if let Some(filter) = child.late_filter {
         // One with a listener is loaded earlier, while the parent can take the listener's end.
         filter.load().map_err(at(Part::Attributes))?;
     }
-    let (part, errno) = try_candidates(child.program, child.own_program.as_ref());
+    run_inside(&child.hooks.start_container, &child.hooks.created)?;
+    let (part, errno) = try_candidates(child.program, env, child.own_program.as_ref());
     Err(at(part)(errno))
 }
 
 /// Tries each path; returns the reason that says most, which is not "not there" if anything else came up.
-fn try_candidates(program: &Program, own: Option<&FileStat>) -> (Part, Errno) {
+fn try_candidates(program: &Program, env: &PointerList, own: Option<&FileStat>) -> (Part, Errno) {
     let mut reason = Errno::ENOENT;
     for candidate in &program.candidates {
         if is_own_program(candidate, own) {
             return (Part::Source, Errno::EACCES);
         }
-        match execute(candidate, &program.args, &program.env) {
+        match execute(candidate, &program.args, env) {
             Err(Errno::ENOENT | Errno::ENOTDIR) if program.is_searched => {}
             Err(Errno::EACCES) if program.is_searched => reason = Errno::EACCES,
             Err(errno) => return (Part::Whole, errno),
         }
     }
     (Part::Whole, reason)
+}
+
+/// Whether there is a program to execute, as far as can be seen without doing it.
+fn find_program(program: &Program, own: Option<&FileStat>) -> Result<(), (Part, Errno)> {
+    let mut reason = Errno::ENOENT;
+    for candidate in &program.candidates {
+        if is_own_program(candidate, own) {
+            return Err((Part::Source, Errno::EACCES));
+        }
+        match faccessat(AT_FDCWD, candidate.as_c_str(), AccessFlags::X_OK, AtFlags::AT_EACCESS) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(Errno::EACCES) => reason = Errno::EACCES,
+            // Anything else is better told by the attempt.
+            Ok(()) | Err(_) => return Ok(()),
+        }
+    }
+    Err((Part::Whole, reason))
 }
 
 fn is_own_program(candidate: &CStr, own: Option<&FileStat>) -> bool {
@@ -164,13 +218,23 @@ fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) ->
             namespace::enter_those_of(container, *kinds)?;
         }
         Step::NewNamespaces(kinds) => namespace::make(*kinds)?,
+        Step::Ask(_) => child.to_parent.ask(number)?,
+        Step::BecomeRoot => become_root()?,
+        Step::TimeOffsets(lines) => write_file(c"/proc/self/timens_offsets", lines.to_bytes())?,
+        Step::ContainerHooks => run_inside(&child.hooks.create_container, &child.hooks.creating)?,
+        Step::Label(_, file, label) => write_file(file, label.to_bytes())?,
+        Step::Personality(persona) => process::set_personality(*persona)?,
+        Step::Scheduler(wanted) => process::schedule(wanted)?,
+        Step::IoPriority(value) => process::set_io_priority(*value)?,
+        Step::MemoryPolicy(mode, nodes) => process::set_memory_policy(*mode, nodes.as_ref())?,
+        Step::Affinity(processors) => process::keep_to(processors)?,
         Step::HostName(name) => security::set_host_name(name)?,
         Step::DomainName(name) => security::set_domain_name(name)?,
         Step::Sysctl(_, file, value) => write_file(file, value.to_bytes())?,
         Step::HostPropagation(kind) => mount::set_propagation(c"/", *kind, true)?,
         Step::FindNull => found.null = Some(mounts::find_null()?),
-        Step::MountRoot(root) => found.root = Some(mounts::mount_root(root)?),
-        Step::Mount(one) => mounts::mount_in(root(found)?, one)?,
+        Step::MountRoot(root) => found.root = Some(mounts::mount_root(root, child.sources)?),
+        Step::Mount(one) => mounts::mount_in(root(found)?, one, child.sources)?,
         Step::Node(node) => mounts::make_node(root(found)?, node)?,
         Step::Link(to, dir, name) => mounts::link(root(found)?, to, dir, name)?,
         Step::Directory(path) => {
@@ -229,6 +293,18 @@ fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) ->
         Step::NoNewPrivileges => security::no_new_privileges()?,
     }
     Ok(())
+}
+
+/// Takes on the numbers that the user namespace knows; until then this process has none of them.
+fn become_root() -> Result<(), Errno> {
+    match security::set_groups(&[]) {
+        // Given up for the whole namespace by whoever mapped it without rights.
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    security::set_group(0)?;
+    security::set_user(0)?;
+    process::undumpable()
 }
 
 fn root(found: &Found) -> Result<BorrowedFd<'_>, Errno> {

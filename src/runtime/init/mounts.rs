@@ -4,10 +4,11 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, makedev, mknodat};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
+use super::copy::copy_tree;
 use super::{Failure, Found, at, root, status};
 use crate::kernel::mount::{
     Attributes, Filesystem, MadeKind, Propagation, attach, clone_of, clone_tree, make_in,
@@ -35,7 +36,7 @@ pub(super) fn find_null() -> Result<OwnedFd, Errno> {
 }
 
 /// Mounts the root filesystem in this namespace, so that it goes with it, and opens it.
-pub(super) fn mount_root(root: &RootMount) -> Result<OwnedFd, Failure> {
+pub(super) fn mount_root(root: &RootMount, sources: &[OwnedFd]) -> Result<OwnedFd, Failure> {
     let place = open_directory(&root.at).map_err(at(Part::Target))?;
     match &root.what {
         RootWhat::Bind(from) => {
@@ -46,6 +47,13 @@ pub(super) fn mount_root(root: &RootMount) -> Result<OwnedFd, Failure> {
                 .map_err(at(Part::Attributes))?;
             // The tree's own descriptor is its root, but one that came from open_tree cannot be pivoted to.
             drop(tree);
+        }
+        RootWhat::Prepared(number) => {
+            let tree = sources.get(*number).ok_or(Errno::EBADF).map_err(at(Part::Source))?.as_fd();
+            set_attributes(tree, root.attributes, None, false).map_err(at(Part::Attributes))?;
+            attach(tree, place.as_fd())?;
+            set_attributes(tree, Attributes::NONE, Some(Propagation::Private), true)
+                .map_err(at(Part::Attributes))?;
         }
         RootWhat::New(fstype, options) => {
             let made = new_filesystem(fstype, options, root.attributes)?;
@@ -83,8 +91,17 @@ fn new_filesystem(fstype: &CStr, options: &[FsOption], attributes: Attributes) -
 }
 
 /// Makes one mount within the root.
-pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Failure> {
+pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount, sources: &[OwnedFd]) -> Result<(), Failure> {
     let (tree, made_kind) = match &mount.what {
+        What::Prepared(number) => {
+            let tree = sources.get(*number).ok_or(Errno::EBADF).map_err(at(Part::Source))?;
+            let tree = tree.try_clone().map_err(|_| at(Part::Source)(Errno::EMFILE))?;
+            let kind = if is_dir(&status(&tree)?) { MadeKind::Directory } else { MadeKind::File };
+            if !mount.attributes.is_none() {
+                set_attributes(tree.as_fd(), mount.attributes, None, false).map_err(at(Part::Attributes))?;
+            }
+            (tree, kind)
+        }
         What::Bind(from, deep) => {
             let tree = clone_tree(from, *deep).map_err(at(Part::Source))?;
             let kind = if is_dir(&status(&tree)?) { MadeKind::Directory } else { MadeKind::File };
@@ -111,6 +128,12 @@ pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Failur
     if mount.no_links {
         // What was found or made must be the plain path: no link on the way, and none at its end.
         open_in_no_links(root, &mount.at).map_err(at(Part::Target))?;
+    }
+    if mount.copies_up {
+        let there =
+            openat(&place, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+                .map_err(at(Part::Source))?;
+        copy_tree(there.as_fd(), tree.as_fd()).map_err(at(Part::Source))?;
     }
     if !mount.recursive.is_none() {
         set_attributes(tree.as_fd(), mount.recursive, None, true).map_err(at(Part::Attributes))?;

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fmt;
 
-use super::{FsOption, Mount, Node, NodeKind, RootMount, RootWhat, Step, What};
+use super::{FsOption, Mount, Node, NodeKind, Request, RootMount, RootWhat, Step, What};
 use crate::kernel::mount::{Attributes, Propagation};
 use crate::kernel::namespace::Namespaces;
 use crate::kernel::security::CapabilitySet;
@@ -24,6 +24,21 @@ impl fmt::Display for Step {
             }
             Self::JoinContainer(kinds) => write!(f, "join the container's {} namespaces", names(*kinds)),
             Self::NewNamespaces(kinds) => write!(f, "make a {} namespace", names(*kinds)),
+            Self::Ask(Request::MapUsers) => f.write_str("have the users of the user namespace mapped"),
+            Self::Ask(Request::RuntimeHooks) => f.write_str("have the hooks of the runtime run"),
+            Self::BecomeRoot => f.write_str("become root of the user namespace"),
+            Self::TimeOffsets(lines) => {
+                write!(f, "set the clocks' offsets to {}", text(lines).trim_end().replace('\n', ", "))
+            }
+            Self::ContainerHooks => f.write_str("run the createContainer hooks"),
+            Self::Label(what, _, label) => write!(f, "set the {what} to {}", text(label)),
+            Self::Personality(persona) => write!(f, "set the personality to {persona:#x}"),
+            Self::Scheduler(wanted) => write!(f, "set the scheduler to policy {}", wanted.policy),
+            Self::IoPriority(value) => {
+                write!(f, "set the I/O priority to class {} level {}", value >> 13, value & 0x1fff)
+            }
+            Self::MemoryPolicy(mode, _) => write!(f, "set the memory policy to {mode:#x}"),
+            Self::Affinity(_) => f.write_str("keep to the processors asked for"),
             Self::HostName(name) => write!(f, "set the host name to {}", text(name)),
             Self::DomainName(name) => write!(f, "set the domain name to {}", text(name)),
             Self::Sysctl(name, _, value) => write!(f, "set {name} to {:?}", text(value)),
@@ -78,6 +93,7 @@ impl fmt::Display for RootMount {
                 write!(f, "mount {} as the root filesystem", text(fstype))?;
                 write_options(f, list)?;
             }
+            RootWhat::Prepared(number) => write!(f, "mount source {number} as the root filesystem")?,
             RootWhat::Classic(fstype, all) => {
                 write!(f, "mount {} as the root filesystem with {}", text(fstype), text(all))?;
             }
@@ -97,12 +113,16 @@ impl fmt::Display for Mount {
                 write!(f, "mount {} on {}", text(fstype), text(&self.at))?;
                 write_options(f, options)?;
             }
+            What::Prepared(number) => write!(f, "mount source {number} on {}", text(&self.at))?,
             What::Bind(from, deep) => {
                 write!(f, "{}bind {} on {}", deep_prefix(*deep), text(from), text(&self.at))?;
             }
         }
         write_attributes(f, self.attributes, "")?;
         write_attributes(f, self.recursive, "all ")?;
+        if self.copies_up {
+            f.write_str(", with a copy of what is there")?;
+        }
         match self.propagation {
             Some((kind, deep)) => write!(f, ", {}{}", deep_prefix(deep), propagation(kind)),
             None => Ok(()),

@@ -6,23 +6,30 @@
 //!
 //! A step reads as the end of the sentence "could not …", because that is what the user sees when it fails.
 
+mod attributes;
 mod display;
 mod host;
 mod mounts;
+mod namespaces;
 mod options;
 mod plan;
 mod process;
 
 use std::ffi::CString;
 
+pub(in crate::runtime) use attributes::{affinity, labels, surroundings};
+pub use attributes::{has_apparmor, has_selinux};
 pub use host::{Host, MAKE_NODES};
 pub use mounts::MountPlanError;
+pub use namespaces::Users;
 pub use plan::{Manner, Plan, PlanError, Setting, plan};
 pub use process::{Program, early as early_steps, process_steps};
 pub(in crate::runtime) use process::{filter_of, terminal_of};
 
+use crate::kernel::mapping::Mappings;
 use crate::kernel::mount::{Attributes, Propagation};
 use crate::kernel::namespace::Namespaces;
+use crate::kernel::process::{Processors, Scheduling};
 use crate::kernel::security::seccomp::Filter;
 use crate::kernel::security::{CapabilitySet, Limit};
 use crate::kernel::terminal::Size;
@@ -52,6 +59,26 @@ pub enum Step {
     JoinContainer(Namespaces),
     /// Make new namespaces that clone could not.
     NewNamespaces(Namespaces),
+    /// Wait for something that only the parent can do.
+    Ask(Request),
+    /// Become the root of the user namespace.
+    BecomeRoot,
+    /// Set the offsets of the clocks of a new time namespace.
+    TimeOffsets(CString),
+    /// Run the hooks within the container.
+    ContainerHooks,
+    /// Set what the next program is confined to, by a file of /proc: what it is called, file, text.
+    Label(&'static str, CString, CString),
+    /// Set the personality.
+    Personality(u32),
+    /// Set the scheduler.
+    Scheduler(Box<Scheduling>),
+    /// Set the I/O priority.
+    IoPriority(i32),
+    /// Say where memory comes from: mode and nodes.
+    MemoryPolicy(i32, Option<Processors>),
+    /// Keep to some processors.
+    Affinity(Processors),
     /// Name the host.
     HostName(CString),
     /// Name the domain.
@@ -123,6 +150,35 @@ pub struct Terminal {
     pub is_console: bool,
 }
 
+/// What a child asks of its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// To give its user namespace users, and itself what needs rights over the host.
+    MapUsers,
+    /// To run the hooks that run where the runtime does.
+    RuntimeHooks,
+}
+
+/// A mount that the parent makes ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The member of the specification it comes from.
+    pub member: String,
+    /// What it is.
+    pub what: SourceWhat,
+    /// The users it is mapped to, and whether those below it are as well.
+    pub mapped: Option<(Mappings, bool)>,
+}
+
+/// What a source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceWhat {
+    /// A file or directory of the host, and whether with the mounts below it.
+    Tree(CString, bool),
+    /// Layers, one by one.
+    Overlay(Vec<FsOption>),
+}
+
 /// The sets that [`Step::Capabilities`] sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapabilitySets {
@@ -156,6 +212,8 @@ pub enum RootWhat {
     New(CString, Vec<FsOption>),
     /// A filesystem with all options in one string.
     Classic(CString, CString),
+    /// The parent's source with this number.
+    Prepared(usize),
     /// The same for an overlay of layers whose paths do not fit into that string: the layers and the other options.
     Opened(Vec<CString>, CString),
 }
@@ -178,6 +236,8 @@ pub struct Mount {
     pub recursive: Attributes,
     /// How it hears of others, and whether that holds below it.
     pub propagation: Option<(Propagation, bool)>,
+    /// Whether what is at the place is copied into it first.
+    pub copies_up: bool,
 }
 
 /// What is mounted.
@@ -194,6 +254,8 @@ pub enum What {
     },
     /// A file or directory of the host, and whether with the mounts below it.
     Bind(CString, bool),
+    /// The parent's source with this number.
+    Prepared(usize),
 }
 
 /// A device node.

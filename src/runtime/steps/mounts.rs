@@ -1,14 +1,19 @@
 //! The mounts of a specification as steps, and what a container's `/dev` is given.
 
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount};
 
+use super::namespaces::mappings;
 use super::options::{Options, Unsupported};
-use super::{FsOption, Host, Mount, Node, NodeKind, RootMount, RootWhat, Step, What};
+use super::{
+    FsOption, Host, Mount, Node, NodeKind, RootMount, RootWhat, Source, SourceWhat, Step, Users, What,
+};
 use crate::kernel::cgroup::CgroupPath;
+use crate::kernel::mapping::Mappings;
 use crate::kernel::mount::{Attributes, MOST_OPENED_LAYERS, Propagation};
 
 /// The longest value that fsconfig takes, and the longest option string of the older call.
@@ -51,6 +56,18 @@ pub enum MountPlanError {
         /// How long they are.
         length: usize,
     },
+    /// Owners that are mapped to nobody in particular.
+    #[error("mounts[{at}].uidMappings: are missing, and there is no user namespace to take them from")]
+    NoMappings {
+        /// Which mount.
+        at: usize,
+    },
+    /// Owners that cannot be mapped.
+    #[error("mounts[{at}].uidMappings: only bind mounts and an overlay as the root can be mapped")]
+    NotMappable {
+        /// Which mount.
+        at: usize,
+    },
     /// A string with a zero byte.
     #[error("mounts[{at}]: a path or option holds a zero byte")]
     Zero {
@@ -69,6 +86,21 @@ pub(super) struct Scene<'a> {
     pub cgroup: &'a CgroupPath,
     /// Whether pivot_root cannot be used.
     pub no_pivot: bool,
+    /// Whose users the container's are.
+    pub users: &'a Users,
+    /// Mounts that the parent is to make ready, so far.
+    pub sources: RefCell<Vec<Source>>,
+}
+
+impl Scene<'_> {
+    /// Has the parent make a mount ready, and returns its number.
+    fn prepare(&self, entry: Option<&Entry<'_>>, what: SourceWhat) -> Result<usize, MountPlanError> {
+        let member = entry.map_or_else(|| "root.path".to_owned(), |entry| format!("mounts[{}]", entry.at));
+        let mapped = entry.map(|entry| entry.mapped(self.users)).transpose()?.flatten();
+        let mut sources = self.sources.borrow_mut();
+        sources.push(Source { member, what, mapped });
+        Ok(sources.len() - 1)
+    }
 }
 
 /// A mount with its place in the specification, for errors.
@@ -103,6 +135,21 @@ impl<'a> Entry<'a> {
         self.options.bind.or_else(|| (self.mount.typ().as_deref() == Some("bind")).then_some(false))
     }
 
+    /// The users its files are mapped to: its own, or those of the container.
+    fn mapped(&self, users: &Users) -> Result<Option<(Mappings, bool)>, MountPlanError> {
+        let own = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        if own(self.mount.uid_mappings()) || own(self.mount.gid_mappings()) {
+            let (users, groups) =
+                (self.mount.uid_mappings().as_deref(), self.mount.gid_mappings().as_deref());
+            return Ok(Some((mappings(users, groups), self.options.mapped.unwrap_or(false))));
+        }
+        match (self.options.mapped, users) {
+            (None, _) => Ok(None),
+            (Some(deep), Users::New(mappings)) => Ok(Some((mappings.clone(), deep))),
+            (Some(_), Users::Host | Users::Joined(_)) => Err(MountPlanError::NoMappings { at: self.at }),
+        }
+    }
+
     fn fstype(&self) -> Result<&str, MountPlanError> {
         let fstype = self.mount.typ().as_deref().filter(|fstype| !fstype.is_empty() && *fstype != "none");
         fstype.ok_or(MountPlanError::NoType { at: self.at })
@@ -132,10 +179,23 @@ pub(super) fn root(scene: &Scene<'_>, entry: Option<&Entry<'_>>) -> Result<Step,
     let at = entry.map_or(0, |entry| entry.at);
     let dir = CString::new(scene.root.as_os_str().as_bytes()).map_err(|_| MountPlanError::Zero { at })?;
     let (what, attributes) = match entry {
+        None if scene.users.are_apart() => {
+            let number = scene.prepare(None, SourceWhat::Tree(dir.clone(), true))?;
+            (RootWhat::Prepared(number), Attributes::NONE)
+        }
         None => (RootWhat::Bind(dir.clone()), Attributes::NONE),
         Some(entry) => {
+            let is_prepared = scene.users.are_apart() || entry.mapped(scene.users)?.is_some();
             let what = if entry.bind().is_some() {
-                RootWhat::Bind(entry.source(scene)?)
+                let source = entry.source(scene)?;
+                if is_prepared {
+                    RootWhat::Prepared(scene.prepare(Some(entry), SourceWhat::Tree(source, true))?)
+                } else {
+                    RootWhat::Bind(source)
+                }
+            } else if is_prepared && entry.fstype()? == "overlay" {
+                let layers = one_by_one(entry)?;
+                RootWhat::Prepared(scene.prepare(Some(entry), SourceWhat::Overlay(layers))?)
             } else if entry.fstype()? == "overlay" {
                 overlay(entry, scene.host)?
             } else {
@@ -144,7 +204,9 @@ pub(super) fn root(scene: &Scene<'_>, entry: Option<&Entry<'_>>) -> Result<Step,
             (what, entry.options.attributes)
         }
     };
-    Ok(Step::MountRoot(Box::new(RootMount { at: dir, what, attributes })))
+    // The way to the directory may be closed to the container's root; a place that is open to all does as well.
+    let at = if scene.users.are_apart() { c"/tmp".to_owned() } else { dir };
+    Ok(Step::MountRoot(Box::new(RootMount { at, what, attributes })))
 }
 
 /// An overlay in the shape this kernel takes: layer by layer, or in one string of limited length.
@@ -170,11 +232,16 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
         }
         return Ok(RootWhat::Classic(fstype, entry.text(joined)?));
     }
+    Ok(RootWhat::New(fstype, one_by_one(entry)?))
+}
+
+/// The options of an overlay, with one for each layer.
+fn one_by_one(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {
     let mut options = Vec::new();
-    for (key, value) in data {
+    for (key, value) in &entry.options.data {
         match value {
             Some(value) if key == "lowerdir" => {
-                for layer in layers(value) {
+                for layer in value.split(':') {
                     options.push((entry.text("lowerdir+")?, Some(entry.text(layer)?)));
                 }
             }
@@ -184,7 +251,7 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
             }
         }
     }
-    Ok(RootWhat::New(fstype, options))
+    Ok(options)
 }
 
 /// An overlay whose layers are opened and named by their descriptors; `None` where even those names are too long.
@@ -219,9 +286,17 @@ pub(super) fn steps(scene: &Scene<'_>, entry: &Entry<'_>) -> Result<(Vec<Step>, 
     let at = clean(entry.mount.destination());
     let mut late = Vec::new();
     if let Some(deep) = entry.bind() {
-        let what = What::Bind(entry.source(scene)?, deep);
+        let source = entry.source(scene)?;
+        let what = if scene.users.are_apart() || entry.mapped(scene.users)?.is_some() {
+            What::Prepared(scene.prepare(Some(entry), SourceWhat::Tree(source, deep))?)
+        } else {
+            What::Bind(source, deep)
+        };
         let propagation = Some(entry.options.propagation.unwrap_or((Propagation::Private, true)));
         return Ok((vec![mount(entry, &at, what, entry.options.attributes, propagation)?], late));
+    }
+    if entry.mapped(scene.users)?.is_some() {
+        return Err(MountPlanError::NotMappable { at: entry.at });
     }
     let fstype = entry.fstype()?;
     if fstype == "cgroup" || fstype == "cgroup2" {
@@ -256,6 +331,7 @@ fn mount(
         attributes,
         recursive: entry.options.recursive,
         propagation,
+        copies_up: entry.options.copies_up,
     })))
 }
 

@@ -13,6 +13,10 @@ pub(super) struct Options {
     pub bind: Option<bool>,
     /// The propagation, and whether it holds below.
     pub propagation: Option<(Propagation, bool)>,
+    /// Whether the owners of its files are mapped, and whether below it as well.
+    pub mapped: Option<bool>,
+    /// Whether what is at the place is copied into it first.
+    pub copies_up: bool,
     /// For the filesystem: `key=value` or a flag.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -45,7 +49,10 @@ impl Options {
                 "bind" => self.bind = Some(self.bind.unwrap_or(false)),
                 "rbind" => self.bind = Some(true),
                 "defaults" | "loud" | "silent" => {}
-                "remount" | "tmpcopyup" | "idmap" | "ridmap" | "iversion" | "noiversion" => {
+                "idmap" => self.mapped = Some(self.mapped.unwrap_or(false)),
+                "ridmap" => self.mapped = Some(true),
+                "tmpcopyup" => self.copies_up = true,
+                "remount" | "iversion" | "noiversion" => {
                     return Err(Unsupported(option.to_owned()));
                 }
                 other => self.data.push(match other.split_once('=') {

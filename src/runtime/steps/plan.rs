@@ -1,14 +1,16 @@
 //! The order of things: what can only be done as the host's root comes first, what gives up power last.
 
+use std::cell::RefCell;
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxSeccomp, Process, Spec};
+use oci_spec::runtime::{Hooks, Linux, LinuxSeccomp, Process, Spec};
 
+use super::attributes::{labels, surroundings};
 use super::mounts::{self, Entry, Scene, clean};
+use super::namespaces::{Users, Wanted};
 use super::process::{Program, early, filter_of, process_steps, terminal_of, text};
-use super::{Host, MountPlanError, Step};
+use super::{Host, MountPlanError, Request, Source, Step};
 use crate::kernel::cgroup::{CgroupPath, NotEnforced, Placement};
 use crate::kernel::mount::{Attributes, Propagation};
 use crate::kernel::namespace::Namespaces;
@@ -34,6 +36,14 @@ pub enum PlanError {
     /// A mount.
     #[error(transparent)]
     Mount(#[from] MountPlanError),
+    /// A member with a value that cannot be.
+    #[error("{member}: {reason}")]
+    Member {
+        /// The member.
+        member: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A profile of system calls.
     #[error(transparent)]
     Seccomp(#[from] SeccompError),
@@ -46,6 +56,14 @@ pub struct Plan {
     pub clone: Namespaces,
     /// A pid namespace to be born in; one cannot move to it later.
     pub pid_namespace: Option<PathBuf>,
+    /// Other namespaces to be born in.
+    pub first: Vec<(Namespaces, PathBuf)>,
+    /// Whose users the container's are.
+    pub users: Users,
+    /// What the parent does for a child that has no rights over the host.
+    pub for_parent: Vec<Step>,
+    /// Mounts that the parent makes ready.
+    pub sources: Vec<Source>,
     /// What the child does, in order.
     pub steps: Vec<Step>,
     /// Which of the steps begin the parts that are timed: mounts, then identity.
@@ -54,6 +72,8 @@ pub struct Plan {
     pub program: Program,
     /// The filter to load at the very last moment.
     pub late_filter: Option<Filter>,
+    /// The hooks, which run at several places.
+    pub hooks: Option<Hooks>,
     /// Where a filter's listener goes.
     pub profile: Option<LinuxSeccomp>,
     /// What this host cannot hold to.
@@ -98,10 +118,13 @@ pub fn plan(bundle: &Bundle, process: &Process, setting: &Setting<'_>) -> Result
     let mut steps = vec![Step::Undumpable];
     steps.extend(manner.die_with_parent.then_some(Step::DieWithParent));
     steps.extend([Step::NewSession, Step::Umask(0), Step::Stdio]);
-    steps.extend(early(process, host, &mut not_enforced)?);
+    let mut for_parent = early(process, host, &mut not_enforced)?;
+    if !namespaces.users.are_apart() {
+        steps.append(&mut for_parent);
+    }
     steps.extend(placement.join.iter().cloned().map(Step::JoinCgroup));
     steps.extend((!manner.keeps_keyring).then_some(Step::SessionKeyring));
-    steps.extend(namespaces.steps);
+    steps.extend(namespaces.steps.iter().cloned());
     steps.extend(names(spec)?);
     steps.extend(sysctls(linux)?);
 
@@ -113,72 +136,39 @@ pub fn plan(bundle: &Bundle, process: &Process, setting: &Setting<'_>) -> Result
         cgroup_namespace: namespaces.has_cgroup,
         cgroup,
         no_pivot: manner.no_pivot,
+        users: &namespaces.users,
+        sources: RefCell::default(),
     };
     steps.extend(filesystem(spec, linux, process, &scene)?);
+    let sources = scene.sources.into_inner();
 
     let identity_begins = steps.len();
     let mut filter = filter_of(Some(linux))?;
+    steps.extend(surroundings(linux, process)?);
     steps.extend(process_steps(process, host, &mut filter, manner.preserved_fds, &mut not_enforced)?);
     if manner.die_with_parent {
         // The change of user has cleared it.
         steps.push(Step::DieWithParent);
     }
+    if matches!(namespaces.users, Users::New(_)) {
+        let is_limit = |step: &mut Step| matches!(step, Step::Limit(..));
+        for_parent.extend(steps.extract_if(.., is_limit));
+    }
     Ok(Plan {
         clone: namespaces.clone,
         pid_namespace: namespaces.pid,
+        first: namespaces.first,
+        users: namespaces.users,
+        for_parent,
+        sources,
         steps,
         marks: [mounts_begin, identity_begins],
         program: Program::of(process)?,
         late_filter: filter,
         profile: linux.seccomp().clone(),
+        hooks: spec.hooks().clone(),
         not_enforced,
     })
-}
-
-/// Which namespaces are new from birth, which are joined, which are made by the child.
-struct Wanted {
-    clone: Namespaces,
-    pid: Option<PathBuf>,
-    steps: Vec<Step>,
-    has_cgroup: bool,
-}
-
-impl Wanted {
-    fn of(linux: &Linux) -> Result<Self, PlanError> {
-        let mut out = Self { clone: Namespaces::NONE, pid: None, steps: Vec::new(), has_cgroup: false };
-        for namespace in linux.namespaces().iter().flatten() {
-            let kind = kind_of(namespace.typ());
-            match namespace.path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
-                Some(path) if kind == Namespaces::PID => out.pid = Some(path.clone()),
-                Some(path) => {
-                    out.steps.push(Step::JoinNamespace(kind, text(path.as_os_str().as_bytes())?));
-                }
-                // Made once the control groups are joined, which then are its root.
-                None if kind == Namespaces::CGROUP => {}
-                None => out.clone = out.clone | kind,
-            }
-            if kind == Namespaces::CGROUP {
-                out.has_cgroup = true;
-                if namespace.path().is_none() {
-                    out.steps.push(Step::NewNamespaces(kind));
-                }
-            }
-        }
-        Ok(out)
-    }
-}
-
-fn kind_of(kind: LinuxNamespaceType) -> Namespaces {
-    match kind {
-        LinuxNamespaceType::Mount => Namespaces::MOUNT,
-        LinuxNamespaceType::Cgroup => Namespaces::CGROUP,
-        LinuxNamespaceType::Uts => Namespaces::UTS,
-        LinuxNamespaceType::Ipc => Namespaces::IPC,
-        LinuxNamespaceType::User => Namespaces::USER,
-        LinuxNamespaceType::Pid => Namespaces::PID,
-        LinuxNamespaceType::Network => Namespaces::NETWORK,
-        LinuxNamespaceType::Time => Namespaces::TIME,
-    }
 }
 
 fn names(spec: &Spec) -> Result<Vec<Step>, PlanError> {
@@ -247,12 +237,29 @@ fn filesystem(
         // Nodes that cannot be made must not come with the image either.
         steps.push(Step::Attributes(c"/".to_owned(), Attributes::NO_DEV));
     }
+    steps.extend(hooks(spec));
+    steps.extend(labels(process)?);
     steps.push(if scene.no_pivot { Step::MoveRoot(scene.host.pseudo_mounts.clone()) } else { Step::Pivot });
     if let Some(wanted) = linux.rootfs_propagation().as_ref().filter(|wanted| !wanted.is_empty()) {
         let (kind, deep) = root_propagation(wanted)?;
         steps.push(Step::RootPropagation(kind, deep));
     }
     Ok(steps)
+}
+
+/// The hooks that run while the container is made, when everything but its root is in place.
+#[allow(deprecated, reason = "still written by container managers")]
+fn hooks(spec: &Spec) -> Vec<Step> {
+    let Some(hooks) = spec.hooks() else { return Vec::new() };
+    let has = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let mut steps = Vec::new();
+    if has(hooks.prestart()) || has(hooks.create_runtime()) {
+        steps.push(Step::Ask(Request::RuntimeHooks));
+    }
+    if has(hooks.create_container()) {
+        steps.push(Step::ContainerHooks);
+    }
+    steps
 }
 
 fn path_text(path: &str) -> Result<CString, PlanError> {

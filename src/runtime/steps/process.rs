@@ -30,6 +30,8 @@ pub struct Program {
     pub args: PointerList,
     /// The environment.
     pub env: PointerList,
+    /// The user whose home is to be added to it.
+    pub home_of: Option<u32>,
 }
 
 impl Program {
@@ -54,6 +56,8 @@ impl Program {
             is_searched,
             args: PointerList::new(all(args)?),
             env: PointerList::new(all(env)?),
+            home_of: (!env.iter().any(|variable| variable.starts_with("HOME=")))
+                .then(|| process.user().uid()),
         })
     }
 }

@@ -157,9 +157,9 @@ fn an_old_kernel_gets_its_layers_in_one_string() {
 #[test]
 fn options_that_nobody_would_keep_are_refused() {
     let mut wrong = full();
-    wrong["mounts"][4]["options"] = json!(["rbind", "idmap"]);
+    wrong["mounts"][4]["options"] = json!(["rbind", "remount"]);
     let refused = plan_of(wrong, &host(HYBRID)).unwrap_err();
-    assert_eq!(refused.to_string(), "mounts[4].options: \"idmap\" is not supported");
+    assert_eq!(refused.to_string(), "mounts[4].options: \"remount\" is not supported");
 }
 
 #[test]

@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use crate::harness::{PATIENCE, leaks::Before, wait_for};
 
 /// The programs that tests run inside.
-const PROGRAMS: [&str; 30] = [
+const PROGRAMS: [&str; 32] = [
     "cat", "chmod", "chown", "date", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "kill",
     "ls", "mkdir", "mknod", "mount", "stty", "tty", "pwd", "readlink", "seq", "sh", "sleep", "stat", "tail",
-    "touch", "true", "umount", "wc",
+    "touch", "true", "umount", "uname", "ionice", "wc",
 ];
 
 static NEXT: AtomicU32 = AtomicU32::new(0);

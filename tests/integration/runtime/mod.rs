@@ -3,14 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod attributes;
 mod container;
 mod devices;
 mod exec;
+mod hooks;
 mod inside;
 mod limits;
 mod mounts;
 mod outside;
 mod refusals;
 mod seccomp;
+mod systemd;
 mod terminal;
 mod unified;
+mod users;

@@ -55,13 +55,20 @@ fn the_runtime_itself_as_the_program() {
 }
 
 #[test]
-fn a_program_that_is_missing_is_told_to_who_starts_it() {
+fn a_program_that_is_missing_is_told_to_who_makes_the_container() {
     require!(root, busybox);
     let mut container = Container::new();
     container.config["process"]["args"] = json!(["nope"]);
+    let created = container.create();
+    assert_eq!(created.err, "hythe oci: exec: \"nope\": executable file not found in $PATH");
+    assert_eq!(created.code, 127);
+    // One that goes away in time is told to who starts it.
+    container.config["process"]["args"] = json!(["sleep", "1000"]);
     assert_eq!(container.create().code, 0);
+    assert!(container.oci(&["delete", &container.id]).err.ends_with("that is not stopped: created"));
+    fs::remove_file(container.rootfs().join("bin/sleep")).unwrap();
     let started = container.oci(&["start", &container.id]);
-    assert_eq!(started.err, "hythe oci: exec: \"nope\": executable file not found in $PATH");
+    assert_eq!(started.err, "hythe oci: exec: \"sleep\": executable file not found in $PATH");
     assert_eq!(container.status(), "stopped");
 }
 
@@ -87,7 +94,10 @@ fn a_specification_with_a_wrong_member() {
     container.config["linux"].as_object_mut().unwrap().remove("maskedPaths");
     container.config["process"]["user"]["uid"] = json!("root");
     let ran = container.run();
-    assert!(ran.err.contains("config.json is not an OCI specification: invalid type: string"), "{ran:?}");
+    assert!(
+        ran.err.contains("config.json is not an OCI specification: process.user.uid: invalid type: string"),
+        "{ran:?}"
+    );
     assert!(ran.err.contains("line 1 column"), "{ran:?}");
 }
 

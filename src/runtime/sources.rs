@@ -1,0 +1,123 @@
+//! Mounts that the parent makes ready because the child may not: what a user namespace cannot reach, and what is mapped
+//! to other users.
+//!
+//! Each is detached: it is attached nowhere on the host, and goes with its descriptor.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::steps::{Source, SourceWhat};
+use crate::kernel::mapping::{Mappings, new_users};
+use crate::kernel::mount::{Attributes, Filesystem, Propagation, clone_tree, map_users, set_attributes};
+
+/// Why a mount could not be made ready.
+#[derive(Debug, thiserror::Error)]
+#[error("{member}: {act} {}", path.display())]
+pub struct SourceError {
+    /// The member of the specification.
+    pub member: String,
+    /// What was tried.
+    pub act: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+/// Makes every source ready, in order. The caller must have one thread.
+pub(super) fn open(sources: &[Source]) -> Result<Vec<OwnedFd>, SourceError> {
+    let mut users = Known(Vec::new());
+    sources.iter().map(|source| open_one(source, &mut users)).collect()
+}
+
+/// User namespaces made so far, by their mappings.
+struct Known(Vec<(Mappings, OwnedFd)>);
+
+impl Known {
+    fn find(&mut self, mappings: &Mappings) -> io::Result<&OwnedFd> {
+        let at = match self.0.iter().position(|(known, _)| known == mappings) {
+            Some(at) => at,
+            None => {
+                self.0.push((mappings.clone(), new_users(mappings)?));
+                self.0.len() - 1
+            }
+        };
+        Ok(&self.0[at].1)
+    }
+}
+
+fn open_one(source: &Source, users: &mut Known) -> Result<OwnedFd, SourceError> {
+    let error = |act, path: &Path| {
+        let (member, path) = (source.member.clone(), path.to_path_buf());
+        move |source: io::Error| SourceError { member, act, path, source }
+    };
+    match &source.what {
+        SourceWhat::Tree(path, deep) => tree(source, path, *deep, users),
+        SourceWhat::Overlay(options) => {
+            let nowhere = Path::new("/");
+            let filesystem = Filesystem::open(c"overlay")
+                .map_err(|errno| error("begin an overlay for", nowhere)(errno.into()))?;
+            // Layers are mapped, the writable directories are not: the overlay writes as the host's root, whom the
+            // mapping has no place for. What the layers are opened by must stay open until the overlay is made.
+            let mut held = Vec::new();
+            for (key, value) in options {
+                let Some(value) = value else {
+                    filesystem
+                        .flag(key)
+                        .map_err(|errno| error("set an option of the overlay on", nowhere)(errno.into()))?;
+                    continue;
+                };
+                let path = Path::new(std::ffi::OsStr::from_bytes(value.to_bytes()));
+                let value = match key.to_bytes() {
+                    b"lowerdir+" => {
+                        held.push(tree(source, value, false, users)?);
+                        descriptor_path(held.last())
+                    }
+                    _ => value.clone(),
+                };
+                filesystem.set(key, &value).map_err(|errno| error("lay over", path)(errno.into()))?;
+            }
+            filesystem
+                .mount(Attributes::NONE)
+                .map_err(|errno| error("make the overlay for", nowhere)(errno.into()))
+        }
+    }
+}
+
+/// A path that leads to what a descriptor refers to.
+fn descriptor_path(held: Option<&OwnedFd>) -> CString {
+    let number = held.map_or(-1, AsRawFd::as_raw_fd);
+    CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default()
+}
+
+fn tree(source: &Source, path: &CString, deep: bool, users: &mut Known) -> Result<OwnedFd, SourceError> {
+    let shown = PathBuf::from(std::ffi::OsStr::from_bytes(path.to_bytes()));
+    let error = |act| {
+        let (member, path) = (source.member.clone(), shown.clone());
+        move |source: io::Error| SourceError { member, act, path, source }
+    };
+    let tree = clone_tree(path, deep).map_err(|errno| error("open")(errno.into()))?;
+    if let Some((mappings, recursive)) = &source.mapped {
+        let namespace = users.find(mappings).map_err(error("make a user namespace for"))?;
+        map_users(tree.as_fd(), namespace.as_fd(), *recursive)
+            .map_err(|errno| error("map the users of")(unmappable(errno)))?;
+    }
+    // Nothing of what the container does to it comes back to the host.
+    set_attributes(tree.as_fd(), Attributes::NONE, Some(Propagation::Slave), true)
+        .map_err(|errno| error("keep changes from")(errno.into()))?;
+    Ok(tree)
+}
+
+fn unmappable(errno: Errno) -> io::Error {
+    match errno {
+        Errno::EINVAL => {
+            io::Error::new(io::ErrorKind::Unsupported, "its filesystem cannot be mapped to other users")
+        }
+        errno => errno.into(),
+    }
+}

@@ -1,0 +1,147 @@
+//! Control groups that systemd makes: a real bus, and a manager that notes what it is asked.
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::container::{Container, Ran};
+use crate::harness::{PATIENCE, require, wait_for};
+
+/// A bus with a manager on it, for one test.
+struct Bus {
+    daemon: Child,
+    manager: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Bus {
+    /// Begins the bus; none where the programs for it are missing.
+    fn begin() -> Option<Self> {
+        let has_python = Command::new("python3").args(["-c", "import dbus, gi"]).output();
+        let has_daemon = Command::new("dbus-daemon").arg("--version").output();
+        if !has_python.is_ok_and(|ran| ran.status.success())
+            || !has_daemon.is_ok_and(|ran| ran.status.success())
+        {
+            println!("skipped: dbus-daemon, python3-dbus or python3-gi is missing");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let configuration = format!(
+            "<busconfig><type>system</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
+             <policy context='default'><allow user='*'/><allow own='*'/><allow send_type='*'/>\
+             <allow receive_type='*'/></policy></busconfig>",
+            dir.path().join("bus").display()
+        );
+        fs::write(dir.path().join("bus.conf"), configuration).unwrap();
+        fs::write(dir.path().join("systemd.py"), include_str!("systemd.py")).unwrap();
+        let daemon = Command::new("dbus-daemon")
+            .arg(format!("--config-file={}", dir.path().join("bus.conf").display()))
+            .args(["--nofork", "--nopidfile"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("the bus", PATIENCE, || dir.path().join("bus").exists().then_some(()));
+        let manager = Command::new("python3")
+            .arg(dir.path().join("systemd.py"))
+            .arg(dir.path().join("notes"))
+            .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", dir.path().join("bus").display()))
+            .spawn()
+            .unwrap();
+        let bus = Self { daemon, manager, dir };
+        wait_for("the manager", PATIENCE, || bus.notes().first().map(drop));
+        Some(bus)
+    }
+
+    fn notes(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.dir.path().join("notes")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn oci(&self, container: &Container, args: &[&str]) -> Ran {
+        let mut command = container.command(&[]);
+        command.arg("--systemd-cgroup").args(args);
+        command
+            .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", self.dir.path().join("bus").display()));
+        command.output().unwrap().into()
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        for child in [&mut self.manager, &mut self.daemon] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_scope_is_begun_changed_and_ended() {
+    require!(root, busybox);
+    let Some(bus) = Bus::begin() else { return };
+    let mut container = Container::new();
+    let stem = container.cgroup.replace('-', "_");
+    let unit = format!("box-{}.scope", container.id);
+    container.config["linux"]["cgroupsPath"] = json!(format!("{stem}.slice:box:{}", container.id));
+    container.config["linux"]["resources"]["memory"] = json!({"limit": 64 << 20});
+    container.config["linux"]["resources"]["pids"] = json!({"limit": 50});
+    container.script("sleep 1000");
+    container.save();
+    let bundle = container.bundle().display().to_string();
+    let ran = bus.oci(&container, &["run", "--detach", "--bundle", &bundle, &container.id]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+
+    let begun = &bus.notes()[1];
+    assert_eq!(begun["call"], "start");
+    assert_eq!(begun["unit"], unit);
+    assert_eq!(begun["Slice"], format!("{stem}.slice"));
+    assert_eq!(
+        (&begun["Delegate"], &begun["MemoryMax"], &begun["TasksMax"]),
+        (&json!(true), &json!(64 << 20), &json!(50))
+    );
+    // The process it was begun with is gone, and the container's own is where the scope is.
+    let placeholder = begun["PIDs"][0].as_i64().unwrap();
+    assert!(!std::path::Path::new(&format!("/proc/{placeholder}")).exists());
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+    assert!(groups.lines().all(|line| line.ends_with(&format!("/{stem}.slice/{unit}"))), "{groups}");
+
+    let ran = bus.oci(&container, &["update", "--pids-limit", "60", &container.id]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(bus.notes().last().unwrap()["TasksMax"], 60);
+    let ran = bus.oci(&container, &["delete", "--force", &container.id]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let calls: Vec<_> = bus.notes().iter().map(|note| note["call"].clone()).collect();
+    assert_eq!(calls, ["ready", "start", "set", "stop", "reset"]);
+    remove_slice(&stem);
+}
+
+#[test]
+fn a_scope_that_does_not_come_to_be_is_told() {
+    require!(root, busybox);
+    let Some(bus) = Bus::begin() else { return };
+    let mut container = Container::new();
+    let run = |container: &Container| {
+        container.save();
+        let bundle = container.bundle().display().to_string();
+        bus.oci(container, &["run", "--bundle", &bundle, &container.id])
+    };
+    container.config["linux"]["cgroupsPath"] = json!("/not/a/scope");
+    assert_eq!(
+        run(&container).err,
+        "hythe oci: linux.cgroupsPath: \"/not/a/scope\" is not of the form slice:prefix:name"
+    );
+    container.config["linux"]["cgroupsPath"] = json!("a.slice:doomed:x");
+    assert_eq!(run(&container).err, "hythe oci: systemd's job for doomed-x.scope ended as \"failed\"");
+    assert_eq!(container.left(), Vec::<String>::new());
+}
+
+/// The slice that the manager of this test does not make, and so does not remove either.
+fn remove_slice(stem: &str) {
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        let _ = fs::remove_dir(hierarchy.path().join(format!("{stem}.slice")));
+    }
+    let _ = fs::remove_dir(format!("/sys/fs/cgroup/{stem}.slice"));
+}
