@@ -268,7 +268,7 @@ class Podman:
             raise Missing("podman is not installed")
         place.mkdir(parents=True, exist_ok=True)
         self.words = ["podman", "--root", str(place / "root"), "--runroot", str(place / "run"), "--tmpdir", str(place / "tmp"),
-                      "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--log-level", "error"]
+                      "--cgroup-manager", "cgroupfs", "--runtime", "runc", "--events-backend", "file", "--log-level", "error"]
         self.flags = [*ULIMITS, "--cgroup-parent", f"/{CGROUP}/podman"]
 
     def run(self, *words):

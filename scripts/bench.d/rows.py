@@ -341,16 +341,13 @@ def logs(ground):
                      networkMode="none", volumes=[{"name": "bench", "host": {"sourcePath": str(ground.shared)}}])
         begun = time.monotonic()
         task = hythe.call("RunTask", {"cluster": "default", "taskDefinition": "flood"})["tasks"][0]["taskArn"]
-        shims, spent = [], 0.0
-        while not shims or cpu_seconds(shims) > 0:
-            shims = hythe.shims()
-            spent = max(spent, cpu_seconds(shims))
-            if spent and not shims:
-                break
-            time.sleep(0.05)
-        until("the end of the flood", 120, lambda: hythe.counts() == (0, 0))
+        spent = [0.0]
+        def ended():
+            spent[0] = max(spent[0], cpu_seconds(hythe.shims()))
+            return hythe.call("DescribeTasks", {"cluster": "default", "tasks": [task]})["tasks"][0]["lastStatus"] == "STOPPED"
+        until("the end of the flood", 120, ended)
         took = time.monotonic() - begun
-        costs["hythe"] = seen([spent * 1000 / size])
+        costs["hythe"] = seen([spent[0] * 1000 / size])
         counted = int(run("sh", "-c", f"{ground.hythe_program} logs {task.rsplit('/')[-1]} | wc -l"))
         lost["hythe"] = seen([lines_written - counted])
         return seen([size / took])

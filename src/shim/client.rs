@@ -20,6 +20,10 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
 use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
 
 use super::{
@@ -30,6 +34,7 @@ use super::{
 };
 use crate::{
     kernel::{
+        cgroup::{CgroupPath, Layout},
         process::{Child, Spawn, SpawnError, spawn as spawn_process},
         readiness::Readable,
     },
@@ -137,7 +142,8 @@ pub struct Connection {
 /// Starts the shim of the task in `launch.directory`, and returns once it has answered.
 pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
     let spec = TaskSpec::load(&launch.directory)?;
-    let (ours, child) = tokio::task::spawn_blocking(move || execute(&launch))
+    let group = spec.shim_cgroup.clone();
+    let (ours, child) = tokio::task::spawn_blocking(move || execute(&launch, &group))
         .await
         .map_err(|_| ClientError::Gone(spec.task.clone()))??;
     reap(child);
@@ -190,7 +196,7 @@ pub(super) fn split(socket: &Path) -> io::Result<(&Path, &str)> {
 }
 
 /// Executes the program and keeps the other end of its standard output.
-fn execute(launch: &Launch) -> Result<(StdUnixStream, Child), ClientError> {
+fn execute(launch: &Launch, group: &Path) -> Result<(StdUnixStream, Child), ClientError> {
     let failed = |source| ClientError::Spawn { program: launch.program.clone(), source };
     let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
@@ -201,6 +207,7 @@ fn execute(launch: &Launch) -> Result<(StdUnixStream, Child), ClientError> {
     // Where to die, in tests; nothing else of our environment is the shim's business.
     let point = std::env::var_os("HYTHE_KILL_AT").map(|point| ("HYTHE_KILL_AT".into(), point));
     let env: Vec<_> = point.into_iter().collect();
+    let born_in = group_of_shims(group);
     let child = spawn_process(&Spawn {
         program: Some(&launch.program),
         args: &args,
@@ -208,8 +215,22 @@ fn execute(launch: &Launch) -> Result<(StdUnixStream, Child), ClientError> {
         fds: &fds,
         dir: Some(Path::new("/")),
         new_session: true,
+        cgroup: born_in.as_ref().map(AsFd::as_fd),
     })?;
     Ok((ours, child))
+}
+
+/// The version 2 control group that shims are born in. Without one the shim moves there itself, and it is the shim that
+/// tells when it cannot.
+fn group_of_shims(group: &Path) -> Option<OwnedFd> {
+    let layout = Layout::detect().ok()?;
+    let path = CgroupPath::parse(&group.to_string_lossy()).ok()?;
+    let directory = layout.group(&path).unified_dir()?;
+    if !directory.is_dir() {
+        layout.create(&path).ok()?;
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(&directory, flags, Mode::empty()).ok()
 }
 
 /// Waits for the end of a shim that this process started, so that it does not stay behind as a zombie.

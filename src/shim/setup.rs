@@ -7,7 +7,7 @@ use crate::model::task_definition::Condition;
 use crate::{
     kernel::{
         cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced},
-        process::{Pid, Signal, UnknownSignal},
+        process::{Signal, UnknownSignal},
     },
     model::ids::ContainerName,
     plan::{
@@ -64,7 +64,7 @@ pub(super) fn groups(spec: &TaskSpec, layout: &Layout) -> Result<(Group, Vec<Not
             .map_err(|source| SetupError::Group { path: path.clone(), source })
     };
     let own = make(&spec.shim_cgroup)?;
-    own.add(Pid::this()).map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
+    own.enter().map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
     let group = make(&spec.cgroup)?;
     let not_enforced = spec.resources.as_ref().map(|limits| group.apply(limits)).unwrap_or_default();
     Ok((group, not_enforced))

@@ -9,7 +9,7 @@ use super::{Pidfd, exit_now};
 use crate::kernel::namespace::Namespaces;
 
 /// The C library crate's constant has lost its upper bits.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+pub(super) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// What the child ends with if its function unwinds.
 const UNWOUND: i32 = 254;

@@ -12,6 +12,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use super::clone::CLONE_INTO_CGROUP;
 use super::{Child, Pidfd, PointerList, SignalMask};
 
 /// Bytes of stack for the child, which calls a handful of shallow functions.
@@ -32,6 +33,9 @@ pub struct Spawn<'a> {
     pub dir: Option<&'a Path>,
     /// Whether the program leads a new session.
     pub new_session: bool,
+    /// The version 2 control group to be born in, where the kernel can do that; moving there later waits for every
+    /// fork on the host.
+    pub cgroup: Option<BorrowedFd<'a>>,
 }
 
 /// Why a program was not started.
@@ -86,7 +90,11 @@ pub fn spawn(request: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     let mut prepared = prepare(request, null.as_raw_fd())?;
     let program = prepared.program.to_string_lossy().into_owned();
 
-    let made = clone_and_execute(&mut prepared);
+    let made = match clone_and_execute(&mut prepared, request.cgroup) {
+        // A group that takes no process is no reason to have none.
+        Err(_) if request.cgroup.is_some() => clone_and_execute(&mut prepared, None),
+        made => made,
+    };
     let child = made.map_err(|source| SpawnError::Clone { program: program.clone(), source })?;
     if let Some(source) = prepared.failed {
         // The child has exited by now; reaping it cannot block.
@@ -125,24 +133,95 @@ fn prepare(request: &Spawn<'_>, null: RawFd) -> Result<Prepared, SpawnError> {
     })
 }
 
-fn clone_and_execute(prepared: &mut Prepared) -> Result<Child, Errno> {
+fn clone_and_execute(prepared: &mut Prepared, cgroup: Option<BorrowedFd<'_>>) -> Result<Child, Errno> {
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
     let mut pidfd: c_int = -1;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let before = SignalMask::all().swap()?;
-    // SAFETY: the stack grows down from its end, is 16-byte aligned, and outlives the child's use of it because
-    // CLONE_VFORK suspends this thread until the child has executed or exited. `prepared` is not touched by us
-    // meanwhile, and no signal handler of ours can run in the child because all signals are blocked.
-    let pid = unsafe {
-        let top = stack.as_mut_ptr_range().end.cast::<c_void>();
-        libc::clone(run_child, top, flags, (&raw mut *prepared).cast::<c_void>(), &raw mut pidfd)
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
+    let into = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
+    let args = libc::clone_args {
+        flags: u64::from(flags.cast_unsigned()) | into,
+        pidfd: &raw mut pidfd as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: stack.as_mut_ptr() as u64,
+        stack_size: STACK as u64,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: cgroup.and_then(|fd| u64::try_from(fd.as_raw_fd()).ok()).unwrap_or(0),
     };
-    let made = Errno::result(pid);
+    let before = SignalMask::all().swap()?;
+    // SAFETY: the stack is 16-byte aligned and outlives the child's use of it because CLONE_VFORK suspends this
+    // thread until the child has executed or exited. `prepared` is not touched by us meanwhile, and no signal handler
+    // of ours can run in the child because all signals are blocked. `run_child` does not return.
+    let made = unsafe { clone_onto(&args, run_child, (&raw mut *prepared).cast::<c_void>()) };
     before.swap()?;
     let pid = Pid::from_raw(made?);
     // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor that only we own.
     let pidfd = Pidfd::from_owned(unsafe { OwnedFd::from_raw_fd(pidfd) });
     Ok(Child { pid, pidfd })
+}
+
+/// Makes a child that shares our memory and runs `run` on the stack that `args` names.
+///
+/// The C library has no such call: its own takes no control group.
+///
+/// # Safety
+/// The stack must be aligned to 16 bytes and stay until the child has left it, `run` must not return, and `with` must be
+/// what it takes.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone_onto(
+    args: &libc::clone_args,
+    run: extern "C" fn(*mut c_void) -> c_int,
+    with: *mut c_void,
+) -> Result<libc::pid_t, Errno> {
+    let mut answer = libc::SYS_clone3;
+    // SAFETY: in the parent this is one system call, with the registers that it changes named. The child begins on the
+    // stack of `args`, touches nothing of this frame, and never comes back to it.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "ud2",
+            "2:",
+            inlateout("rax") answer,
+            in("rdi") std::ptr::from_ref(args),
+            in("rsi") size_of::<libc::clone_args>(),
+            in("r12") with,
+            in("r13") run,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    match i32::try_from(answer) {
+        Ok(pid) if pid > 0 => Ok(pid),
+        Ok(refused) => Err(Errno::from_raw(-refused)),
+        Err(_) => Err(Errno::EOVERFLOW),
+    }
+}
+
+/// The same by the C library's call, which puts nobody into a control group.
+///
+/// # Safety
+/// As above.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn clone_onto(
+    args: &libc::clone_args,
+    run: extern "C" fn(*mut c_void) -> c_int,
+    with: *mut c_void,
+) -> Result<libc::pid_t, Errno> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: the caller's promise; the stack grows down from its end, and `pidfd` is where the caller wants it.
+    let pid = unsafe {
+        let top = (args.stack + args.stack_size) as *mut c_void;
+        libc::clone(run, top, flags, with, args.pidfd as *mut c_int)
+    };
+    Errno::result(pid)
 }
 
 extern "C" fn run_child(prepared: *mut c_void) -> c_int {

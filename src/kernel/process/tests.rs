@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernel::cgroup::{CgroupPath, Layout};
 use crate::kernel::namespace::Namespaces;
 
 fn words(words: &[&str]) -> Vec<OsString> {
@@ -32,6 +33,7 @@ fn copy<'a>(request: &Spawn<'a>) -> Spawn<'a> {
         fds: request.fds,
         dir: request.dir,
         new_session: request.new_session,
+        cgroup: request.cgroup,
     }
 }
 
@@ -67,6 +69,43 @@ fn descriptors_land_on_their_numbers_even_when_they_cross() {
     read_a.read_to_string(&mut a).unwrap();
     read_b.read_to_string(&mut b).unwrap();
     assert_eq!((a.as_str(), b.as_str()), ("a\n", "b\n"));
+}
+
+#[test]
+fn a_program_is_born_in_its_control_group() {
+    let layout = Layout::detect().ok().filter(|_| nix::unistd::geteuid().is_root());
+    let name = CgroupPath::parse(&format!("hythe-born-{}", std::process::id())).unwrap();
+    let directory = layout.as_ref().and_then(|layout| layout.group(&name).unified_dir());
+    let (Some(layout), Some(directory)) = (layout, directory) else {
+        println!("skipped: a group of version 2 needs root and such a hierarchy");
+        return;
+    };
+    let group = layout.create(&name).unwrap();
+    let born_in = std::fs::File::open(directory).unwrap();
+    let args = words(&["sh", "-c", "grep ^0:: /proc/self/cgroup"]);
+    let request = Spawn {
+        program: Some(Path::new("/bin/sh")),
+        args: &args,
+        cgroup: Some(born_in.as_fd()),
+        ..Spawn::default()
+    };
+    let (text, exit) = output_of(&request, 1);
+    group.delete().unwrap();
+    assert_eq!(exit, Exit::Code(0));
+    assert!(text.trim().ends_with(&format!("/{}", name.as_path().display())), "{text}");
+}
+
+#[test]
+fn a_control_group_that_takes_nobody_keeps_no_program_from_running() {
+    let no_group = std::fs::File::open("/").unwrap();
+    let args = words(&["sh", "-c", "echo here"]);
+    let request = Spawn {
+        program: Some(Path::new("/bin/sh")),
+        args: &args,
+        cgroup: Some(no_group.as_fd()),
+        ..Spawn::default()
+    };
+    assert_eq!(output_of(&request, 1), ("here\n".to_owned(), Exit::Code(0)));
 }
 
 #[test]

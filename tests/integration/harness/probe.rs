@@ -132,6 +132,11 @@ pub fn unshare() -> Probe {
     program("unshare")
 }
 
+/// A tracer of system calls.
+pub fn strace() -> Probe {
+    program("strace")
+}
+
 /// Whether `name` can be run.
 pub fn program(name: &str) -> Probe {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod agent;
+mod counts;
 mod environment;
 mod failures;
 mod health;
