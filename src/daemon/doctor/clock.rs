@@ -13,7 +13,7 @@ pub(super) fn look(now: Timestamp) -> DoctorFinding {
     }
     degraded(
         "clock",
-        "it stands before 2024: no certificate of a registry is valid yet, and times in answers are wrong",
+        "it is not set: before 2024 no certificate of a registry is valid, and times in answers are wrong",
         "set it: timedatectl set-ntp true, or date -s \"2030-01-31 12:00\"",
     )
 }
