@@ -15,6 +15,7 @@
 //! which outlive it.
 
 pub mod adopt;
+pub mod alarms;
 pub mod clock;
 pub mod config;
 pub mod doctor;

@@ -10,7 +10,7 @@
 //! often. No task is waited for: what the agent does comes back as facts.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     convert::Infallible,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -36,10 +36,11 @@ use crate::{
 };
 
 use super::{
+    alarms::Alarms,
     clock::{self, Moments},
     config::HistoryConfig,
     doer::{Doer, sweep_until_done},
-    hands::{HandsOf, host_view},
+    hands::{HandsOf, Holdings},
     history,
     report::chain,
     services::{self, Outcome, PassContext},
@@ -77,7 +78,8 @@ pub struct Reconciler<D> {
     hands: HandsOf,
     moments: Moments,
     dirty: BTreeSet<ServiceKey>,
-    wakes: BTreeMap<ServiceKey, Moment>,
+    holdings: Holdings,
+    alarms: Alarms,
     starved: BTreeSet<ServiceKey>,
     waiting: BTreeSet<TaskId>,
     prune_at: Option<Moment>,
@@ -94,7 +96,12 @@ impl<D: Doer> Reconciler<D> {
         hands: HandsOf,
     ) -> Self {
         let capacity = Arc::new(settings.capacity.clone());
-        let dirty = store.snapshot().services().map(|of| (of.cluster.clone(), of.name.clone())).collect();
+        let snapshot = store.snapshot();
+        let dirty = snapshot.services().map(|of| (of.cluster.clone(), of.name.clone())).collect();
+        let mut holdings = Holdings::default();
+        for task in snapshot.live_tasks() {
+            holdings.refresh(&snapshot, &task.id, hands.of(&task.id));
+        }
         Self {
             store,
             doer,
@@ -104,7 +111,8 @@ impl<D: Doer> Reconciler<D> {
             hands,
             moments: Moments::default(),
             dirty,
-            wakes: BTreeMap::new(),
+            holdings,
+            alarms: Alarms::default(),
             starved: BTreeSet::new(),
             waiting: BTreeSet::new(),
             prune_at: Some(clock::moment()),
@@ -146,6 +154,7 @@ impl<D: Doer> Reconciler<D> {
                 self.ended += 1;
                 self.dirty.append(&mut self.starved);
             }
+            self.holdings.refresh(&snapshot, id, self.hands.of(id));
         }
         if self.ended > 0 && self.prune_at.is_none() {
             self.prune_at = Some(clock::moment() + self.settings.history.keep);
@@ -153,14 +162,13 @@ impl<D: Doer> Reconciler<D> {
     }
 
     fn next_wake(&self) -> Option<Moment> {
-        self.wakes.values().copied().chain(self.prune_at).min()
+        self.alarms.next().into_iter().chain(self.prune_at).min()
     }
 
     /// Looks at the services that are due, and writes what that comes to in one go.
     async fn services(&mut self) {
         let now = clock::moment();
-        let due = self.wakes.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone());
-        let mut keys: BTreeSet<ServiceKey> = due.collect();
+        let mut keys: BTreeSet<ServiceKey> = self.alarms.due(now).into_iter().collect();
         keys.append(&mut self.dirty);
         if keys.is_empty() || self.settings.is_ending {
             return;
@@ -203,7 +211,9 @@ impl<D: Doer> Reconciler<D> {
             }
             Err(why) => {
                 error!(error = %chain(&why), services = keys.len(), "services not updated, trying again");
-                self.wakes.extend(keys.into_iter().map(|key| (key, now + AFTER_FAILURE)));
+                for key in keys {
+                    self.alarms.set(key, Some(now + AFTER_FAILURE));
+                }
             }
         }
     }
@@ -214,10 +224,7 @@ impl<D: Doer> Reconciler<D> {
         } else {
             self.starved.remove(&key);
         }
-        match outcome.wake_at {
-            Some(at) => self.wakes.insert(key, at),
-            None => self.wakes.remove(&key),
-        };
+        self.alarms.set(key, outcome.wake_at);
     }
 
     fn context(&mut self, snapshot: &Snapshot, key: &ServiceKey, now: Moment) -> PassContext {
@@ -239,10 +246,12 @@ impl<D: Doer> Reconciler<D> {
 
     /// Orders the next step of each task of the host.
     fn host(&mut self, snapshot: &Snapshot) {
-        let view = host_view(snapshot, &self.capacity, |task| self.hands.of(task));
-        let plan = admit(&view);
+        let view = self.holdings.view(snapshot, &self.capacity, &self.hands);
+        let plan = self.holdings.beside(|others| admit(&view, others));
         for action in plan.actions {
+            let task = action.task().clone();
             self.order(snapshot, action);
+            self.holdings.refresh(snapshot, &task, self.hands.of(&task));
         }
         for note in plan.notes {
             if self.waiting.insert(note.task.clone()) {

@@ -56,13 +56,24 @@ pub struct HostTask {
     pub hands: Hands,
 }
 
-/// This host and its tasks, in the order in which they were asked for.
+/// This host and those of its tasks that may need a step, in the order in which they were asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostView {
     /// What it has to give.
     pub capacity: Capacity,
     /// Its tasks.
     pub tasks: Vec<HostTask>,
+}
+
+/// How much of what it needs a task keeps others from having.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing.
+    Nothing,
+    /// Its ports.
+    Ports,
+    /// All of it.
+    All,
 }
 
 /// A task waits.
@@ -75,17 +86,17 @@ pub struct Waiting {
 }
 
 /// What tasks take together.
-#[derive(Clone, Debug, Default)]
-struct Taken {
+struct Taken<'a> {
+    others: &'a dyn Fn(HostPort) -> bool,
     resources: Resources,
     ports: BTreeSet<HostPort>,
 }
 
-/// The next step of each task of this host.
+/// The next step of each task of the view, beside what others hold.
 #[must_use]
-pub fn admit(view: &HostView) -> Plan<TaskAction, Waiting> {
+pub fn admit(view: &HostView, promised: Promised<'_>) -> Plan<TaskAction, Waiting> {
     let mut plan = Plan::default();
-    let mut taken = Taken::default();
+    let mut taken = Taken::beside(promised);
     for task in &view.tasks {
         task.add_to(&mut taken);
     }
@@ -99,7 +110,7 @@ pub fn admit(view: &HostView) -> Plan<TaskAction, Waiting> {
     plan
 }
 
-/// What the tasks that stay take together.
+/// What tasks that are not looked at one by one take together.
 #[derive(Clone, Copy)]
 pub struct Promised<'a> {
     /// CPU and memory.
@@ -108,13 +119,20 @@ pub struct Promised<'a> {
     pub has_port: &'a dyn Fn(HostPort) -> bool,
 }
 
+impl Promised<'_> {
+    /// There are no other tasks.
+    #[must_use]
+    pub fn nothing() -> Promised<'static> {
+        Promised { resources: Resources::default(), has_port: &|_| false }
+    }
+}
+
 /// How many more tasks that each take `needs` this host can hold beside those that stay, up to `most`.
 ///
 /// Tasks on their way down are not counted: what they hold is free soon, and admission waits for it.
 #[must_use]
 pub fn room(capacity: &Capacity, promised: Promised<'_>, needs: &Reservation, most: u32) -> Room {
-    let held = needs.ports.iter().copied().filter(|port| (promised.has_port)(*port));
-    let mut taken = Taken { resources: promised.resources, ports: held.collect() };
+    let mut taken = Taken::beside(promised);
     for tasks in 0..most {
         if let Some(shortage) = taken.shortage(capacity, needs) {
             return Room { tasks, obstacle: Some(Obstacle::Lacks(shortage)) };
@@ -125,8 +143,8 @@ pub fn room(capacity: &Capacity, promised: Promised<'_>, needs: &Reservation, mo
 }
 
 /// Starts `task` if it fits, and takes its needs off what is left either way.
-fn queue(capacity: &Capacity, taken: &mut Taken, task: &HostTask, plan: &mut Plan<TaskAction, Waiting>) {
-    if let Some(shortage) = Taken::default().shortage(capacity, &task.needs) {
+fn queue(capacity: &Capacity, taken: &mut Taken<'_>, task: &HostTask, plan: &mut Plan<TaskAction, Waiting>) {
+    if let Some(shortage) = Taken::beside(Promised::nothing()).shortage(capacity, &task.needs) {
         plan.actions.push(TaskAction::Refuse(task.id.clone(), too_large(capacity, &task.needs, shortage)));
         return;
     }
@@ -152,7 +170,11 @@ fn too_large(capacity: &Capacity, needs: &Reservation, shortage: Shortage) -> St
     StopRequest { code: StopCode::TaskFailedToStart, reason }
 }
 
-impl Taken {
+impl<'a> Taken<'a> {
+    fn beside(promised: Promised<'a>) -> Self {
+        Self { others: promised.has_port, resources: promised.resources, ports: BTreeSet::new() }
+    }
+
     fn add(&mut self, needs: &Reservation) {
         self.resources.cpu = self.resources.cpu.saturating_add(needs.resources.cpu);
         self.resources.memory = self.resources.memory.saturating_add(needs.resources.memory);
@@ -162,7 +184,9 @@ impl Taken {
     /// What is missing for `needs`. A task that needs none of a resource is never short of it.
     fn shortage(&self, capacity: &Capacity, needs: &Reservation) -> Option<Shortage> {
         let short = |wanted: u64, taken: u64, all: u64| wanted > 0 && taken.saturating_add(wanted) > all;
-        let held = |port: &&HostPort| self.ports.contains(*port) || capacity.reserved_ports.contains(*port);
+        let held = |port: &&HostPort| {
+            self.ports.contains(*port) || (self.others)(**port) || capacity.reserved_ports.contains(*port)
+        };
         let (wanted, taken, all) = (needs.resources, self.resources, capacity.registered);
         if let Some(lack) = capacity.traits.lack(&needs.wants) {
             Some(lack)
@@ -183,15 +207,29 @@ impl HostTask {
         self.desired == DesiredStatus::Running && self.hands == Hands::Empty
     }
 
-    /// Adds what it keeps others from having: all until its containers have ended, its ports until it is gone.
-    fn add_to(&self, taken: &mut Taken) {
+    /// Whether there may be a step for it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.is_queued() || self.step_down().is_some()
+    }
+
+    /// What it keeps others from having: all until its containers have ended, its ports until it is gone.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
         if self.is_queued() || self.known == TaskStatus::Stopped {
-            return;
-        }
-        if self.known >= TaskStatus::Deprovisioning {
-            taken.ports.extend(&self.needs.ports);
+            Hold::Nothing
+        } else if self.known >= TaskStatus::Deprovisioning {
+            Hold::Ports
         } else {
-            taken.add(&self.needs);
+            Hold::All
+        }
+    }
+
+    fn add_to(&self, taken: &mut Taken<'_>) {
+        match self.hold() {
+            Hold::Nothing => {}
+            Hold::Ports => taken.ports.extend(&self.needs.ports),
+            Hold::All => taken.add(&self.needs),
         }
     }
 
@@ -234,7 +272,7 @@ mod tests {
     }
 
     fn steps(tasks: &[HostTask]) -> Vec<(char, u8)> {
-        let plan = admit(&host(tasks));
+        let plan = admit(&host(tasks), Promised::nothing());
         let letter = |action: &TaskAction| match action {
             TaskAction::Start(_) => 's',
             TaskAction::Stop(..) => 't',
@@ -290,14 +328,6 @@ mod tests {
         assert_eq!(steps(&[held]), []);
     }
 
-    fn room_beside(view: &HostView, needs: &Reservation, most: u32) -> Room {
-        let mut staying = Taken::default();
-        let stays = view.tasks.iter().filter(|task| task.desired == DesiredStatus::Running);
-        stays.for_each(|task| staying.add(&task.needs));
-        let has_port = |port| staying.ports.contains(&port);
-        room(&view.capacity, Promised { resources: staying.resources, has_port: &has_port }, needs, most)
-    }
-
     #[test]
     fn two_tasks_cannot_hold_one_port_until_the_first_is_gone() {
         let port = (crate::model::network::Protocol::Tcp, 80);
@@ -309,23 +339,33 @@ mod tests {
         let mut second = task(2, 0);
         second.needs.ports.insert(port);
         assert_eq!(steps(&[first.clone(), second.clone()]), []);
-        let view = host(&[first, second.clone()]);
+        let view = host(&[first.clone(), second.clone()]);
+        let has_port = |port| first.needs.ports.contains(&port);
+        let held = Promised { resources: Resources::default(), has_port: &has_port };
         assert_eq!(
-            room_beside(&view, &second.needs, 3),
+            room(&view.capacity, held, &second.needs, 3),
             Room { tasks: 0, obstacle: Some(Obstacle::Lacks(Shortage::Port(port))) }
         );
     }
 
     #[test]
     fn room_is_counted_beside_tasks_that_stay() {
-        let mut leaving = task(1, 900);
-        leaving.desired = DesiredStatus::Stopped;
-        let view = host(&[leaving, task(2, 300)]);
+        let capacity = host(&[]).capacity;
+        let held = Promised { resources: Resources { cpu: 0, memory: 300 }, ..Promised::nothing() };
         let needs = task(3, 300).needs;
-        assert_eq!(room_beside(&view, &needs, 2), Room { tasks: 2, obstacle: None });
-        assert_eq!(
-            room_beside(&view, &needs, 9),
-            Room { tasks: 2, obstacle: Some(Obstacle::Lacks(Shortage::Memory)) }
-        );
+        assert_eq!(room(&capacity, held, &needs, 2), Room { tasks: 2, obstacle: None });
+        let full = Some(Obstacle::Lacks(Shortage::Memory));
+        assert_eq!(room(&capacity, held, &needs, 9), Room { tasks: 2, obstacle: full });
+    }
+
+    #[test]
+    fn tasks_that_need_no_step_can_be_left_out_and_told_in_sum() {
+        let mut running = task(1, 600);
+        running.hands = Hands::Holding;
+        running.known = TaskStatus::Running;
+        assert!(!running.is_open() && running.hold() == Hold::All);
+        let whole = admit(&host(&[running, task(2, 400), task(3, 100)]), Promised::nothing());
+        let held = Promised { resources: Resources { cpu: 0, memory: 600 }, ..Promised::nothing() };
+        assert_eq!(admit(&host(&[task(2, 400), task(3, 100)]), held), whole);
     }
 }

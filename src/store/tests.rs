@@ -58,7 +58,27 @@ async fn pages_that_went_bad_in_a_good_file_count_as_damage() {
     fs::write(&path, bytes).unwrap();
     let opened = Store::open(&path).unwrap();
     assert!(opened.set_aside.is_some());
-    assert_eq!(opened.store.snapshot().task_definitions().count(), 0);
+    assert_eq!(opened.store.snapshot().task_definitions().count(), 40, "the copy has them all");
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_or_empty_comes_back_from_its_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    for round in 0..2 {
+        let store = Store::open(&path).unwrap().store;
+        sample::put(&store, &format!("family-{round}")).await;
+        drop(store);
+        sample::wait_until_free(&path);
+        if round == 0 {
+            fs::remove_file(&path).unwrap()
+        } else {
+            fs::write(&path, "").unwrap()
+        }
+        let _ = fs::remove_file(directory.path().join("store.db-wal"));
+    }
+    let opened = Store::open(&path).unwrap();
+    assert_eq!(opened.store.snapshot().task_definitions().count(), 2);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use super::record::{Change, Row};
 
 pub(super) mod memory;
 mod migrate;
+mod mirror;
 mod reserve;
 pub(super) mod sqlite;
 

@@ -1,7 +1,7 @@
 //! Rows in one SQLite file: write-ahead log, flushed at every commit, locked for this process alone.
 //!
-//! A file that SQLite cannot read is renamed to `NAME.corrupt-SECONDS` with its log, and a new one takes its place:
-//! what runs is in the ledgers and in the kernel, so a lost database loses no task. A file that cannot be used for
+//! A file that SQLite cannot read is renamed to `NAME.corrupt-SECONDS` with its log, and a new one takes its place,
+//! with the rows of the copy beside it ([`super::mirror`]); so does one that is empty or gone. A file that cannot be used for
 //! another reason (locked, newer, no permission, full disk) is left as it is.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, params};
 
-use super::{Backend, BackendError, migrate, reserve::Reserve};
+use super::{Backend, BackendError, migrate, mirror::Mirror, reserve::Reserve};
 use crate::store::{
     OpenError, SetAside,
     record::{Change, Row, Table},
@@ -27,6 +27,7 @@ pub(in crate::store) struct Sqlite {
     connection: Connection,
     path: PathBuf,
     reserve: Reserve,
+    mirror: Mirror,
 }
 
 /// Opens the file at `path`, setting it aside when it is damaged.
@@ -35,14 +36,22 @@ pub(in crate::store) fn open(path: &Path) -> Result<(Sqlite, Option<SetAside>), 
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(|source| failed(BackendError::Directory(source)))?;
     }
+    let is_new = fs::metadata(path).map_or(true, |found| found.len() == 0);
     let damage = match connect(path) {
-        Ok(connection) => return Ok((Sqlite::on(connection, path), None)),
+        Ok(connection) => {
+            let mut sqlite = Sqlite::on(connection, path);
+            if is_new {
+                sqlite.take_back().map_err(failed)?;
+            }
+            return Ok((sqlite, None));
+        }
         Err(BackendError::Sqlite { source, .. }) if is_damage(&source) => source.to_string(),
         Err(other) => return Err(failed(other)),
     };
     let moved = set_aside(path).map_err(|source| OpenError::SetAside { path: path.to_owned(), source })?;
-    let connection = connect(path).map_err(failed)?;
-    Ok((Sqlite::on(connection, path), Some(SetAside { path: moved, why: damage })))
+    let mut sqlite = Sqlite::on(connect(path).map_err(failed)?, path);
+    sqlite.take_back().map_err(failed)?;
+    Ok((sqlite, Some(SetAside { path: moved, why: damage })))
 }
 
 fn connect(path: &Path) -> Result<Connection, BackendError> {
@@ -104,7 +113,44 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 impl Sqlite {
     fn on(connection: Connection, path: &Path) -> Self {
         let reserve = Reserve::at(with_suffix(path, ".reserve"));
-        Self { connection, path: path.to_owned(), reserve }
+        let mirror = Mirror::at(with_suffix(path, ".copy"));
+        Self { connection, path: path.to_owned(), reserve, mirror }
+    }
+
+    /// Takes the rows of the copy into a database that has none. A copy that cannot be read is no copy.
+    fn take_back(&mut self) -> Result<(), BackendError> {
+        let rows = Mirror::read(&with_suffix(&self.path, ".copy")).unwrap_or_default();
+        let change = |row: Row| Change { table: row.table, key: row.key, document: Some(row.document) };
+        let changes: Vec<Change> = rows.into_iter().map(change).collect();
+        if changes.is_empty() { Ok(()) } else { self.write(&changes) }
+    }
+
+    /// Every row.
+    fn rows(&self) -> Result<Vec<Row>, BackendError> {
+        let failed = |error| named("read the database", &self.path, error);
+        let mut rows = Vec::new();
+        for table in Table::ALL {
+            let query = format!("select key, document from {} order by key", table.name());
+            let mut statement = self.connection.prepare(&query).map_err(failed)?;
+            let found = statement
+                .query_map([], |row| Ok(Row { table, key: row.get(0)?, document: row.get(1)? }))
+                .map_err(failed)?;
+            for row in found {
+                rows.push(row.map_err(failed)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Takes what was committed into the copy.
+    fn copy(&mut self, batch: &[Change]) {
+        if !self.mirror.is_due() {
+            return self.mirror.append(batch);
+        }
+        match self.rows() {
+            Ok(rows) => self.mirror.rewrite(&rows),
+            Err(error) => tracing::warn!(%error, "the database has no copy for now"),
+        }
     }
 
     /// Writes `batch` in one transaction.
@@ -153,18 +199,8 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     fn load(&mut self) -> Result<Vec<Row>, BackendError> {
-        let failed = |error| named("read the database", &self.path, error);
-        let mut rows = Vec::new();
-        for table in Table::ALL {
-            let query = format!("select key, document from {} order by key", table.name());
-            let mut statement = self.connection.prepare(&query).map_err(failed)?;
-            let found = statement
-                .query_map([], |row| Ok(Row { table, key: row.get(0)?, document: row.get(1)? }))
-                .map_err(failed)?;
-            for row in found {
-                rows.push(row.map_err(failed)?);
-            }
-        }
+        let rows = self.rows()?;
+        self.mirror.rewrite(&rows);
         Ok(rows)
     }
 
@@ -172,6 +208,7 @@ impl Backend for Sqlite {
         match self.write(batch) {
             Ok(()) => {
                 self.reserve.keep();
+                self.copy(batch);
                 Ok(())
             }
             // Nothing new begins on a full disk, but what is there can still be told to stop.
