@@ -116,6 +116,11 @@ pub(super) fn start(
 }
 
 impl Container {
+    /// It, for what else is run in it.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
     /// The first process, as the host numbers it.
     pub(super) fn pid(&self) -> Pid {
         self.running.pid()
@@ -147,8 +152,9 @@ impl Container {
         spec: &ContainerSpec,
         check: &HealthCheck,
     ) -> Result<BorrowedFd<'_>, Box<dyn Error + Send + Sync>> {
-        let process = probe(spec, check)?.ok_or("the bundle has no process")?;
-        let exec = self.running.exec(&process, Stdio::default())?;
+        let command = probe(spec, check)?;
+        let options = ExecOptions { spec: Some(&command.spec), ..ExecOptions::default() };
+        let exec = self.running.exec(&command.process, Stdio::default(), &options)?;
         Ok(self.probe.insert(exec).pidfd.as_fd())
     }
 
@@ -215,7 +221,8 @@ fn out_of_memory(spec: &ContainerSpec, peak: Option<u64>, task_limit: Option<u64
     format!("OutOfMemoryError: Container killed due to memory usage: container {name} went over {limit}")
 }
 
-fn exit(status: Status) -> Exit {
+/// How a process ended, in the words of facts.
+pub(super) fn exit(status: Status) -> Exit {
     match status {
         Status::Code(code) => Exit::Code(code),
         Status::Signal(signal) => Exit::Signal(signal.as_raw()),
@@ -252,7 +259,7 @@ fn streams(spec: &ContainerSpec) -> io::Result<Streams> {
 }
 
 /// A pipe whose reading end, ours, never makes us wait.
-fn output() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(super) fn output() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     never_wait(&read)?;
     Ok((read, write))
@@ -267,7 +274,8 @@ fn terminal() -> io::Result<Streams> {
     Ok(Streams { stdio, stdin: None, stdout: Some(pty.master), stderr: None })
 }
 
-fn never_wait(fd: &OwnedFd) -> io::Result<()> {
+/// Makes reads and writes return at once.
+pub(super) fn never_wait(fd: &OwnedFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())

@@ -22,6 +22,7 @@ use super::{
     container::{Container, report, start},
     ledger::Ledger,
     logs::writer::Writer,
+    session::Sessions,
     setup::{self, SetupError},
     source::Source,
     spec::TaskSpec,
@@ -61,6 +62,7 @@ pub(super) struct Supervisor {
     logs: Vec<Option<Writer>>,
     ledger: Ledger,
     connections: Connections,
+    sessions: Sessions,
     poll: Poll,
     timer: TimerFd,
     signals: SignalFd,
@@ -104,6 +106,7 @@ impl Supervisor {
             stop_signals,
             ledger,
             connections,
+            sessions: Sessions::default(),
             poll,
             timer,
             signals,
@@ -332,7 +335,8 @@ impl Supervisor {
             self.ledger.write();
             self.converse();
             let safe = self.ledger.is_written() || self.connections.somebody_has_all(&self.ledger);
-            let heard = self.connections.everybody_has_all(&self.ledger) || moment() >= until;
+            let heard = self.connections.everybody_has_all(&self.ledger) && self.sessions.are_over();
+            let heard = heard || moment() >= until;
             if safe && heard {
                 return;
             }

@@ -88,6 +88,26 @@ pub fn close_inherited(keep: RawFd, keep_too: Option<RawFd>) -> Result<(), Errno
     close_range(high + 1, RawFd::MAX)
 }
 
+/// Closes every descriptor above the standard three that is not in `keep`.
+///
+/// For a copy of a process that will not use, or drop, what belonged to the others any more.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept {
+        close_range(first, fd - 1)?;
+        first = first.max(fd + 1);
+    }
+    close_range(first, RawFd::MAX)
+}
+
+/// Sends `signal` to every process of the group that `leader`, a child of ours that we have not reaped, leads.
+pub fn signal_group(leader: super::Pid, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: the call takes two integers.
+    Errno::result(unsafe { libc::killpg(leader.as_raw(), signal.as_raw()) }).map(drop)
+}
+
 fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
     if first > last {
         return Ok(());

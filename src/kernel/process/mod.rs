@@ -7,6 +7,7 @@
 //! A process is held by its [`Pidfd`], never by its number alone, so a signal cannot reach a stranger that was
 //! given the same number.
 
+mod attend;
 mod clone;
 mod control;
 mod pidfd;
@@ -14,10 +15,11 @@ mod rights;
 mod signal;
 mod spawn;
 
+pub use attend::{reap_any, send, set_name, wait_for_signal};
 pub use clone::{Child, CloneRequest, clone};
 pub use control::{
-    PointerList, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute, exit_now,
-    is_here_reachable, kernel_release, new_session, own_stream, session_keyring, set_subreaper, undumpable,
+    PointerList, close_all_but, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute, exit_now,
+    is_here_reachable, kernel_release, new_session, own_stream, session_keyring, set_subreaper, signal_group, undumpable,
     write_file,
 };
 pub use nix::unistd::Pid;
