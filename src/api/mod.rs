@@ -25,6 +25,7 @@ mod reply;
 mod run_task;
 mod server;
 mod service;
+mod service_deployment;
 mod service_request;
 mod tags;
 mod task;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     Answer, Api, cluster, container_instance,
     refused::{Kind, Refused},
-    run_task, service, tags, task, task_definition, update_service,
+    run_task, service, service_deployment, tags, task, task_definition, update_service,
 };
 use crate::model::reading;
 
@@ -13,7 +13,7 @@ use crate::model::reading;
 pub(super) const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
 
 /// Operations that are done.
-const DONE: [&str; 24] = [
+const DONE: [&str; 28] = [
     "CreateCluster",
     "CreateService",
     "DeleteCluster",
@@ -22,11 +22,14 @@ const DONE: [&str; 24] = [
     "DeregisterTaskDefinition",
     "DescribeClusters",
     "DescribeContainerInstances",
+    "DescribeServiceDeployments",
+    "DescribeServiceRevisions",
     "DescribeServices",
     "DescribeTaskDefinition",
     "DescribeTasks",
     "ListClusters",
     "ListContainerInstances",
+    "ListServiceDeployments",
     "ListServices",
     "ListTagsForResource",
     "ListTaskDefinitionFamilies",
@@ -34,6 +37,7 @@ const DONE: [&str; 24] = [
     "ListTasks",
     "RegisterTaskDefinition",
     "RunTask",
+    "StopServiceDeployment",
     "StopTask",
     "TagResource",
     "UntagResource",
@@ -41,7 +45,7 @@ const DONE: [&str; 24] = [
 ];
 
 /// Operations that ECS has and this release does not.
-const NOT_DONE: [&str; 64] = [
+const NOT_DONE: [&str; 60] = [
     "AssociateGatewayWithCluster",
     "ContinueServiceDeployment",
     "CreateCapacityProvider",
@@ -67,8 +71,6 @@ const NOT_DONE: [&str; 64] = [
     "DescribeGateway",
     "DescribeGatewayResources",
     "DescribeGatewayRoute",
-    "DescribeServiceDeployments",
-    "DescribeServiceRevisions",
     "DescribeTaskSets",
     "DisassociateGatewayFromCluster",
     "DiscoverPollEndpoint",
@@ -82,7 +84,6 @@ const NOT_DONE: [&str; 64] = [
     "ListGatewayClusterAssociations",
     "ListGatewayRoutes",
     "ListGateways",
-    "ListServiceDeployments",
     "ListServicesByNamespace",
     "PutAccountSetting",
     "PutAccountSettingDefault",
@@ -91,7 +92,6 @@ const NOT_DONE: [&str; 64] = [
     "RegisterContainerInstance",
     "RegisterDaemonTaskDefinition",
     "StartTask",
-    "StopServiceDeployment",
     "SubmitAttachmentStateChanges",
     "SubmitContainerStateChange",
     "SubmitTaskStateChange",
@@ -120,11 +120,14 @@ impl Api {
             "DeregisterTaskDefinition" => task_definition::deregister(self, value).await,
             "DescribeClusters" => cluster::describe(self, value),
             "DescribeContainerInstances" => container_instance::describe(self, value),
+            "DescribeServiceDeployments" => service_deployment::describe(self, value),
+            "DescribeServiceRevisions" => service_deployment::describe_revisions(self, value),
             "DescribeServices" => service::describe(self, value),
             "DescribeTaskDefinition" => task_definition::describe(self, value),
             "DescribeTasks" => task::describe(self, value),
             "ListClusters" => cluster::list(self, value),
             "ListContainerInstances" => container_instance::list(self, value),
+            "ListServiceDeployments" => service_deployment::list(self, value),
             "ListServices" => service::list(self, value),
             "ListTagsForResource" => tags::list_tags_for_resource(self, value),
             "ListTaskDefinitionFamilies" => task_definition::list_families(self, value),
@@ -132,6 +135,7 @@ impl Api {
             "ListTasks" => task::list(self, value),
             "RegisterTaskDefinition" => task_definition::register(self, value).await,
             "RunTask" => run_task::run(self, value).await,
+            "StopServiceDeployment" => service_deployment::stop(self, value).await,
             "StopTask" => task::stop(self, value).await,
             "TagResource" => tags::tag_resource(self, value).await,
             "UntagResource" => tags::untag_resource(self, value).await,

@@ -39,6 +39,8 @@ pub enum Kind {
     SerializationException,
     /// Not the caller's fault.
     ServerException,
+    /// There is no such deployment of a service.
+    ServiceDeploymentNotFoundException,
     /// The service is DRAINING or INACTIVE.
     ServiceNotActiveException,
     /// There is no such service.
@@ -67,6 +69,7 @@ impl Kind {
             Self::ResourceNotFoundException => "ResourceNotFoundException",
             Self::SerializationException => "SerializationException",
             Self::ServerException => "ServerException",
+            Self::ServiceDeploymentNotFoundException => "ServiceDeploymentNotFoundException",
             Self::ServiceNotActiveException => "ServiceNotActiveException",
             Self::ServiceNotFoundException => "ServiceNotFoundException",
             Self::ThrottlingException => "ThrottlingException",

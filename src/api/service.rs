@@ -15,30 +15,17 @@ use super::{
 use crate::{
     model::{
         ids::{DeploymentId, ServiceName, TaskDefinitionId},
-        service::{
-            CrashLoop, Deployment, DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy,
-            Service, ServiceStatus,
-        },
+        service::{Breaker, CrashLoop, DeploymentBounds, SchedulingStrategy, Service, ServiceStatus},
         task::Tag,
         time::Timestamp,
     },
     store::{Draft, ServiceKey},
 };
 
-/// A new PRIMARY deployment of `task_definition`.
-pub(super) fn deployment(random: [u8; 16], task_definition: TaskDefinitionId, now: Timestamp) -> Deployment {
+/// The id that a new deployment gets.
+pub(super) fn deployment_id(random: [u8; 16]) -> DeploymentId {
     let [low, ..] = random.as_chunks::<8>().0 else { unreachable!("sixteen bytes are two times eight") };
-    let id = DeploymentId::from_random(u64::from_be_bytes(*low));
-    Deployment {
-        rollout_state_reason: format!("ECS deployment {id} in progress."),
-        id,
-        status: DeploymentStatus::Primary,
-        task_definition,
-        rollout_state: RolloutState::InProgress,
-        failed_tasks: 0,
-        created_at: now,
-        updated_at: now,
-    }
+    DeploymentId::from_random(u64::from_be_bytes(*low))
 }
 
 /// A request that was found good.
@@ -48,6 +35,7 @@ struct Wanted {
     strategy: SchedulingStrategy,
     count: u32,
     bounds: DeploymentBounds,
+    breaker: Breaker,
     settings: Map<String, Value>,
     tags: Vec<Tag>,
     random: [u8; 16],
@@ -117,6 +105,7 @@ fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
         strategy,
         count,
         bounds: request.bounds(usual, strategy)?,
+        breaker: request.breaker(Breaker::default())?,
         settings,
         tags: request.tags.unwrap_or_default(),
         random: api.source.random(),
@@ -148,20 +137,25 @@ impl Wanted {
             }
         }
         let (cluster, name) = self.key;
-        draft.put_service(Service {
+        let mut service = Service {
             cluster,
             name,
             status: ServiceStatus::Active,
             scheduling_strategy: self.strategy,
             desired_count: self.count,
-            deployments: vec![deployment(self.random, id, self.now)],
+            deployments: Vec::new(),
             bounds: self.bounds,
+            breaker: self.breaker,
+            history: Vec::new(),
+            revisions: Vec::new(),
             crash_loop: CrashLoop::default(),
             events: Vec::new(),
             created_at: self.now,
             tags: self.tags,
             extra: self.settings,
-        });
+        };
+        service.deploy(deployment_id(self.random), id, self.now);
+        draft.put_service(service);
         Ok(())
     }
 

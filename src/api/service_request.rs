@@ -9,7 +9,7 @@ use super::{
     run_task,
 };
 use crate::model::{
-    service::{DeploymentBounds, SchedulingStrategy},
+    service::{Breaker, DeploymentBounds, SchedulingStrategy, ThresholdType},
     task::Tag,
 };
 
@@ -56,13 +56,31 @@ struct Rolling {
     maximum_percent: Option<u32>,
     minimum_healthy_percent: Option<u32>,
     strategy: Option<String>,
-    deployment_circuit_breaker: Option<Value>,
+    deployment_circuit_breaker: Option<BreakerRequest>,
     alarms: Option<Value>,
     bake_time_in_minutes: Option<Value>,
     lifecycle_hooks: Option<Value>,
     linear_configuration: Option<Value>,
     canary_configuration: Option<Value>,
     early_success_criteria: Option<Value>,
+}
+
+/// `deploymentCircuitBreaker`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BreakerRequest {
+    enable: bool,
+    rollback: bool,
+    reset_on_healthy_task: Option<bool>,
+    threshold_configuration: Option<ThresholdRequest>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ThresholdRequest {
+    #[serde(rename = "type")]
+    kind: Option<ThresholdType>,
+    value: Option<u32>,
 }
 
 /// Members whose change is a new deployment.
@@ -165,6 +183,33 @@ impl ServiceRequest {
                 Ok(bounds)
             }
         }
+    }
+
+    /// The circuit breaker, `before` where the request has none.
+    pub(super) fn breaker(&self, before: Breaker) -> Result<Breaker, Refused> {
+        let Some(given) = &self.deployment_configuration else { return Ok(before) };
+        let configuration: Rolling = super::input(given.clone())?;
+        let Some(asked) = configuration.deployment_circuit_breaker else { return Ok(before) };
+        let usual = Breaker::default();
+        let threshold = asked.threshold_configuration;
+        let breaker = Breaker {
+            enable: asked.enable,
+            rollback: asked.rollback,
+            reset_on_healthy_task: asked.reset_on_healthy_task.unwrap_or(usual.reset_on_healthy_task),
+            threshold_type: threshold.and_then(|one| one.kind).unwrap_or(usual.threshold_type),
+            value: threshold.and_then(|one| one.value).unwrap_or(usual.value),
+        };
+        let most = match breaker.threshold_type {
+            ThresholdType::BoundedPercent | ThresholdType::UnboundedPercent => 100,
+            ThresholdType::Count => u32::MAX,
+        };
+        if breaker.value == 0 || breaker.value > most {
+            return Err(Refused::parameter(format!(
+                "deploymentCircuitBreaker.thresholdConfiguration.value is {}, and must be between 1 and {most}",
+                breaker.value
+            )));
+        }
+        Ok(breaker)
     }
 
     /// Members that the service keeps as they came.

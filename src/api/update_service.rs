@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{
-        service::{CrashLoop, DeploymentStatus, SchedulingStrategy, Service, ServiceStatus},
+        service::{SchedulingStrategy, Service, ServiceStatus},
         task_definition::TaskDefinition,
         time::Timestamp,
     },
@@ -64,7 +64,9 @@ impl Update {
             service.desired_count = count;
         }
         service.bounds = self.request.bounds(service.bounds, service.scheduling_strategy)?;
+        service.breaker = self.request.breaker(service.breaker)?;
         let mut settings = self.request.settings();
+        merge_configuration(&service, &mut settings);
         if settings.contains_key("capacityProviderStrategy") {
             service.extra.remove("launchType");
         }
@@ -78,7 +80,7 @@ impl Update {
         if deploys {
             let made_of = made_of.map(|definition| definition.id);
             let made_of = made_of.unwrap_or_else(|| service.primary().task_definition.clone());
-            deploy(&mut service, service::deployment(self.random, made_of, self.now));
+            service.deploy(service::deployment_id(self.random), made_of, self.now);
         }
         draft.put_service(service);
         Ok(())
@@ -110,14 +112,13 @@ fn is_other(before: &Map<String, Value>, after: &Map<String, Value>, name: &str)
     of(before) != of(after)
 }
 
-/// Makes `newest` the PRIMARY deployment. A new one begins without the waits that the last one earned.
-fn deploy(service: &mut Service, newest: crate::model::service::Deployment) {
-    for older in &mut service.deployments {
-        if older.status == DeploymentStatus::Primary {
-            older.status = DeploymentStatus::Active;
-            older.updated_at = newest.created_at;
+/// Of `deploymentConfiguration`, what the request leaves out stays.
+fn merge_configuration(service: &Service, settings: &mut Map<String, Value>) {
+    if let (Some(before), Some(Value::Object(after))) =
+        (service.configuration(), settings.get_mut("deploymentConfiguration"))
+    {
+        for (name, value) in before {
+            after.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
-    service.deployments.insert(0, newest);
-    service.crash_loop = CrashLoop::default();
 }

@@ -12,9 +12,9 @@ use tracing::{debug, error, warn};
 use crate::{
     agent::kill_point::kill_point,
     model::{
-        fact::Fact,
-        ids::TaskId,
-        service::ServiceEvent,
+        fact::{Fact, Seen},
+        ids::{ContainerName, TaskId},
+        service::{Deployment, ServiceEvent},
         task::{DesiredStatus, Task},
         time::Timestamp,
     },
@@ -101,8 +101,9 @@ pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<
         }
         let Some(task) = tasks.get_mut(&fact.task) else { continue };
         let wanted = task.desired_status == DesiredStatus::Running;
-        if let Err(unexpected) = task.take(fact) {
-            misfits.push(unexpected.to_string());
+        match task.take(fact) {
+            Ok(_) => pin(draft, task, &fact.seen),
+            Err(unexpected) => misfits.push(unexpected.to_string()),
         }
         if wanted && task.desired_status == DesiredStatus::Stopped {
             account(draft, task, fact.at, healthy_after);
@@ -113,6 +114,33 @@ pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<
         draft.put_task(task);
     }
     misfits
+}
+
+/// Keeps the digest that an image had for the first task of a revision: all others get the same.
+///
+/// A container with `versionConsistency` of `disabled` asks anew for each task.
+fn pin(draft: &mut Draft, task: &Task, seen: &Seen) {
+    let (Seen::ImageResolved { container, digest }, Some(owner)) = (seen, &task.owner) else { return };
+    let key = (task.cluster.clone(), owner.service.clone());
+    let Some(service) = draft.service(&key) else { return };
+    let deployment = service.deployments.iter().find(|one| one.id == owner.deployment);
+    let Some(revision) = deployment.map(Deployment::revision) else { return };
+    let is_news = service.revision(&revision).is_some_and(|known| !known.images.contains_key(container));
+    if !is_news || !is_consistent(draft, task, container) {
+        return;
+    }
+    draft.update_service(&key, |service| {
+        if let Some(known) = service.revisions.iter_mut().find(|one| one.id == revision) {
+            known.images.insert(container.clone(), digest.clone());
+        }
+    });
+}
+
+fn is_consistent(draft: &Draft, task: &Task, container: &ContainerName) -> bool {
+    let definition = draft.task_definition(&task.task_definition);
+    let containers = definition.into_iter().flat_map(|one| &one.document.container_definitions);
+    let mut wishes = containers.filter(|one| one.name == *container);
+    wishes.all(|one| one.version_consistency.as_deref().is_none_or(|word| word != "disabled"))
 }
 
 /// Says in the events of its service that a task ended by itself, and why.
@@ -134,6 +162,10 @@ fn tell_end(draft: &mut Draft, task: &Task, at: Timestamp) {
 pub fn account(draft: &mut Draft, task: &Task, at: Timestamp, healthy_after: Duration) {
     if let Some(owner) = &task.owner {
         let key = (task.cluster.clone(), owner.service.clone());
-        draft.update_service(&key, |service| crash_loop::account(service, task, at, healthy_after));
+        let definition = draft.task_definition(&task.task_definition).map(Arc::clone);
+        let document = definition.as_ref().map(|definition| &definition.document);
+        draft.update_service(&key, |service| {
+            crash_loop::account(service, task, document, at, healthy_after);
+        });
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     model::{
         ids::{DeploymentId, InstanceId, TaskId},
         resources::{Capacity, Reservation},
-        service::{RolloutState, Service, ServiceEvent, ServiceStatus},
+        service::{Service, ServiceEvent, ServiceStatus},
         task::{DesiredStatus, NewTask, StopRequest, Task, TaskOverride, TaskOwner},
         time::{Moment, Timestamp},
     },
@@ -61,8 +61,14 @@ pub struct Outcome {
 /// The wall times that a view of the service asks for.
 pub fn times_of(snapshot: &Snapshot, key: &ServiceKey) -> impl Iterator<Item = Timestamp> {
     let tasks = snapshot.live_tasks_of_service(key);
-    let of_tasks = tasks.flat_map(|task| task.times.started_at.into_iter().chain([task.created_at]));
-    let of_service = snapshot.service(key).map(|service| service.crash_loop.last);
+    let of_tasks = tasks.flat_map(|task| {
+        let healthy = task.containers.iter().filter_map(|container| container.healthy_since);
+        task.times.started_at.into_iter().chain([task.created_at]).chain(healthy)
+    });
+    let of_service = snapshot.service(key).into_iter().flat_map(|service| {
+        let failed = service.deployments.iter().filter_map(|one| one.failed_at);
+        failed.chain([service.crash_loop.last])
+    });
     of_tasks.chain(of_service)
 }
 
@@ -81,21 +87,31 @@ pub fn plan(
         let unknown = || Moment(context.now.0.saturating_sub(context.wall.0.saturating_sub(at.0)));
         context.moments.get(&at).copied().unwrap_or_else(unknown)
     };
+    let ahead = |at: Timestamp| context.now + at.since(context.wall);
     let around = Surroundings {
         document: &document,
         moment: &moment,
+        ahead: &ahead,
+        now: context.now,
+        is_draining: false,
         healthy_after: context.healthy_after,
         room: room_for(snapshot, of, &context.capacity),
         seed: context.seed,
     };
     let view = ServiceView::of(of, snapshot.live_tasks_of_service(key), &around);
-    service(&view, context.now)
+    let mut plan = service(&view, context.now);
+    if plan.notes.contains(&ServiceNote::SteadyState)
+        && let Some(again) = history::steady_again(&of.events)
+    {
+        plan.wake_by(ahead(again));
+    }
+    plan
 }
 
 /// How many more tasks of the PRIMARY deployment fit.
 fn room_for(snapshot: &Snapshot, of: &Service, capacity: &Capacity) -> Room {
     let Some(definition) = snapshot.task_definition(&of.primary().task_definition) else {
-        return Room { tasks: 0, shortage: None };
+        return Room { tasks: 0, obstacle: None };
     };
     let needs = Reservation::of(&definition.document, &TaskOverride::default());
     let host = host_view(snapshot, capacity, |_| Hands::Holding);
@@ -140,13 +156,18 @@ pub fn pass(draft: &mut Draft, key: &ServiceKey, context: &PassContext) -> Outco
                     stopped.push(task);
                 }
             }
-            ServiceAction::ForgetFailures(id) => {
-                change(&mut service, &id, context.wall, |one| one.failed_tasks = 0);
+            ServiceAction::ForgetFailures(id) => service.forgive(&id, context.wall),
+            ServiceAction::Complete(id) => service.complete(&id, context.wall),
+            ServiceAction::Fail { deployment, reason, triggered } => {
+                service.fail(&deployment, &reason, triggered, context.wall);
             }
-            ServiceAction::Complete(id) => change(&mut service, &id, context.wall, |one| {
-                one.rollout_state = RolloutState::Completed;
-                one.rollout_state_reason = format!("ECS deployment {} completed.", one.id);
-            }),
+            ServiceAction::RollBack { from, to, reason } => {
+                service.roll_back(&from, &to, &reason, context.wall);
+            }
+            ServiceAction::GiveUpRollback(id) => {
+                let reason = format!("Tasks of deployment {id} failed to start.");
+                service.rollback_failed(&id, &reason, context.wall);
+            }
             ServiceAction::Drop(id) => service.deployments.retain(|one| one.id != id),
             ServiceAction::Retire => service.status = ServiceStatus::Inactive,
         }
@@ -186,9 +207,10 @@ fn start(
     };
     let definition = Arc::clone(definition);
     let owner = TaskOwner { service: service.name.clone(), deployment: deployment.clone() };
+    let revision = made_of.and_then(|one| service.revision(&one.revision()));
     let tasks = (0..count).map(|_| {
         let id = TaskId::from_random((context.random)());
-        draft.put_task(Task::from(NewTask {
+        let mut task = Task::from(NewTask {
             id: id.clone(),
             cluster: service.cluster.clone(),
             definition: &definition,
@@ -197,18 +219,24 @@ fn start(
             started_by: None,
             overrides: TaskOverride::default(),
             tags: Vec::new(),
-            extra: inherited(service),
+            extra: inherited(revision.map_or(&service.extra, |revision| &revision.settings)),
             at: context.wall,
-        }));
+        });
+        for container in &mut task.containers {
+            container.image_digest = revision.and_then(|known| known.images.get(&container.name).cloned());
+        }
+        draft.put_task(task);
         id
     });
     tasks.collect()
 }
 
 /// What the tasks of a service take over from its request.
-fn inherited(service: &Service) -> serde_json::Map<String, serde_json::Value> {
+fn inherited(
+    settings: &serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Map<String, serde_json::Value> {
     let words = ["launchType", "capacityProviderName", "platformVersion", "enableExecuteCommand"];
-    let taken = words.iter().filter_map(|word| Some(((*word).to_owned(), service.extra.get(*word)?.clone())));
+    let taken = words.iter().filter_map(|word| Some(((*word).to_owned(), settings.get(*word)?.clone())));
     taken.collect()
 }
 
@@ -228,21 +256,11 @@ fn stop(
     task.stop = Some(request);
     task.times.stopping_at.get_or_insert(context.wall);
     task.version += 1;
-    crash_loop::account(service, &task, context.wall, context.healthy_after);
+    let definition = draft.task_definition(&task.task_definition).map(Arc::clone);
+    let document = definition.as_ref().map(|definition| &definition.document);
+    crash_loop::account(service, &task, document, context.wall, context.healthy_after);
     draft.put_task(task);
     true
-}
-
-fn change(
-    service: &mut Service,
-    id: &DeploymentId,
-    at: Timestamp,
-    change: impl FnOnce(&mut crate::model::service::Deployment),
-) {
-    if let Some(deployment) = service.deployments.iter_mut().find(|one| one.id == *id) {
-        change(deployment);
-        deployment.updated_at = at;
-    }
 }
 
 fn tell(service: &mut Service, news: &News, instance: &InstanceId, context: &PassContext) {

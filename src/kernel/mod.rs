@@ -10,3 +10,4 @@ pub mod nftables;
 pub mod process;
 pub mod readiness;
 pub mod security;
+pub mod terminal;

@@ -3,7 +3,9 @@
 //! Clients may name a thing by its short name or by its ARN wherever ECS allows it; [`Owner::rest`] takes either
 //! and gives the part after the type.
 
-use super::ids::{ClusterName, ContainerName, InstanceId, ServiceName, TaskDefinitionId, TaskId};
+use super::ids::{
+    ClusterName, ContainerName, InstanceId, RecordId, RevisionId, ServiceName, TaskDefinitionId, TaskId,
+};
 
 /// The region and the account in whose names this instance speaks, from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,18 @@ impl Owner {
     #[must_use]
     pub fn service(&self, cluster: &ClusterName, name: &ServiceName) -> String {
         self.arn("service", &format!("{cluster}/{name}"))
+    }
+
+    /// `service-deployment/CLUSTER/NAME/ID`.
+    #[must_use]
+    pub fn service_deployment(&self, cluster: &ClusterName, service: &ServiceName, id: &RecordId) -> String {
+        self.arn("service-deployment", &format!("{cluster}/{service}/{id}"))
+    }
+
+    /// `service-revision/CLUSTER/NAME/ID`.
+    #[must_use]
+    pub fn service_revision(&self, cluster: &ClusterName, service: &ServiceName, id: &RevisionId) -> String {
+        self.arn("service-revision", &format!("{cluster}/{service}/{id}"))
     }
 
     /// `task/CLUSTER/ID`.

@@ -36,6 +36,14 @@ fn is_deployment_id(text: &str) -> bool {
         .is_some_and(|digits| digits.len() == 19 && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
+fn is_revision_id(text: &str) -> bool {
+    text.len() == 19 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_record_id(text: &str) -> bool {
+    text.len() == 21 && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path, $rule:expr) => {
         $(#[$doc])*
@@ -132,6 +140,15 @@ text_type!(
     DeploymentId, "deployment id", is_deployment_id, "ecs-svc/ and 19 digits"
 );
 
+text_type!(
+    /// A revision of a service: 19 digits, those of the deployment that brought it.
+    RevisionId, "service revision id", is_revision_id, "19 digits"
+);
+text_type!(
+    /// The record of a deployment: 21 letters and digits.
+    RecordId, "service deployment id", is_record_id, "21 letters and digits"
+);
+
 impl TaskId {
     /// The id that these random bytes make.
     #[must_use]
@@ -159,6 +176,37 @@ impl DeploymentId {
     #[must_use]
     pub fn from_random(number: u64) -> Self {
         Self(format!("ecs-svc/{:019}", number % 10_000_000_000_000_000_000).into())
+    }
+
+    /// The 19 digits.
+    #[must_use]
+    pub fn digits(&self) -> &str {
+        self.0.strip_prefix("ecs-svc/").unwrap_or(&self.0)
+    }
+}
+
+impl RevisionId {
+    /// The revision that a deployment brings.
+    #[must_use]
+    pub fn of(deployment: &DeploymentId) -> Self {
+        Self(deployment.digits().into())
+    }
+}
+
+impl RecordId {
+    /// The record of a deployment. It follows from the deployment's id, so one id leads to the other.
+    #[must_use]
+    pub fn of(deployment: &DeploymentId) -> Self {
+        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        let mut mixed = deployment.digits().bytes().fold(0_u128, |number, digit| {
+            (number ^ u128::from(digit)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        });
+        let text = (0..21).map(|_| {
+            let digit = usize::try_from(mixed % 36).unwrap_or_default();
+            mixed /= 36;
+            char::from(DIGITS[digit])
+        });
+        Self(text.collect::<String>().into())
     }
 }
 
@@ -229,6 +277,15 @@ mod tests {
         assert_eq!(TaskId::parse(task.as_str()), Ok(task));
         let deployment = DeploymentId::from_random(u64::MAX);
         assert_eq!(DeploymentId::parse(deployment.as_str()), Ok(deployment));
+    }
+
+    #[test]
+    fn a_deployment_leads_to_its_revision_and_its_record() {
+        let records = (0..1000).map(|number| RecordId::of(&DeploymentId::from_random(number)));
+        assert_eq!(records.clone().collect::<std::collections::BTreeSet<_>>().len(), 1000);
+        assert!(records.into_iter().all(|id| RecordId::parse(id.as_str()).is_ok()));
+        let deployment = DeploymentId::from_random(7);
+        assert_eq!(RevisionId::of(&deployment).as_str(), "0000000000000000007");
     }
 
     #[test]

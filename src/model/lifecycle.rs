@@ -203,7 +203,13 @@ impl Task {
             Seen::ContainerStarted { .. } | Seen::ContainerExited { .. } | Seen::ContainerFailed { .. } => {
                 self.see_container(seen, at)?;
             }
-            Seen::HealthChanged { container, health } => self.named(container)?.health = *health,
+            Seen::HealthChanged { container, health } => {
+                let container = self.named(container)?;
+                container.health = *health;
+                if *health == HealthStatus::Healthy {
+                    container.healthy_since = Some(at);
+                }
+            }
             Seen::NotEnforced { what } => {
                 if !self.not_enforced.contains(what) {
                     self.not_enforced.push(what.clone());

@@ -5,14 +5,27 @@
 //! ```
 //!
 //! Each change of what a task is made of starts a deployment. The newest is PRIMARY; an older one stays ACTIVE
-//! while it owns tasks and then drops out of the list.
+//! while it owns tasks and then drops out of the list. A deployment rolls out a revision: all that its tasks are
+//! made of. Records of deployments, and the revisions, are kept for some time, so that one can go back to them.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::{ClusterName, DeploymentId, ServiceName, TaskDefinitionId},
+    ids::{ClusterName, DeploymentId, RevisionId, ServiceName},
     task::Tag,
     time::Timestamp,
+};
+
+mod breaker;
+mod change;
+mod deployment;
+mod record;
+
+pub use self::{
+    breaker::{Breaker, ThresholdType},
+    change::{CannotStop, REVISED},
+    deployment::{CrashLoop, Deployment, DeploymentBounds, DeploymentStatus, RolloutState, StopType},
+    record::{BreakerStatus, DeploymentRecord, RecordStatus, Revision, Rollback},
 };
 
 /// Where a service is in its life.
@@ -38,51 +51,6 @@ pub enum SchedulingStrategy {
     Daemon,
 }
 
-/// A deployment's place among those of its service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum DeploymentStatus {
-    /// The newest: the one that should be running.
-    Primary,
-    /// An older one that still owns tasks.
-    Active,
-}
-
-/// How far a deployment has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum RolloutState {
-    /// Tasks are being replaced.
-    InProgress,
-    /// Steady state was reached.
-    Completed,
-    /// Its tasks failed too often; it starts no more.
-    Failed,
-}
-
-/// One deployment of a service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Deployment {
-    /// Its id, which is also the `startedBy` of its tasks.
-    pub id: DeploymentId,
-    /// PRIMARY or ACTIVE.
-    pub status: DeploymentStatus,
-    /// What its tasks are made of.
-    pub task_definition: TaskDefinitionId,
-    /// How far it has come.
-    pub rollout_state: RolloutState,
-    /// Why it is there, in words.
-    pub rollout_state_reason: String,
-    /// Tasks of it that could not launch or failed before they were healthy, since the last success.
-    #[serde(default)]
-    pub failed_tasks: u32,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
-}
-
 /// One line of a service's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,26 +61,6 @@ pub struct ServiceEvent {
     pub created_at: Timestamp,
     /// What was done and why, in ECS's words.
     pub message: String,
-}
-
-/// Launches that failed one after another: what the wait before the next one is computed from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CrashLoop {
-    /// Failures since the last stable run.
-    pub failures: u32,
-    /// When the last one happened.
-    pub last: Timestamp,
-}
-
-/// How many tasks a rolling update may stop and start, in per cent of the desired count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeploymentBounds {
-    /// `minimumHealthyPercent`.
-    pub minimum_healthy_percent: u32,
-    /// `maximumPercent`.
-    pub maximum_percent: u32,
 }
 
 /// A service as the store keeps it.
@@ -133,6 +81,15 @@ pub struct Service {
     pub deployments: Vec<Deployment>,
     /// Bounds of a rolling update.
     pub bounds: DeploymentBounds,
+    /// When a deployment has failed.
+    #[serde(default)]
+    pub breaker: Breaker,
+    /// Records of its deployments, the newest first.
+    #[serde(default)]
+    pub history: Vec<DeploymentRecord>,
+    /// What they rolled out, the newest first.
+    #[serde(default)]
+    pub revisions: Vec<Revision>,
     /// Launches that failed one after another.
     #[serde(default)]
     pub crash_loop: CrashLoop,
@@ -166,5 +123,51 @@ impl Service {
     #[must_use]
     pub fn group(&self) -> String {
         format!("service:{}", self.name)
+    }
+
+    /// What is remembered of a deployment.
+    #[must_use]
+    pub fn record(&self, id: &DeploymentId) -> Option<&DeploymentRecord> {
+        self.history.iter().find(|record| record.deployment == *id)
+    }
+
+    /// The revision of that id, while it is remembered.
+    #[must_use]
+    pub fn revision(&self, id: &RevisionId) -> Option<&Revision> {
+        self.revisions.iter().find(|revision| revision.id == *id)
+    }
+
+    /// The record that what is going on belongs to: the PRIMARY deployment's, or of the one that it takes back.
+    #[must_use]
+    pub fn current(&self) -> Option<&DeploymentRecord> {
+        let primary = self.primary();
+        self.record(primary.rolls_back.as_ref().unwrap_or(&primary.id))
+    }
+
+    /// The deployment that comes back when `from` fails: the last that was completed.
+    #[must_use]
+    pub fn rollback_target(&self, from: &DeploymentId) -> Option<&DeploymentId> {
+        let good = |record: &&DeploymentRecord| {
+            record.status == RecordStatus::Successful
+                && record.deployment != *from
+                && self.revision(&record.target).is_some()
+        };
+        self.history.iter().find(good).map(|record| &record.deployment)
+    }
+
+    /// How many failures end a deployment now.
+    #[must_use]
+    pub fn threshold(&self) -> u32 {
+        let wanted = match self.scheduling_strategy {
+            SchedulingStrategy::Replica => self.desired_count,
+            SchedulingStrategy::Daemon => 1,
+        };
+        self.breaker.threshold(wanted)
+    }
+
+    /// `deploymentConfiguration` as it was given.
+    #[must_use]
+    pub fn configuration(&self) -> Option<&serde_json::Map<String, serde_json::Value>> {
+        self.extra.get("deploymentConfiguration").and_then(serde_json::Value::as_object)
     }
 }

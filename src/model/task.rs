@@ -19,10 +19,12 @@ use super::{
 
 mod new;
 mod overrides;
+mod protection;
 mod status;
 
 pub use new::NewTask;
 pub use overrides::{ContainerOverride, TaskOverride};
+pub use protection::Protection;
 pub use status::{ContainerStatus, DesiredStatus, Exit, HealthStatus, StopCode, TaskStatus};
 
 /// A tag: a key and a value.
@@ -91,6 +93,9 @@ pub struct Container {
     /// The verdict of its health check.
     #[serde(default)]
     pub health: HealthStatus,
+    /// When its health check last began to pass; kept when it fails or ends later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_since: Option<Timestamp>,
     /// The pid of its first process on the host, while it runs.
     pub pid: Option<i32>,
     /// How often its restart policy has started it again.
@@ -170,6 +175,9 @@ pub struct Task {
     /// Members of the request that are kept and echoed.
     #[serde(default)]
     pub extra: serde_json::Map<String, serde_json::Value>,
+    /// Keeps its service from stopping it for want of work; none when it is not protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
 
     /// Where it was last seen.
     pub known_status: TaskStatus,
@@ -216,6 +224,12 @@ impl Task {
     #[must_use]
     pub fn container(&self, name: &ContainerName) -> Option<&Container> {
         self.containers.iter().find(|container| container.name == *name)
+    }
+
+    /// Whether its service must leave it alone at `now`.
+    #[must_use]
+    pub fn is_protected(&self, now: Timestamp) -> bool {
+        self.protection.is_some_and(|protection| protection.holds(now))
     }
 
     /// Whether nothing of it is left on the host.

@@ -21,7 +21,10 @@ use crate::model::{
     task::{DesiredStatus, StopCode, StopRequest, TaskStatus},
 };
 
-use super::{Plan, service::Room};
+use super::{
+    Plan,
+    service::{Obstacle, Room},
+};
 
 /// What this host's hands do with a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +110,11 @@ pub fn room(view: &HostView, needs: &Reservation, most: u32) -> Room {
     }
     for tasks in 0..most {
         if let Some(shortage) = taken.shortage(&view.capacity, needs) {
-            return Room { tasks, shortage: Some(shortage) };
+            return Room { tasks, obstacle: Some(Obstacle::Lacks(shortage)) };
         }
         taken.add(needs);
     }
-    Room { tasks: most, shortage: None }
+    Room { tasks: most, obstacle: None }
 }
 
 /// Starts `task` if it fits, and takes its needs off what is left either way.
@@ -288,7 +291,10 @@ mod tests {
         second.needs.ports.insert(port);
         assert_eq!(steps(&[first.clone(), second.clone()]), []);
         let view = host(&[first, second.clone()]);
-        assert_eq!(room(&view, &second.needs, 3), Room { tasks: 0, shortage: Some(Shortage::Port(port)) });
+        assert_eq!(
+            room(&view, &second.needs, 3),
+            Room { tasks: 0, obstacle: Some(Obstacle::Lacks(Shortage::Port(port))) }
+        );
     }
 
     #[test]
@@ -297,7 +303,10 @@ mod tests {
         leaving.desired = DesiredStatus::Stopped;
         let view = host(&[leaving, task(2, 300)]);
         let needs = task(3, 300).needs;
-        assert_eq!(room(&view, &needs, 2), Room { tasks: 2, shortage: None });
-        assert_eq!(room(&view, &needs, 9), Room { tasks: 2, shortage: Some(Shortage::Memory) });
+        assert_eq!(room(&view, &needs, 2), Room { tasks: 2, obstacle: None });
+        assert_eq!(
+            room(&view, &needs, 9),
+            Room { tasks: 2, obstacle: Some(Obstacle::Lacks(Shortage::Memory)) }
+        );
     }
 }

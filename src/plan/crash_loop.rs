@@ -7,7 +7,8 @@
 //!
 //! The first failure is replaced at once, as every task that dies. A launch fails when its task never reached
 //! RUNNING, and also when it ended by itself, or was found unhealthy, before it had run long enough to be relied
-//! on: a program that exits a moment after its start would otherwise spin. Tasks that were launched together
+//! on, or before its health check had ever passed: a program that exits a moment after its start would otherwise
+//! spin. Tasks that were launched together
 //! count once. A run that lasted ends the row.
 //!
 //! A quarter of each wait depends on a seed, so that services that fell together do not rise together.
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::model::{
     service::{CrashLoop, Service},
     task::{HealthStatus, StopCode, Task},
+    task_definition::Document,
     time::Timestamp,
 };
 
@@ -65,14 +67,18 @@ pub enum Ending {
     Failed,
 }
 
-/// What the end of `task`, seen at `at`, tells about its launch.
+/// What the end of `task`, seen at `at`, tells about its launch; `document` is what it was made of.
 #[must_use]
-pub fn ending(task: &Task, at: Timestamp, healthy_after: Duration) -> Ending {
+pub fn ending(task: &Task, document: Option<&Document>, at: Timestamp, healthy_after: Duration) -> Ending {
     let Some(stop) = &task.stop else { return Ending::Ordered };
     let ran = task.times.started_at.map(|started| at.since(started));
     match stop.code {
         StopCode::UserInitiated | StopCode::TerminationNotice => Ending::Ordered,
-        StopCode::EssentialContainerExited if ran.is_some_and(|ran| ran >= healthy_after) => Ending::Lasted,
+        StopCode::EssentialContainerExited
+            if ran.is_some_and(|ran| lasted(task, document, ran, healthy_after)) =>
+        {
+            Ending::Lasted
+        }
         StopCode::TaskFailedToStart | StopCode::EssentialContainerExited => Ending::Failed,
         StopCode::ServiceSchedulerInitiated => {
             let unhealthy = task.containers.iter().any(|one| one.health == HealthStatus::Unhealthy);
@@ -85,13 +91,30 @@ pub fn ending(task: &Task, at: Timestamp, healthy_after: Duration) -> Ending {
     }
 }
 
+/// Whether a task that ran for so long could be relied on.
+fn lasted(task: &Task, document: Option<&Document>, ran: Duration, healthy_after: Duration) -> bool {
+    let checked = document.into_iter().flat_map(|document| &document.container_definitions);
+    let mut checked = checked.filter(|one| one.essential && one.health_check.is_some()).peekable();
+    if checked.peek().is_none() {
+        return ran >= healthy_after;
+    }
+    let passed = |name| task.container(name).is_some_and(|container| container.healthy_since.is_some());
+    ran >= LASTED_UNHEALTHY || checked.all(|one| passed(&one.name))
+}
+
 /// Takes the end of one of its tasks into a service's account.
 ///
 /// To be called once a task, in the write that first takes it to the stop side.
-pub fn account(service: &mut Service, task: &Task, at: Timestamp, healthy_after: Duration) {
+pub fn account(
+    service: &mut Service,
+    task: &Task,
+    document: Option<&Document>,
+    at: Timestamp,
+    healthy_after: Duration,
+) {
     let Some(owner) = &task.owner else { return };
     let is_primary = service.primary().id == owner.deployment;
-    let ending = ending(task, at, healthy_after);
+    let ending = ending(task, document, at, healthy_after);
     if is_primary {
         service.crash_loop = current(service);
     }
@@ -102,6 +125,8 @@ pub fn account(service: &mut Service, task: &Task, at: Timestamp, healthy_after:
             let deployment = service.deployments.iter_mut().find(|one| one.id == owner.deployment);
             if let Some(deployment) = deployment {
                 deployment.failed_tasks = deployment.failed_tasks.saturating_add(1);
+                deployment.breaker_count = deployment.breaker_count.saturating_add(1);
+                deployment.failed_at = Some(at);
                 deployment.updated_at = at;
             }
             if is_primary && task.created_at >= service.crash_loop.last {

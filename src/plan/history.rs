@@ -12,7 +12,7 @@ use crate::model::{
     time::Timestamp,
 };
 
-use super::service::ServiceNote;
+use super::service::{FailedFor, Obstacle, ServiceNote};
 
 /// How many events a service keeps.
 pub const KEPT: usize = 100;
@@ -52,11 +52,37 @@ impl News {
             Self::Note(ServiceNote::DeploymentCompleted(id)) => {
                 format!("{name} (deployment {id}) deployment completed.")
             }
+            Self::Note(ServiceNote::DeploymentFailed(id, FailedFor::Tasks)) => {
+                format!("{name} (deployment {id}) deployment failed: tasks failed to start.")
+            }
+            Self::Note(ServiceNote::DeploymentFailed(id, FailedFor::Request)) => {
+                format!("{name} (deployment {id}) deployment failed: it was stopped.")
+            }
+            Self::Note(ServiceNote::RollingBack(id)) => {
+                format!("{name} rolling back to deployment {id}.")
+            }
             Self::Note(ServiceNote::SteadyState) => format!("{name} {STEADY}"),
-            Self::Note(ServiceNote::CannotPlace(shortage)) => format!(
-                "{name} was unable to place a task because no container instance met all of its requirements. \
-                 The closest matching (container-instance {instance}) {shortage}. For more information, see the \
-                 Troubleshooting section of the Amazon ECS Developer Guide."
+            Self::Note(ServiceNote::CannotPlace(obstacle)) => {
+                let why = match obstacle {
+                    Obstacle::Lacks(shortage) => {
+                        format!("The closest matching (container-instance {instance}) {shortage}.")
+                    }
+                    Obstacle::Constraint => format!(
+                        "The closest matching (container-instance {instance}) does not meet the placement \
+                         constraints of your task."
+                    ),
+                    Obstacle::Draining => {
+                        "Reason: No Container Instances were found in your cluster.".to_owned()
+                    }
+                };
+                format!(
+                    "{name} was unable to place a task because no container instance met all of its requirements. \
+                     {why} For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+                )
+            }
+            Self::Note(ServiceNote::TooManyProtected(id)) => format!(
+                "{name} was unable to reach steady state because task set ({id}) was unable to scale in. Reason: \
+                 The number of protected tasks are more than the desired count of tasks."
             ),
             Self::Note(ServiceNote::CannotStart) => {
                 format!("{name} is unable to consistently start tasks successfully.")
@@ -75,9 +101,14 @@ impl News {
             Self::Started(_)
             | Self::Stopped(_)
             | Self::Ended(..)
-            | Self::Note(ServiceNote::DeploymentCompleted(_)) => false,
+            | Self::Note(
+                ServiceNote::DeploymentCompleted(_)
+                | ServiceNote::DeploymentFailed(..)
+                | ServiceNote::RollingBack(_),
+            ) => false,
             Self::Note(
                 ServiceNote::SteadyState
+                | ServiceNote::TooManyProtected(_)
                 | ServiceNote::CannotPlace(_)
                 | ServiceNote::CannotStart
                 | ServiceNote::Deadlocked,
@@ -92,13 +123,23 @@ impl News {
             return false;
         }
         if *self == Self::Note(ServiceNote::SteadyState) {
-            return events.first().is_some_and(|event| event.message.ends_with(STEADY));
+            let newest = events.first().filter(|event| event.message.ends_with(STEADY));
+            return newest.is_some_and(|event| now.since(event.created_at) < TOLD_AGAIN);
         }
         events
             .iter()
             .take_while(|event| !event.message.ends_with(STEADY) && now.since(event.created_at) < TOLD_AGAIN)
             .any(|event| event.message == text)
     }
+}
+
+/// When a service that stays steady says so again.
+#[must_use]
+pub fn steady_again(events: &[ServiceEvent]) -> Option<Timestamp> {
+    let told = events.first().filter(|event| event.message.ends_with(STEADY))?;
+    Some(Timestamp(
+        told.created_at.0.saturating_add(u64::try_from(TOLD_AGAIN.as_millis()).unwrap_or(u64::MAX)),
+    ))
 }
 
 /// Why a task ended by itself: its own reason, and what is known of the container that caused it.
@@ -141,10 +182,10 @@ mod tests {
              (task b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2)."
         );
         assert_eq!(
-            text(&News::Note(ServiceNote::CannotPlace(Shortage::Port((
+            text(&News::Note(ServiceNote::CannotPlace(Obstacle::Lacks(Shortage::Port((
                 crate::model::network::Protocol::Tcp,
                 80
-            ))))),
+            )))))),
             "(service web) was unable to place a task because no container instance met all of its requirements. \
              The closest matching (container-instance c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1) is already using a port \
              required by your task. For more information, see the Troubleshooting section of the Amazon ECS \
@@ -175,7 +216,10 @@ mod tests {
         assert!(!news.is_told(&[steady.clone(), started, told.clone()], &text(&news), now));
         assert!(!news.is_told(&[told], &text(&news), Timestamp(1000 + 6 * 3600 * 1000)));
         let again = News::Note(ServiceNote::SteadyState);
-        assert!(again.is_told(&[steady], &text(&again), now));
+        let events = [steady];
+        assert!(again.is_told(&events, &text(&again), now));
+        let later = steady_again(&events).unwrap();
+        assert!(!again.is_told(&events, &text(&again), later), "it is told again after six hours");
     }
 
     #[test]

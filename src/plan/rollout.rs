@@ -10,7 +10,9 @@
 //! A task that an older deployment loses while the floor depends on it is replaced from its own revision, so a
 //! revision that does not start cannot eat a service up; an older revision that fails itself gets no such help.
 //!
-//! With a single deployment the same arithmetic is scaling out and in.
+//! With a single deployment the same arithmetic is scaling out and in. A protected task is never stopped for either;
+//! it counts all the same. A host that is DRAINING starts nothing: what has not started is stopped, and what runs as
+//! far as the floor allows.
 
 use std::cmp::Reverse;
 
@@ -20,7 +22,8 @@ use crate::model::{
 };
 
 use super::service::{
-    ServiceAction, ServiceDeployment, ServiceNote, ServicePlan, ServiceTask, ServiceView, Standing, to_usize,
+    Obstacle, ServiceAction, ServiceDeployment, ServiceNote, ServicePlan, ServiceTask, ServiceView, Standing,
+    to_usize,
 };
 
 /// Failures after which the service says that it cannot start tasks.
@@ -28,13 +31,31 @@ const TELL_AFTER: u32 = 3;
 
 /// One step of a service that is ACTIVE.
 pub(super) fn step(view: &ServiceView, primary: &ServiceDeployment, now: Moment, plan: &mut ServicePlan) {
+    if view.is_draining {
+        return evacuate(view, primary, now, plan);
+    }
     let mut gap = to_usize(view.ceiling()).saturating_sub(view.tasks.len());
     keep_floor(view, primary, now, &mut gap, plan);
     let starved = grow(view, primary, now, gap, plan);
-    shrink_primary(view, primary, starved, plan);
+    shrink_primary(view, primary, starved, now, plan);
     shrink_older(view, primary, now, plan);
     if plan.actions.is_empty() && is_deadlocked(view, primary, now) {
         plan.notes.push(ServiceNote::Deadlocked);
+    }
+}
+
+/// Empties a host that is DRAINING, as far as the floor allows.
+fn evacuate(view: &ServiceView, primary: &ServiceDeployment, now: Moment, plan: &mut ServicePlan) {
+    let live = view.tasks.iter().filter(|task| task.is_live());
+    let (running, starting): (Vec<_>, Vec<_>) =
+        live.partition(|task| matches!(task.standing, Standing::Running(_)));
+    let budget = running.len().saturating_sub(to_usize(view.floor()));
+    plan.actions.extend(starting.into_iter().map(ServiceTask::scale_in));
+    let free = in_order(view, now, running).filter(|task| task.is_free(now));
+    plan.actions.extend(free.take(budget).map(ServiceTask::scale_in));
+    let kept = view.owned_by(&primary.id).filter(|task| task.is_live()).count();
+    if plan.actions.is_empty() && kept < to_usize(view.wanted()) {
+        plan.notes.push(ServiceNote::CannotPlace(Obstacle::Draining));
     }
 }
 
@@ -81,8 +102,8 @@ fn grow(
     let room = to_usize(view.room.tasks);
     let count = lack.min(gap).min(room);
     start(primary, count, plan);
-    if let Some(shortage) = view.room.shortage.filter(|_| room < lack.min(gap)) {
-        plan.notes.push(ServiceNote::CannotPlace(shortage));
+    if let Some(obstacle) = view.room.obstacle.filter(|_| room < lack.min(gap)) {
+        plan.notes.push(ServiceNote::CannotPlace(obstacle));
     }
     count == 0
 }
@@ -95,7 +116,13 @@ fn start(deployment: &ServiceDeployment, count: usize, plan: &mut ServicePlan) {
 }
 
 /// Stops what the PRIMARY deployment has too many of, and an unhealthy task whose place is taken or needed.
-fn shrink_primary(view: &ServiceView, primary: &ServiceDeployment, starved: bool, plan: &mut ServicePlan) {
+fn shrink_primary(
+    view: &ServiceView,
+    primary: &ServiceDeployment,
+    starved: bool,
+    now: Moment,
+    plan: &mut ServicePlan,
+) {
     let wanted = to_usize(view.wanted());
     let live: Vec<_> = view.owned_by(&primary.id).filter(|task| task.is_live()).collect();
     let serving = live.iter().filter(|task| task.is_serving()).count();
@@ -106,18 +133,40 @@ fn shrink_primary(view: &ServiceView, primary: &ServiceDeployment, starved: bool
     let cleared = usize::from(starved && !busy && !unhealthy.is_empty());
     let settled = rest.iter().all(|task| task.is_serving());
     let give_up = covered.max(cleared).max(if settled { replaced } else { 0 });
-    plan.actions.extend(in_order(unhealthy).take(give_up).map(ServiceTask::give_up));
+    plan.actions.extend(in_order(view, now, unhealthy).take(give_up).map(ServiceTask::give_up));
     let surplus = rest.len().saturating_sub(wanted);
-    plan.actions.extend(in_order(rest).take(surplus).map(ServiceTask::scale_in));
+    if surplus > rest.iter().filter(|task| task.is_free(now)).count() {
+        plan.notes.push(ServiceNote::TooManyProtected(primary.id.clone()));
+    }
+    let free = in_order(view, now, rest).filter(|task| task.is_free(now));
+    plan.actions.extend(free.take(surplus).map(ServiceTask::scale_in));
 }
 
 /// Stops tasks of older deployments as far as the floor allows.
+///
+/// One that is healthy goes only while enough healthy ones stay; a deployment that failed takes nobody's place.
 fn shrink_older(view: &ServiceView, primary: &ServiceDeployment, now: Moment, plan: &mut ServicePlan) {
     let older = view.tasks.iter().filter(|task| task.is_live() && task.deployment != primary.id);
     let (spare, kept): (Vec<_>, Vec<_>) = older.partition(|task| is_spare(view, task));
-    let budget = (kept.len() + healthy(view, primary, now)).saturating_sub(to_usize(view.floor()));
-    plan.actions.extend(in_order(spare).map(ServiceTask::scale_in));
-    plan.actions.extend(in_order(kept).take(budget).map(ServiceTask::scale_in));
+    let (floor, new) = match primary.rollout {
+        RolloutState::Failed => (view.wanted(), 0),
+        RolloutState::InProgress | RolloutState::Completed => (view.floor(), healthy(view, primary, now)),
+    };
+    let floor = to_usize(floor);
+    let old = kept.iter().filter(|task| view.is_healthy(task, now)).count();
+    let mut budget = (kept.len() + new).saturating_sub(floor);
+    let mut of_healthy = (old + new).saturating_sub(floor);
+    plan.actions
+        .extend(in_order(view, now, spare).filter(|task| task.is_free(now)).map(ServiceTask::scale_in));
+    for task in in_order(view, now, kept).filter(|task| task.is_free(now)) {
+        let is_healthy = view.is_healthy(task, now);
+        if budget == 0 || (is_healthy && of_healthy == 0) {
+            break;
+        }
+        budget -= 1;
+        of_healthy -= usize::from(is_healthy);
+        plan.actions.push(task.scale_in());
+    }
 }
 
 /// Whether nobody would miss it: it does not serve, and is not the replacement of one that did.
@@ -137,11 +186,16 @@ fn healthy(view: &ServiceView, primary: &ServiceDeployment, now: Moment) -> usiz
     healthy.min(to_usize(view.wanted()))
 }
 
-/// Who goes first: the unhealthy, the pending, the newest.
-fn in_order(mut tasks: Vec<&ServiceTask>) -> impl Iterator<Item = &ServiceTask> {
-    tasks.sort_by_key(|task| {
+/// Who goes first: the unhealthy, the pending, those that have not proved themselves, the newest.
+fn in_order<'a>(
+    view: &ServiceView,
+    now: Moment,
+    mut tasks: Vec<&'a ServiceTask>,
+) -> impl Iterator<Item = &'a ServiceTask> {
+    tasks.sort_by_cached_key(|task| {
         let running = matches!(task.standing, Standing::Running(_));
-        (Reverse(task.is_unhealthy()), running, Reverse(task.created), task.id.clone())
+        let proved = view.is_healthy(task, now);
+        (Reverse(task.is_unhealthy()), running, proved, Reverse(task.created), task.id.clone())
     });
     tasks.into_iter()
 }
@@ -150,7 +204,8 @@ fn in_order(mut tasks: Vec<&ServiceTask>) -> impl Iterator<Item = &ServiceTask> 
 fn is_deadlocked(view: &ServiceView, primary: &ServiceDeployment, now: Moment) -> bool {
     let older = view.tasks.iter().any(|task| task.deployment != primary.id);
     let lack = view.owned_by(&primary.id).count() < to_usize(view.wanted());
-    let full = view.tasks.len() >= to_usize(view.ceiling());
+    let full =
+        view.tasks.len() >= to_usize(view.ceiling()) && view.tasks.iter().all(|task| task.is_free(now));
     let at_rest = view.tasks.iter().all(|task| match task.standing {
         Standing::Running(_) => task.deployment != primary.id || view.is_healthy(task, now),
         Standing::Starting | Standing::Stopping => false,

@@ -4,22 +4,22 @@
 //! back what was made: the process is killed and reaped, its control group removed; its mounts go with its namespace.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use super::attend::{Attendant, DeliveryError, HookState};
 use super::bundle::{Bundle, BundleError, ContainerId};
-use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
-use super::init;
+use super::handshake::Part;
+use super::launch::Launch;
 use super::ops::{Container, Created};
-use super::steps::{Host, MAKE_NODES, Plan, PlanError, plan};
+use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout};
 use crate::kernel::event::monotonic;
-use crate::kernel::namespace::{self, Namespaces};
-use crate::kernel::process::{self, CloneRequest, Exit, dup_above_stdio};
+use crate::kernel::process::{self, Exit, dup_above_stdio};
 
 /// Where one of the standard streams goes.
 #[derive(Debug, Default)]
@@ -85,6 +85,39 @@ pub struct Options {
     pub die_with_parent: bool,
     /// Where the container waits to be started by another process; without it only [`Created::start`] can.
     pub start_socket: Option<PathBuf>,
+    /// Where the master of the container's terminal is sent; without it [`Created::take_terminal`] has it.
+    pub console_socket: Option<PathBuf>,
+    /// Descriptors after the standard three that the program inherits.
+    pub preserved_fds: u32,
+    /// Whether the caller's session keyring is kept.
+    pub keeps_keyring: bool,
+    /// Whether the root is changed without pivot_root, which an initial ramdisk does not allow.
+    pub no_pivot: bool,
+}
+
+impl Options {
+    /// The usual way on this host.
+    #[must_use]
+    pub fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            die_with_parent: false,
+            start_socket: None,
+            console_socket: None,
+            preserved_fds: 0,
+            keeps_keyring: false,
+            no_pivot: false,
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            die_with_parent: self.die_with_parent,
+            preserved_fds: self.preserved_fds,
+            keeps_keyring: self.keeps_keyring,
+            no_pivot: self.no_pivot,
+        }
+    }
 }
 
 /// Where the time of a creation went.
@@ -153,6 +186,9 @@ pub enum CreateError {
         /// Why.
         source: Errno,
     },
+    /// Something the container has made did not reach who waits for it.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     /// The limit is too small for the container to begin in.
     #[error("the container ran out of memory before its program was started")]
     OutOfMemory,
@@ -161,7 +197,7 @@ pub enum CreateError {
     Ended(Option<Exit>),
 }
 
-fn detail(part: Part) -> &'static str {
+pub(super) fn detail(part: Part) -> &'static str {
     match part {
         Part::Whole => "",
         Part::Source => ": the source",
@@ -169,6 +205,7 @@ fn detail(part: Part) -> &'static str {
         Part::Attributes => ": the attributes",
         Part::Type => ": the filesystem type",
         Part::Option => ": the options",
+        Part::HookCode | Part::HookSignal | Part::HookTimeout => ": a hook",
     }
 }
 
@@ -187,7 +224,13 @@ pub fn create(
     let path = cgroup_path(id, bundle)?;
     let group = options.layout.group(&path);
     let placement = group.placement();
-    let plan_on = |host: &Host| plan(bundle, process, host, &path, &placement, options.die_with_parent);
+    if options.no_pivot {
+        host.find_pseudo_mounts();
+    }
+    let plan_on = |host: &Host| {
+        let setting = Setting { host, cgroup: &path, placement: &placement, manner: options.manner() };
+        plan(bundle, process, &setting)
+    };
     let mut plan = plan_on(&host)?;
     let planned = monotonic();
 
@@ -211,8 +254,16 @@ pub fn create(
     let launch = Launch { plan: &plan, group: &group, socket: options.start_socket.as_deref() };
     let (child, line) = launch.run(stdio)?;
     let cloned = monotonic();
-    let times = match wait_ready(&line, &plan, &child, &group) {
-        Ok(times) => times,
+    let attendant = Attendant {
+        line: &line,
+        plan: &plan,
+        child: &child,
+        group: &group,
+        console_socket: options.console_socket.as_deref(),
+        state: HookState::new(id, bundle),
+    };
+    let (times, terminal) = match attendant.until_ready() {
+        Ok(ready) => ready,
         Err(err) => {
             // Its pid namespace, and with it every mount, ends with it.
             let _ = child.pidfd.signal(process::Signal::KILL);
@@ -231,7 +282,7 @@ pub fn create(
         total: monotonic().saturating_sub(began),
     };
     let container = Container::new(id.clone(), child, group.clone(), options.die_with_parent);
-    Ok(Created::new(container, line, plan, timing))
+    Ok(Created::new(container, line, plan, timing, terminal))
 }
 
 /// The path in the specification, or one of the container's own.
@@ -257,82 +308,5 @@ impl Drop for Undo<'_> {
             let _ = group.kill();
             let _ = group.delete();
         }
-    }
-}
-
-/// Making the process.
-struct Launch<'a> {
-    plan: &'a Plan,
-    group: &'a Group,
-    socket: Option<&'a Path>,
-}
-
-impl Launch<'_> {
-    fn run(&self, stdio: Stdio) -> Result<(process::Child, ParentEnd), CreateError> {
-        let prepare = |what| move |source| CreateError::Prepare { what, source };
-        let streams = stdio.open().map_err(prepare("open the standard streams"))?;
-        let (ours, theirs) = handshake::line().map_err(prepare("make a socket pair"))?;
-        let listener = self.socket.map(handshake::listen).transpose();
-        let listener = listener.map_err(prepare("make the start socket"))?;
-        let born_in = open_dir(self.group.unified_dir().as_deref())
-            .map_err(prepare("open the version 2 control group"))?;
-        let request = CloneRequest { namespaces: self.plan.clone, cgroup: born_in.as_ref().map(AsFd::as_fd) };
-        let gate = listener.as_ref().map_or(Gate::Line, |listener| Gate::Socket(listener.as_fd()));
-        let to_parent = ChildEnd { line: theirs.as_fd(), gate };
-        let child = init::Child::new(self.plan, streams.borrow(), to_parent);
-        let made = match &self.plan.pid_namespace {
-            None => process::clone(&request, || init::run(&child)).map_err(CreateError::Clone)?,
-            Some(path) => {
-                let error = |source| CreateError::PidNamespace { path: path.clone(), source };
-                let target = namespace::open(path).map_err(error)?;
-                born_in_pid_namespace(
-                    || namespace::enter(&target, Namespaces::PID),
-                    || process::clone(&request, || init::run(&child)),
-                )
-                .map_err(error)?
-            }
-        };
-        Ok((made, ours))
-    }
-}
-
-/// Makes children for another pid namespace while `make` runs, and for our own again afterwards.
-pub(super) fn born_in_pid_namespace<T>(
-    enter: impl FnOnce() -> Result<(), Errno>,
-    make: impl FnOnce() -> Result<T, Errno>,
-) -> Result<T, Errno> {
-    let own = namespace::open(Path::new("/proc/self/ns/pid"))?;
-    enter()?;
-    let child = make();
-    namespace::enter(&own, Namespaces::PID)?;
-    child
-}
-
-pub(super) fn open_dir(path: Option<&Path>) -> Result<Option<OwnedFd>, Errno> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    path.map(|path| open(path, flags, Mode::empty())).transpose()
-}
-
-fn wait_ready(
-    line: &ParentEnd,
-    plan: &Plan,
-    child: &process::Child,
-    group: &Group,
-) -> Result<[Duration; 4], CreateError> {
-    let report =
-        line.receive().map_err(|source| CreateError::Prepare { what: "hear from the child", source })?;
-    match report {
-        Some(Report::Ready(times)) => Ok(times),
-        Some(Report::Failed { step, part, errno }) => {
-            let step = plan.steps.get(step).map_or_else(|| format!("step {step}"), ToString::to_string);
-            Err(CreateError::Step { step, part, source: errno })
-        }
-        Some(Report::NotExecuted { errno, .. }) => Err(CreateError::Step {
-            step: "execute the program".to_owned(),
-            part: Part::Whole,
-            source: errno,
-        }),
-        None if group.oom_kills() > 0 => Err(CreateError::OutOfMemory),
-        None => Err(CreateError::Ended(child.pidfd.peek().ok().flatten())),
     }
 }

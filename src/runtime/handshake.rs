@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::kernel::process::accept;
+use crate::kernel::process::{accept, recv_with_fds, send_with_fd};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{
@@ -26,6 +26,8 @@ const START: &[u8] = b"s";
 const READY: u8 = 1;
 const FAILED: u8 = 2;
 const NOT_EXECUTED: u8 = 3;
+const ASKS: u8 = 4;
+const GIVES: u8 = 5;
 
 /// Which part of a step failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +44,25 @@ pub enum Part {
     Type,
     /// An option of the filesystem.
     Option,
+    /// A hook that ended with the code given as the reason.
+    HookCode,
+    /// A hook that was ended by the signal given as the reason.
+    HookSignal,
+    /// A hook that took too long.
+    HookTimeout,
 }
 
-const PARTS: [Part; 6] =
-    [Part::Whole, Part::Source, Part::Target, Part::Attributes, Part::Type, Part::Option];
+const PARTS: [Part; 9] = [
+    Part::Whole,
+    Part::Source,
+    Part::Target,
+    Part::Attributes,
+    Part::Type,
+    Part::Option,
+    Part::HookCode,
+    Part::HookSignal,
+    Part::HookTimeout,
+];
 
 /// What the child says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,30 +75,40 @@ pub(super) enum Report {
         step: usize,
         /// Which part of it.
         part: Part,
-        /// Why.
-        errno: Errno,
+        /// Why: an error number, or what the part says it is.
+        code: i32,
+    },
+    /// A step waits for something that only the parent can do.
+    Asks {
+        /// Its place in the list.
+        step: usize,
+    },
+    /// A step has made a descriptor for the parent, and waits until it is in place. The descriptor comes with it.
+    Gives {
+        /// Its place in the list.
+        step: usize,
     },
     /// The program could not be executed.
     NotExecuted {
-        /// `Source` if it is the runtime itself.
+        /// `Source` if it is the runtime itself, `Attributes` if it is the filter.
         part: Part,
-        /// Why.
-        errno: Errno,
+        /// Why: an error number, or what the part says it is.
+        code: i32,
     },
 }
 
 impl Report {
-    pub(super) fn failed(step: usize, part: Part, errno: Errno) -> Self {
-        Self::Failed { step, part, errno }
+    pub(super) fn failed(step: usize, part: Part, code: i32) -> Self {
+        Self::Failed { step, part, code }
     }
 
-    pub(super) fn not_executed(part: Part, errno: Errno) -> Self {
-        Self::NotExecuted { part, errno }
+    pub(super) fn not_executed(part: Part, code: i32) -> Self {
+        Self::NotExecuted { part, code }
     }
 
     fn encode(self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
-        let (kind, part, step, errno) = match self {
+        let (kind, part, step, code) = match self {
             Self::Ready(times) => {
                 for (at, time) in times.iter().enumerate() {
                     let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -89,29 +116,33 @@ impl Report {
                 }
                 (READY, Part::Whole, 0, 0)
             }
-            Self::Failed { step, part, errno } => (FAILED, part, step, errno as i32),
-            Self::NotExecuted { part, errno } => (NOT_EXECUTED, part, 0, errno as i32),
+            Self::Failed { step, part, code } => (FAILED, part, step, code),
+            Self::Asks { step } => (ASKS, Part::Whole, step, 0),
+            Self::Gives { step } => (GIVES, Part::Whole, step, 0),
+            Self::NotExecuted { part, code } => (NOT_EXECUTED, part, 0, code),
         };
         bytes[0] = kind;
         bytes[1] =
             PARTS.iter().position(|one| *one == part).and_then(|at| u8::try_from(at).ok()).unwrap_or(0);
         bytes[2..4].copy_from_slice(&u16::try_from(step).unwrap_or(u16::MAX).to_le_bytes());
-        bytes[4..8].copy_from_slice(&errno.to_le_bytes());
+        bytes[4..8].copy_from_slice(&code.to_le_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8; SIZE]) -> Option<Self> {
         let part = *PARTS.get(usize::from(bytes[1]))?;
         let step = usize::from(u16::from_le_bytes([bytes[2], bytes[3]]));
-        let errno = Errno::from_raw(i32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]));
+        let code = i32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
         Some(match bytes[0] {
             READY => Self::Ready(std::array::from_fn(|at| {
                 let mut nanos = [0; 8];
                 nanos.copy_from_slice(&bytes[8 + at * 8..16 + at * 8]);
                 Duration::from_nanos(u64::from_le_bytes(nanos))
             })),
-            FAILED => Self::Failed { step, part, errno },
-            NOT_EXECUTED => Self::NotExecuted { part, errno },
+            FAILED => Self::Failed { step, part, code },
+            ASKS => Self::Asks { step },
+            GIVES => Self::Gives { step },
+            NOT_EXECUTED => Self::NotExecuted { part, code },
             _ => return None,
         })
     }
@@ -158,12 +189,12 @@ fn with_address<T>(path: &Path, act: impl FnOnce(&UnixAddr) -> Result<T, Errno>)
 pub(super) struct ParentEnd(OwnedFd);
 
 impl ParentEnd {
-    /// The next report; `None` when the child executes its program, or is gone.
-    pub(super) fn receive(&self) -> Result<Option<Report>, Errno> {
+    /// The next report and the descriptor that came with it; `None` when the child executes its program, or is gone.
+    pub(super) fn receive(&self) -> Result<Option<(Report, Option<OwnedFd>)>, Errno> {
         let mut bytes = [0; SIZE];
         loop {
-            match recv(self.0.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
-                Ok(SIZE) => return Ok(Report::decode(&bytes)),
+            match recv_with_fds(self.0.as_fd(), &mut bytes) {
+                Ok((SIZE, mut fds)) => return Ok(Report::decode(&bytes).map(|report| (report, fds.pop()))),
                 Ok(_) | Err(Errno::ECONNRESET) => return Ok(None),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
@@ -171,8 +202,8 @@ impl ParentEnd {
         }
     }
 
-    /// Lets the child go on to execute its program.
-    pub(super) fn start(&self) -> Result<(), Errno> {
+    /// Lets the child go on: after a question, or to execute its program.
+    pub(super) fn go_on(&self) -> Result<(), Errno> {
         send(self.0.as_raw_fd(), START, MsgFlags::MSG_NOSIGNAL).map(drop)
     }
 }
@@ -225,6 +256,17 @@ impl<'a> ChildEnd<'a> {
         send_report(self.line.as_raw_fd(), report);
     }
 
+    /// Hands a descriptor to the parent, and waits until it is in place.
+    pub(super) fn give(&self, step: usize, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        send_with_fd(self.line, &Report::Gives { step }.encode(), fd)?;
+        self.wait()
+    }
+
+    /// A parent that does not answer is about to kill this process.
+    fn wait(&self) -> Result<(), Errno> {
+        if is_started(self.line) { Ok(()) } else { Err(Errno::ECANCELED) }
+    }
+
     /// Says that everything is in place and waits to be started; `None` if that will never happen.
     pub(super) fn ready_and_wait(&self, times: [Duration; 4]) -> Option<Answer<'a>> {
         match self.gate {
@@ -271,8 +313,10 @@ mod tests {
         let times = [1, 2, 3, 4].map(Duration::from_nanos);
         let reports = [
             Report::Ready(times),
-            Report::failed(17, Part::Target, Errno::EROFS),
-            Report::not_executed(Part::Source, Errno::EACCES),
+            Report::failed(17, Part::Target, libc::EROFS),
+            Report::Asks { step: 3 },
+            Report::Gives { step: 4 },
+            Report::not_executed(Part::Source, libc::EACCES),
         ];
         for report in reports {
             assert_eq!(Report::decode(&report.encode()), Some(report));

@@ -13,19 +13,26 @@
 //!
 //! Functions that make a process want a caller with one thread.
 
+mod attend;
 mod bundle;
 mod create;
 pub mod defaults;
+mod exec;
+mod failure;
 mod handshake;
 mod init;
+mod launch;
 mod ops;
 pub mod state;
 pub mod steps;
 
+pub use attend::DeliveryError;
 pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process};
 pub use create::{CreateError, Options, Stdio, Stream, Timing, create};
+pub use exec::{Exec, ExecError, ExecOptions};
+pub use failure::ExecFailure;
 pub use handshake::Part;
-pub use ops::{Created, DeleteError, Exec, ExecError, ExecFailure, Running, StartError, start_waiting};
+pub use ops::{Created, DeleteError, Running, StartError, start_waiting};
 pub use steps::{Host, MountPlanError, Plan, PlanError, Step};
 
 pub use crate::kernel::cgroup::NotEnforced;

@@ -4,29 +4,20 @@
 //! process, and what was deleted cannot be signalled. How a container ended comes from its wait status alone.
 
 use std::cell::Cell;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use oci_spec::runtime::{Capability, Process};
 
-use super::bundle::{BundleError, ContainerId, check_process};
-use super::create::{Stdio, Timing, born_in_pid_namespace, open_dir};
-use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
-use super::init;
-use super::steps::{Host, MAKE_NODES, Plan, PlanError, Program, Step, process_steps};
+use super::bundle::ContainerId;
+use super::create::Timing;
+use super::failure::ExecFailure;
+use super::handshake::{self, ParentEnd, Report};
+use super::steps::{MAKE_NODES, Plan};
 use crate::kernel::cgroup::{CgroupError, Group, NotEnforced};
-use crate::kernel::namespace::{self, Namespaces};
-use crate::kernel::process::{self, CloneRequest, Exit, Pid, Pidfd, Signal};
+use crate::kernel::process::{self, Exit, Pid, Pidfd, Signal};
 use crate::kernel::security::bounding_of;
-
-/// What a later process of a container joins; its pid namespace it is born in.
-const JOINED: Namespaces = Namespaces::MOUNT
-    .with(Namespaces::IPC)
-    .with(Namespaces::UTS)
-    .with(Namespaces::NETWORK)
-    .with(Namespaces::CGROUP);
 
 /// Why the program of a container did not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,66 +28,6 @@ pub enum StartError {
     /// Nobody waits to be started.
     #[error("the container is not waiting to be started")]
     NotWaiting(#[source] Errno),
-}
-
-/// Why a program could not be executed, in the words users know.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("exec: {program:?}: {}", reason(*errno, *is_searched, *is_runtime))]
-pub struct ExecFailure {
-    /// The program as it was asked for.
-    pub program: String,
-    /// The kernel's reason.
-    pub errno: Errno,
-    /// Whether it was looked for in the search path.
-    pub is_searched: bool,
-    /// Whether it turned out to be the runtime's own executable.
-    pub is_runtime: bool,
-}
-
-impl ExecFailure {
-    /// The exit code a shell would give: 127 for what is not there, 126 for what cannot be executed.
-    #[must_use]
-    pub fn code(&self) -> i32 {
-        if self.errno == Errno::ENOENT { 127 } else { 126 }
-    }
-}
-
-fn reason(errno: Errno, is_searched: bool, is_runtime: bool) -> String {
-    if is_runtime {
-        return "the runtime's own executable is not to be run in a container".to_owned();
-    }
-    if errno == Errno::ENOENT && is_searched {
-        return "executable file not found in $PATH".to_owned();
-    }
-    errno.desc().to_lowercase()
-}
-
-/// Why a process could not be run in a container.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecError {
-    /// The process is not described properly.
-    #[error(transparent)]
-    Process(#[from] BundleError),
-    /// It cannot be turned into steps.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The container is not running.
-    #[error("the container is not running")]
-    NotRunning(#[source] Errno),
-    /// The process could not be made.
-    #[error("make a process in the container")]
-    Make(#[source] Errno),
-    /// A step failed.
-    #[error("{step}")]
-    Step {
-        /// The step, as a phrase.
-        step: String,
-        /// Why.
-        source: Errno,
-    },
-    /// The program could not be executed.
-    #[error(transparent)]
-    Exec(#[from] ExecFailure),
 }
 
 /// Why a container was not removed whole.
@@ -113,11 +44,11 @@ pub enum DeleteError {
 /// What all phases have in common.
 #[derive(Debug)]
 pub(super) struct Container {
-    id: ContainerId,
-    pid: Pid,
-    pidfd: Pidfd,
-    group: Group,
-    die_with_parent: bool,
+    pub(super) id: ContainerId,
+    pub(super) pid: Pid,
+    pub(super) pidfd: Pidfd,
+    pub(super) group: Group,
+    pub(super) die_with_parent: bool,
     is_child: bool,
     exit: Cell<Option<Exit>>,
 }
@@ -145,7 +76,7 @@ impl Container {
     }
 
     /// Whether it was made without the right to make device nodes because no rules say which of them open.
-    fn are_nodes_withheld(&self) -> bool {
+    pub(super) fn are_nodes_withheld(&self) -> bool {
         let is_bound = bounding_of(self.pid).is_ok_and(|bound| bound.has(MAKE_NODES));
         !is_bound && !self.group.has_device_rules()
     }
@@ -184,11 +115,23 @@ pub struct Created {
     line: ParentEnd,
     plan: Plan,
     timing: Timing,
+    terminal: Option<OwnedFd>,
 }
 
 impl Created {
-    pub(super) fn new(container: Container, line: ParentEnd, plan: Plan, timing: Timing) -> Self {
-        Self { container, line, plan, timing }
+    pub(super) fn new(
+        container: Container,
+        line: ParentEnd,
+        plan: Plan,
+        timing: Timing,
+        terminal: Option<OwnedFd>,
+    ) -> Self {
+        Self { container, line, plan, timing, terminal }
+    }
+
+    /// The master of the container's terminal, once, if it has one that nobody else was to get.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
     }
 
     /// The first process, as the host numbers it.
@@ -223,8 +166,8 @@ impl Created {
 
     /// Executes the program. If that fails, nothing is left of the container.
     pub fn start(self) -> Result<Running, StartError> {
-        let started = self.line.start().map_err(StartError::NotWaiting);
-        let started = started.and_then(|()| wait_executed(&self.line, &self.plan.program));
+        let started = self.line.go_on().map_err(StartError::NotWaiting);
+        let started = started.and_then(|()| wait_executed(&self.line, &self.plan.program.name));
         match started {
             Ok(()) => Ok(Running { container: self.container }),
             Err(err) => {
@@ -241,30 +184,19 @@ impl Created {
     }
 }
 
-/// Reads the verdict on a program that was told to start.
-fn wait_executed(line: &ParentEnd, program: &Program) -> Result<(), StartError> {
-    match line.receive().map_err(StartError::NotWaiting)? {
-        Some(Report::NotExecuted { part, errno }) => {
-            Err(failure(&program.name, program.is_searched, part, errno).into())
-        }
-        // The end of the line: it runs, or was killed on the way, which its wait status tells.
-        Some(Report::Ready(_) | Report::Failed { .. }) | None => Ok(()),
-    }
-}
-
-fn failure(program: &str, is_searched: bool, part: Part, errno: Errno) -> ExecFailure {
-    ExecFailure { program: program.to_owned(), errno, is_searched, is_runtime: part == Part::Source }
-}
-
 /// Starts the program of a container that another process has created with a start socket.
 pub fn start_waiting(socket: &Path, program: &str) -> Result<(), StartError> {
     let line = handshake::call(socket).map_err(StartError::NotWaiting)?;
-    line.start().map_err(StartError::NotWaiting)?;
+    line.go_on().map_err(StartError::NotWaiting)?;
+    wait_executed(&line, program)
+}
+
+/// Reads the verdict on a program that was told to start.
+fn wait_executed(line: &ParentEnd, program: &str) -> Result<(), StartError> {
     match line.receive().map_err(StartError::NotWaiting)? {
-        Some(Report::NotExecuted { part, errno }) => {
-            Err(failure(program, !program.contains('/'), part, errno).into())
-        }
-        Some(Report::Ready(_) | Report::Failed { .. }) | None => Ok(()),
+        Some((Report::NotExecuted { part, code }, _)) => Err(ExecFailure::new(program, part, code).into()),
+        // The end of the line: it runs, or was killed on the way, which its wait status tells.
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -272,18 +204,7 @@ pub fn start_waiting(socket: &Path, program: &str) -> Result<(), StartError> {
 #[derive(Debug)]
 #[must_use = "a container lives until it is deleted"]
 pub struct Running {
-    container: Container,
-}
-
-/// A process run in a container after its first one: a child of the caller.
-#[derive(Debug)]
-pub struct Exec {
-    /// As the host numbers it.
-    pub pid: Pid,
-    /// Readable when it has ended.
-    pub pidfd: Pidfd,
-    /// What this host does not hold to.
-    pub not_enforced: Vec<NotEnforced>,
+    pub(super) container: Container,
 }
 
 impl Running {
@@ -357,89 +278,8 @@ impl Running {
         self.container.group.thaw()
     }
 
-    /// Runs another process in the container. The caller must have one thread.
-    pub fn exec(&self, process: &Process, stdio: Stdio) -> Result<Exec, ExecError> {
-        check_process(process)?;
-        let container = &self.container;
-        let mut host = Host::look(container.group.layout(), process);
-        if container.are_nodes_withheld() {
-            host.withhold_nodes();
-        }
-        let plan = exec_plan(container, process, &host)?;
-        let streams = stdio.open().map_err(ExecError::Make)?;
-        let (ours, theirs) = handshake::line().map_err(ExecError::Make)?;
-        let born_in = open_dir(container.group.unified_dir().as_deref()).map_err(ExecError::NotRunning)?;
-        let request =
-            CloneRequest { namespaces: Namespaces::NONE, cgroup: born_in.as_ref().map(AsFd::as_fd) };
-        let to_parent = ChildEnd { line: theirs.as_fd(), gate: Gate::Open };
-        let mut child = init::Child::new(&plan, streams.borrow(), to_parent);
-        child.container = Some(&container.pidfd);
-        let made = born_in_pid_namespace(
-            || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
-            || process::clone(&request, || init::run(&child)),
-        );
-        // A pid namespace whose first process has ended takes no other.
-        let is_gone = |errno| [Errno::ESRCH, Errno::ENOMEM].contains(&errno);
-        let made =
-            made.map_err(
-                |errno| if is_gone(errno) { ExecError::NotRunning(errno) } else { ExecError::Make(errno) },
-            )?;
-        drop(theirs);
-        if let Err(err) = exec_verdict(&ours, &plan) {
-            let _ = made.pidfd.signal(Signal::KILL);
-            let _ = made.pidfd.wait();
-            return Err(err);
-        }
-        Ok(Exec { pid: made.pid, pidfd: made.pidfd, not_enforced: plan.not_enforced })
-    }
-
     /// Ends the container and removes its control group.
     pub fn delete(self) -> Result<(), DeleteError> {
         self.container.delete()
-    }
-}
-
-fn exec_plan(container: &Container, process: &Process, host: &Host) -> Result<Plan, ExecError> {
-    let mut not_enforced = Vec::new();
-    let asked = process.capabilities().as_ref().and_then(|sets| sets.permitted().as_ref());
-    if !host.withheld.is_empty() && asked.is_some_and(|asked| asked.contains(&Capability::Mknod)) {
-        not_enforced.push(NotEnforced {
-            resource: "process.capabilities".to_owned(),
-            reason: format!("{MAKE_NODES} is withheld because no device rules are enforced here"),
-        });
-    }
-    let mut steps = vec![Step::Undumpable];
-    steps.extend(container.die_with_parent.then_some(Step::DieWithParent));
-    steps.extend([Step::NewSession, Step::Umask(0), Step::Stdio]);
-    steps.extend(super::steps::early_steps(process, host, &mut not_enforced)?);
-    steps.extend(container.group.placement().join.into_iter().map(Step::JoinCgroup));
-    steps.extend([Step::SessionKeyring, Step::JoinContainer(JOINED)]);
-    let joined = steps.len();
-    steps.extend(process_steps(process, host, &mut not_enforced)?);
-    steps.extend(container.die_with_parent.then_some(Step::DieWithParent));
-    Ok(Plan {
-        clone: Namespaces::NONE,
-        pid_namespace: None,
-        steps,
-        marks: [joined, joined],
-        program: Program::of(process)?,
-        not_enforced,
-    })
-}
-
-fn exec_verdict(line: &ParentEnd, plan: &Plan) -> Result<(), ExecError> {
-    match line.receive().map_err(ExecError::Make)? {
-        Some(Report::Failed { step, errno, .. }) => {
-            let step = plan.steps.get(step);
-            if matches!(step, Some(Step::JoinContainer(_))) && errno == Errno::ESRCH {
-                return Err(ExecError::NotRunning(errno));
-            }
-            let step = step.map_or_else(|| "run a step".to_owned(), ToString::to_string);
-            Err(ExecError::Step { step, source: errno })
-        }
-        Some(Report::NotExecuted { part, errno }) => {
-            Err(failure(&plan.program.name, plan.program.is_searched, part, errno).into())
-        }
-        Some(Report::Ready(_)) | None => Ok(()),
     }
 }

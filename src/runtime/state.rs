@@ -11,13 +11,16 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use oci_spec::runtime::ContainerState;
+use oci_spec::runtime::{ContainerState, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::bundle::ContainerId;
 use super::ops::Running;
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Layout};
 use crate::kernel::process::Pid;
+
+/// The file with the specification.
+const SPEC: &str = "config.json";
 
 /// The record of one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +55,10 @@ pub struct Record {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// There is no such container.
-    #[error("container {0} does not exist")]
+    #[error("container does not exist: {0}")]
     Missing(String),
     /// There is one already.
-    #[error("container {0} exists already")]
+    #[error("container with given ID already exists: {0}")]
     Exists(String),
     /// A file or directory.
     #[error("{act} {}", path.display())]
@@ -128,6 +131,22 @@ impl Records {
             path,
             source,
         })
+    }
+
+    /// Keeps the specification, as later changes to the bundle are not to change the container.
+    pub fn save_spec(&self, id: &ContainerId, spec: &Spec) -> Result<(), StateError> {
+        let path = self.dir(id).join(SPEC);
+        let text =
+            serde_json::to_vec(spec).map_err(|source| StateError::Parse { path: path.clone(), source })?;
+        fs::write(&path, text).map_err(|source| StateError::Io { act: "write", path, source })
+    }
+
+    /// The specification that the container was made by.
+    pub fn spec(&self, id: &ContainerId) -> Result<Spec, StateError> {
+        let path = self.dir(id).join(SPEC);
+        let text =
+            fs::read(&path).map_err(|source| StateError::Io { act: "read", path: path.clone(), source })?;
+        serde_json::from_slice(&text).map_err(|source| StateError::Parse { path, source })
     }
 
     /// Reads a record.

@@ -27,7 +27,7 @@ use crate::{
         process::{Exit as Status, Pid, Signal},
     },
     model::{task::Exit, task_definition::HealthCheck},
-    runtime::{self, ContainerId, Options, Running, Stdio, Stream, Timing},
+    runtime::{self, ContainerId, ExecOptions, Options, Running, Stdio, Stream, Timing},
 };
 
 /// The longest reason that ECS knows.
@@ -99,7 +99,7 @@ pub(super) fn start(
     let bundle = prepare(task, container, shared).map_err(StartError::create)?;
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let streams = streams(container).map_err(StartError::create)?;
-    let options = Options { layout: layout.clone(), die_with_parent: true, start_socket: None };
+    let options = Options { die_with_parent: true, ..Options::new(layout.clone()) };
     let created = runtime::create(&id, &bundle, streams.stdio, &options).map_err(StartError::create)?;
     let (not_enforced, timing) = (created.not_enforced().to_vec(), *created.timing());
     let oom_kills = created.group().oom_kills();

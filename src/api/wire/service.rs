@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Members, tags};
+use super::{Members, deployment::Of, tags};
 use crate::{
     model::{
         arn::Owner,
@@ -67,6 +67,7 @@ pub(in crate::api) fn document(
         ServiceStatus::Active | ServiceStatus::Draining => service.deployments.as_slice(),
         ServiceStatus::Inactive => &[],
     };
+    let of = Of { service, snapshot, owner };
     let flag = |name: &str| service.extra.get(name) == Some(&Value::Bool(true));
     let mut members = Members::default();
     members
@@ -85,6 +86,8 @@ pub(in crate::api) fn document(
             deployments.iter().map(|one| deployment(one, service, snapshot, owner)).collect::<Value>(),
         )
         .put("events", service.events.iter().map(event).collect::<Value>())
+        .put_some("currentServiceDeployment", service.current().map(|record| of.record_arn(record)))
+        .put("currentServiceRevisions", of.current_revisions())
         .put_time("createdAt", Some(service.created_at))
         .put("createdBy", format!("arn:aws:iam::{}:root", owner.account))
         .put_kept(&service.extra, &KEPT, &LISTS)
@@ -129,7 +132,11 @@ fn deployment(deployment: &Deployment, service: &Service, snapshot: &Snapshot, o
         .put_time("updatedAt", Some(deployment.updated_at))
         .put("rolloutState", rollout_state)
         .put("rolloutStateReason", deployment.rollout_state_reason.as_str())
-        .put_kept(&service.extra, &OF_DEPLOYMENTS, &[]);
+        .put_kept(
+            service.revision(&deployment.revision()).map_or(&service.extra, |revision| &revision.settings),
+            &OF_DEPLOYMENTS,
+            &[],
+        );
     members.document()
 }
 

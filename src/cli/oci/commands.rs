@@ -8,7 +8,7 @@ use oci_spec::runtime::ContainerState;
 
 use super::report::{Failure, Log};
 use super::{Command, DeleteArgs, Global, IdArg, KillArgs};
-use super::{exec, features, listing, run, spec};
+use super::{events, exec, features, listing, run, spec, update};
 use crate::kernel::cgroup::{CgroupPath, Group, Layout};
 use crate::kernel::process::{Pidfd, Signal};
 use crate::runtime::state::{Record, Records};
@@ -39,7 +39,12 @@ impl Known {
 
     /// A handle to the container, which must not have ended.
     pub(super) fn open(&self) -> Result<Running, Failure> {
-        let not_running = || Failure::new(format!("container {} is not running", self.id));
+        self.open_for("container not running")
+    }
+
+    /// The same; `otherwise` is what is said of one that has.
+    pub(super) fn open_for(&self, otherwise: &str) -> Result<Running, Failure> {
+        let not_running = || Failure::new(format!("{otherwise}: {}", self.id));
         match self.status() {
             ContainerState::Stopped => Err(not_running()),
             ContainerState::Creating | ContainerState::Created | ContainerState::Running => {
@@ -62,12 +67,11 @@ pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Resul
         Command::Delete(args) => delete(global, &args),
         Command::List(args) => listing::list(global, &args),
         Command::Exec(args) => exec::exec(global, &args, log),
-        Command::Ps(args) => listing::ps(&Known::find(global, &args.id)?, args.format),
+        Command::Ps(args) => listing::ps(&Known::find(global, &args.id)?, &args),
         Command::Pause(args) => pause(global, &args),
-        Command::Resume(args) => {
-            Known::find(global, &args.id)?.open()?.resume()?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Resume(args) => resume(global, &args),
+        Command::Update(args) => update::update(global, &args),
+        Command::Events(args) => events::events(global, &args),
         Command::Spec(args) => spec::write(&args),
         Command::Features => features::print_features(),
     }
@@ -77,8 +81,17 @@ fn start(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
     let known = Known::find(global, &args.id)?;
     match known.status() {
         ContainerState::Created => {}
-        other @ (ContainerState::Creating | ContainerState::Running | ContainerState::Stopped) => {
-            return Err(Failure::new(format!("container {} cannot be started: it is {other}", known.id)));
+        ContainerState::Creating => {
+            return Err(Failure::new(format!(
+                "cannot start a container that is being created: {}",
+                known.id
+            )));
+        }
+        ContainerState::Running => {
+            return Err(Failure::new(format!("cannot start an already running container: {}", known.id)));
+        }
+        ContainerState::Stopped => {
+            return Err(Failure::new(format!("cannot start a container that has stopped: {}", known.id)));
         }
     }
     let started = start_waiting(&known.records.start_socket(&known.id), &known.record.program);
@@ -99,10 +112,17 @@ fn start(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
 
 fn pause(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
     let known = Known::find(global, &args.id)?;
-    if known.status() != ContainerState::Running {
-        return Err(Failure::new(format!("container {} is not running", known.id)));
-    }
     known.open()?.pause()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn resume(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
+    let known = Known::find(global, &args.id)?;
+    let running = known.open()?;
+    if !running.group().is_frozen() {
+        return Err(Failure::new(format!("container not paused: {}", known.id)));
+    }
+    running.resume()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -139,9 +159,10 @@ fn delete(global: &Global, args: &DeleteArgs) -> Result<ExitCode, Failure> {
         Err(err) => return Err(err.into()),
     };
     let known = Known { records, id, record };
-    if known.status() == ContainerState::Running && !args.force {
+    let status = known.status();
+    if !args.force && status == ContainerState::Running {
         return Err(Failure::new(format!(
-            "container {} is running; stop it first, or use --force",
+            "cannot delete container {} that is not stopped: {status}",
             known.id
         )));
     }

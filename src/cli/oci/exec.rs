@@ -5,31 +5,44 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use oci_spec::runtime::{Capability, Process, User};
+use oci_spec::runtime::{Capability, Process, Spec, User};
 
 use super::commands::{Known, write_pid_file};
 use super::report::{Failure, Log};
+use super::run::{check_console, check_descriptors};
+use super::terminal::{Attended, FORWARDED, attend};
 use super::{ExecArgs, Global};
-use crate::kernel::event::{Interest, Poll, SignalFd, Token};
-use crate::kernel::process::{Exit, Signal};
-use crate::runtime::{Bundle, Exec, ExecError, Stdio};
+use crate::kernel::event::SignalFd;
+use crate::runtime::{ExecError, ExecOptions, Stdio};
 
-/// Signals that are meant for the process when `exec` gets them.
-const FORWARDED: [Signal; 6] =
-    [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2];
+/// The exit code of an exec that did not get as far as its program.
+const NOT_RUN: i32 = 255;
 
 pub(super) fn exec(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
-    if args.tty {
-        return Err(Failure::new("--tty is not supported"));
-    }
+    start(global, args, log).map_err(|failure| match failure.code {
+        1 => failure.with_code(NOT_RUN),
+        _ => failure,
+    })
+}
+
+fn start(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
+    check_descriptors(args.preserve_fds)?;
     let known = Known::find(global, &args.id)?;
-    let running = known.open()?;
-    if running.group().is_frozen() {
-        return Err(Failure::new(format!("container {} is paused", known.id)));
+    let running = known.open_for("cannot exec in a stopped container")?;
+    if running.group().is_frozen() && !args.ignore_paused {
+        return Err(Failure::new("cannot exec in a paused container (use --ignore-paused to override)"));
     }
-    let process = process(&known, args)?;
+    let spec = known.records.spec(&known.id)?;
+    let process = process(&spec, args)?;
+    check_console(process.terminal() == Some(true), args.detach, args.console_socket.is_some())?;
     let signals = if args.detach { None } else { Some(SignalFd::new(&FORWARDED)?) };
-    let started = running.exec(&process, Stdio::inherit()).map_err(|err| match err {
+    let options = ExecOptions {
+        spec: Some(&spec),
+        bundle: Some(&known.record.bundle),
+        console_socket: args.console_socket.as_deref(),
+        preserved_fds: args.preserve_fds,
+    };
+    let mut started = running.exec(&process, Stdio::inherit(), &options).map_err(|err| match err {
         ExecError::Exec(failure) => {
             let code = failure.code();
             Failure::from(failure).with_code(code)
@@ -38,6 +51,7 @@ pub(super) fn exec(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<Ex
         | ExecError::Plan(_)
         | ExecError::NotRunning(_)
         | ExecError::Make(_)
+        | ExecError::Delivery(_)
         | ExecError::Step { .. }) => err.into(),
     })?;
     for missed in &started.not_enforced {
@@ -47,38 +61,35 @@ pub(super) fn exec(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<Ex
         write_pid_file(path, started.pid.as_raw())?;
     }
     let Some(signals) = signals else { return Ok(ExitCode::SUCCESS) };
-    let exit = attend(&started, &signals)?;
+    let terminal = started.terminal.take();
+    let attended = Attended {
+        pidfd: started.pidfd.as_fd(),
+        signal: &|signal| {
+            let _ = started.pidfd.signal(signal);
+        },
+        try_wait: &|| started.pidfd.try_wait(),
+    };
+    let exit = attend(&attended, &signals, terminal)?;
     Ok(ExitCode::from(u8::try_from(exit.code()).unwrap_or(u8::MAX)))
 }
 
-fn attend(started: &Exec, signals: &SignalFd) -> Result<Exit, Failure> {
-    let poll = Poll::new()?;
-    poll.add(started.pidfd.as_fd(), Token(0), Interest::READ)?;
-    poll.add(signals.as_fd(), Token(1), Interest::READ)?;
-    let mut events = Vec::new();
-    loop {
-        poll.wait(&mut events, None)?;
-        while let Some((signal, _)) = signals.read()? {
-            // One that ends meanwhile is noticed below.
-            let _ = started.pidfd.signal(signal);
-        }
-        if let Some(exit) = started.pidfd.try_wait()? {
-            return Ok(exit);
-        }
-    }
-}
-
 /// The process to run: from a file, or the container's own with the changes that the flags ask for.
-fn process(known: &Known, args: &ExecArgs) -> Result<Process, Failure> {
+fn process(spec: &Spec, args: &ExecArgs) -> Result<Process, Failure> {
     if let Some(path) = &args.process {
         let text = fs::read(path).map_err(|err| Failure::new(format!("read {}: {err}", path.display())))?;
-        return serde_json::from_slice(&text)
-            .map_err(|err| Failure::new(format!("{} is not a process: {err}", path.display())));
+        let mut process: Process = serde_json::from_slice(&text)
+            .map_err(|err| Failure::new(format!("{} is not a process: {err}", path.display())))?;
+        if args.tty {
+            process.set_terminal(Some(true));
+        }
+        return Ok(process);
     }
     if args.command.is_empty() {
         return Err(Failure::new("exec needs a command or --process"));
     }
-    let mut process = Bundle::load(&known.record.bundle)?.process()?.clone();
+    let mut process = spec.process().clone().ok_or_else(|| Failure::new("the container has no process"))?;
+    process.set_terminal(Some(args.tty));
+    process.set_console_size(None);
     process.set_args(Some(args.command.clone()));
     if let Some(cwd) = &args.cwd {
         process.set_cwd(cwd.clone());
@@ -98,6 +109,12 @@ fn process(known: &Known, args: &ExecArgs) -> Result<Process, Failure> {
     }
     if args.no_new_privs {
         process.set_no_new_privileges(Some(true));
+    }
+    if let Some(label) = &args.process_label {
+        process.set_selinux_label(Some(label.clone()));
+    }
+    if let Some(profile) = &args.apparmor {
+        process.set_apparmor_profile(Some(profile.clone()));
     }
     add_capabilities(&mut process, &args.cap)?;
     Ok(process)

@@ -53,11 +53,12 @@ impl<E: Error> From<E> for Failure {
 pub(super) struct Log<'a> {
     file: Option<&'a Path>,
     format: LogFormat,
+    debug: bool,
 }
 
 impl<'a> Log<'a> {
-    pub(super) fn new(file: Option<&'a Path>, format: LogFormat) -> Self {
-        Self { file, format }
+    pub(super) fn new(file: Option<&'a Path>, format: LogFormat, debug: bool) -> Self {
+        Self { file, format, debug }
     }
 
     pub(super) fn error(&self, text: &str) {
@@ -68,6 +69,13 @@ impl<'a> Log<'a> {
     pub(super) fn warn(&self, text: &str) {
         eprintln!("hythe oci: warning: {text}");
         self.write("warning", text);
+    }
+
+    /// Something for who looks for a fault.
+    pub(super) fn debug(&self, text: &str) {
+        if self.debug {
+            self.write("debug", text);
+        }
     }
 
     /// A log that cannot be written must not hide what it was about.

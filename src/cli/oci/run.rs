@@ -1,23 +1,17 @@
 //! `create` and `run`.
 
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use super::commands::write_pid_file;
 use super::report::{Failure, Log, now};
+use super::terminal::{Attended, FORWARDED, attend};
 use super::{CreateArgs, Global, RunArgs};
 use crate::kernel::cgroup::Layout;
-use crate::kernel::event::{Interest, Poll, SignalFd, Token};
-use crate::kernel::process::{Exit, Signal};
+use crate::kernel::event::SignalFd;
+use crate::kernel::process::is_open;
 use crate::runtime::state::{Record, Records, starts_at};
 use crate::runtime::{Bundle, ContainerId, Created, NotEnforced, Options, Running, StartError, Stdio};
-
-/// Signals that are meant for the container when `run` gets them.
-const FORWARDED: [Signal; 7] =
-    [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2, Signal::WINCH];
-
-const ENDED: Token = Token(0);
-const SIGNALLED: Token = Token(1);
 
 pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
     let making = Making::begin(global, args)?;
@@ -32,7 +26,8 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
     let making = Making::begin(global, &args.create)?;
     // Blocked before there is a container, so that none is lost between its start and the first look.
     let signals = if args.detach { None } else { Some(SignalFd::new(&FORWARDED)?) };
-    let created = making.create(if args.detach { Mode::Detached } else { Mode::Attached }, log)?;
+    let mut created = making.create(if args.detach { Mode::Detached } else { Mode::Attached }, log)?;
+    let terminal = created.take_terminal();
     let running = created.start().map_err(|err| match err {
         StartError::Exec(failure) => {
             let code = failure.code();
@@ -44,7 +39,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
         making.keep();
         return Ok(ExitCode::SUCCESS);
     };
-    let exit = attend(&running, &signals)?;
+    let exit = attend_container(&running, &signals, terminal)?;
     if args.keep {
         running.kill_all()?;
         making.keep();
@@ -54,22 +49,19 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
     Ok(ExitCode::from(u8::try_from(exit.code()).unwrap_or(u8::MAX)))
 }
 
-/// Passes signals on until the container ends.
-pub(super) fn attend(running: &Running, signals: &SignalFd) -> Result<Exit, Failure> {
-    let poll = Poll::new()?;
-    poll.add(running.pidfd(), ENDED, Interest::READ)?;
-    poll.add(signals.as_fd(), SIGNALLED, Interest::READ)?;
-    let mut events = Vec::new();
-    loop {
-        poll.wait(&mut events, None)?;
-        while let Some((signal, _)) = signals.read()? {
-            // One that ends meanwhile is noticed below.
+fn attend_container(
+    running: &Running,
+    signals: &SignalFd,
+    terminal: Option<OwnedFd>,
+) -> Result<crate::kernel::process::Exit, Failure> {
+    let process = Attended {
+        pidfd: running.pidfd(),
+        signal: &|signal| {
             let _ = running.kill(signal);
-        }
-        if let Some(exit) = running.try_wait()? {
-            return Ok(exit);
-        }
-    }
+        },
+        try_wait: &|| running.try_wait(),
+    };
+    attend(&process, signals, terminal)
 }
 
 /// How the container relates to this process.
@@ -81,6 +73,27 @@ enum Mode {
     Detached,
     /// This process stays, and the container ends with it.
     Attached,
+}
+
+/// Descriptors that are to be inherited must be there, or ours would take their numbers.
+pub(super) fn check_descriptors(preserved: u32) -> Result<(), Failure> {
+    match (3..3 + preserved.cast_signed()).find(|number| !is_open(*number)) {
+        Some(missing) => Err(Failure::new(format!("--preserve-fds: descriptor {missing} is not open"))),
+        None => Ok(()),
+    }
+}
+
+/// A terminal needs somebody who shows it: us, or whoever listens on the socket.
+pub(super) fn check_console(has_terminal: bool, leaves: bool, has_socket: bool) -> Result<(), Failure> {
+    match (has_terminal, leaves, has_socket) {
+        (true, true, false) => {
+            Err(Failure::new("process.terminal: cannot allocate a terminal without --console-socket"))
+        }
+        (false, _, true) | (true, false, true) => Err(Failure::new(
+            "--console-socket: cannot be used unless the container is detached and process.terminal is set",
+        )),
+        (true, true, true) | (true | false, false, false) | (false, true, false) => Ok(()),
+    }
 }
 
 /// A reserved name; given back unless the container is kept.
@@ -95,23 +108,31 @@ struct Making<'a> {
 
 impl<'a> Making<'a> {
     fn begin(global: &Global, args: &'a CreateArgs) -> Result<Self, Failure> {
-        if args.console_socket.is_some() {
-            return Err(Failure::new("--console-socket is not supported: terminals are not supported"));
-        }
+        check_descriptors(args.preserve_fds)?;
         let id = ContainerId::parse(&args.id)?;
+        let records = Records::at(&global.root);
+        if records.is_reserved(&id) {
+            return Err(crate::runtime::state::StateError::Exists(id.to_string()).into());
+        }
         let bundle = Bundle::load(&args.bundle)?;
         let layout = Layout::detect()?;
-        let records = Records::at(&global.root);
         records.reserve(&id)?;
         Ok(Self { args, records, id, bundle, layout, is_kept: std::cell::Cell::new(false) })
     }
 
     fn create(&self, mode: Mode, log: &Log<'_>) -> Result<Created, Failure> {
+        let has_terminal = self.bundle.process()?.terminal() == Some(true);
+        check_console(has_terminal, mode != Mode::Attached, self.args.console_socket.is_some())?;
         let options = Options {
-            layout: self.layout.clone(),
             die_with_parent: mode == Mode::Attached,
             start_socket: (mode == Mode::Waiting).then(|| self.records.start_socket(&self.id)),
+            console_socket: self.args.console_socket.clone(),
+            preserved_fds: self.args.preserve_fds,
+            keeps_keyring: self.args.no_new_keyring,
+            no_pivot: self.args.no_pivot,
+            ..Options::new(self.layout.clone())
         };
+        log.debug(&format!("creating container {} from {}", self.id, self.bundle.dir().display()));
         let created = crate::runtime::create(&self.id, &self.bundle, Stdio::inherit(), &options)?;
         for NotEnforced { resource, reason } in created.not_enforced() {
             log.warn(&format!("{resource} is not enforced: {reason}"));
@@ -143,6 +164,7 @@ impl<'a> Making<'a> {
             program: args.first().cloned().unwrap_or_default(),
             annotations: spec.annotations().clone().unwrap_or_default(),
         };
+        self.records.save_spec(&self.id, spec)?;
         self.records.save(&self.id, &record)?;
         match &self.args.pid_file {
             Some(path) => write_pid_file(path, pid),

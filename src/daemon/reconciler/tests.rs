@@ -16,7 +16,7 @@ use crate::{
         ids::{ClusterName, ContainerName, DeploymentId, InstanceId, ServiceName, TaskDefinitionId},
         resources::Resources,
         service::{
-            CrashLoop, Deployment, DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy,
+            Breaker, CrashLoop, DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy,
             Service, ServiceStatus,
         },
         task::{DesiredStatus, Exit, NewTask, Task, TaskOverride, TaskStatus},
@@ -119,30 +119,27 @@ fn definition(family: &str, memory: u32) -> TaskDefinition {
 }
 
 fn service(name: &str, family: &str, desired_count: u32) -> Service {
-    let deployment = Deployment {
-        id: DeploymentId::from_random(u64::from_be_bytes(random()[..8].try_into().unwrap())),
-        status: DeploymentStatus::Primary,
-        task_definition: TaskDefinitionId::parse(&format!("{family}:1")).unwrap(),
-        rollout_state: RolloutState::InProgress,
-        rollout_state_reason: String::new(),
-        failed_tasks: 0,
-        created_at: clock::wall(),
-        updated_at: clock::wall(),
-    };
-    Service {
+    let id = DeploymentId::from_random(u64::from_be_bytes(random()[..8].try_into().unwrap()));
+    let made_of = TaskDefinitionId::parse(&format!("{family}:1")).unwrap();
+    let mut service = Service {
         cluster: cluster(),
         name: ServiceName::parse(name).unwrap(),
         status: ServiceStatus::Active,
         scheduling_strategy: SchedulingStrategy::Replica,
         desired_count,
-        deployments: vec![deployment],
+        deployments: Vec::new(),
         bounds: DeploymentBounds { minimum_healthy_percent: 100, maximum_percent: 200 },
+        breaker: Breaker::default(),
+        history: Vec::new(),
+        revisions: Vec::new(),
         crash_loop: CrashLoop::default(),
         events: Vec::new(),
         created_at: clock::wall(),
         tags: Vec::new(),
         extra: serde_json::Map::new(),
-    }
+    };
+    service.deploy(id, made_of, clock::wall());
+    service
 }
 
 fn key(name: &str) -> ServiceKey {

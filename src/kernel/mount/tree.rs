@@ -216,6 +216,15 @@ pub fn pivot_here() -> Result<(), Errno> {
     nix::unistd::chdir(c"/")
 }
 
+/// Makes the working directory, which must be a mount, the root by moving it onto the old one.
+///
+/// For hosts whose root is an initial ramdisk, which pivot_root refuses. What the old root holds is only covered.
+pub fn move_here() -> Result<(), Errno> {
+    mount(Some(c"."), c"/", None::<&CStr>, MsFlags::MS_MOVE, None::<&CStr>)?;
+    nix::unistd::chroot(c".")?;
+    nix::unistd::chdir(c"/")
+}
+
 /// Takes the mount at `path` and those below it out of sight; they end when nobody uses them.
 pub fn detach(path: &CStr) -> Result<(), Errno> {
     umount2(path, MntFlags::MNT_DETACH)

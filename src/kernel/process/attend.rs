@@ -3,7 +3,6 @@
 use std::ffi::CStr;
 
 use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{Exit, Signal, SignalMask};
@@ -26,21 +25,20 @@ pub fn wait_for_signal(mask: &SignalMask) -> Result<Signal, Errno> {
 /// Reaps one child that has ended, whichever; none when none has.
 pub fn reap_any() -> Result<Option<(Pid, Exit)>, Errno> {
     loop {
-        return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => Ok(Some((pid, Exit::Code(code)))),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                let exit = Signal::from_raw(signal as i32).map_or(Exit::Code(-1), Exit::Signal);
-                Ok(Some((pid, exit)))
+        let mut status = 0;
+        // SAFETY: the call writes one integer, which lives across it.
+        let found = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        return match Errno::result(found) {
+            Ok(0) | Err(Errno::ECHILD) => Ok(None),
+            Ok(pid) if libc::WIFEXITED(status) => {
+                Ok(Some((Pid::from_raw(pid), Exit::Code(libc::WEXITSTATUS(status)))))
             }
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => Ok(None),
-            // Stops and continuations are not asked for.
-            Ok(
-                WaitStatus::Stopped(..)
-                | WaitStatus::PtraceEvent(..)
-                | WaitStatus::PtraceSyscall(_)
-                | WaitStatus::Continued(_),
-            )
-            | Err(Errno::EINTR) => continue,
+            Ok(pid) => {
+                let number = libc::WTERMSIG(status);
+                let exit = Signal::from_raw(number).map_or(Exit::Code(128 + number), Exit::Signal);
+                Ok(Some((Pid::from_raw(pid), exit)))
+            }
+            Err(Errno::EINTR) => continue,
             Err(errno) => Err(errno),
         };
     }

@@ -47,6 +47,13 @@ pub fn session_keyring() -> Result<(), Errno> {
     Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, join, anonymous) }).map(drop)
 }
 
+/// Whether a descriptor of this process has the number.
+#[must_use]
+pub fn is_open(number: RawFd) -> bool {
+    // SAFETY: the call takes integers only and changes nothing.
+    unsafe { libc::fcntl(number, libc::F_GETFD) >= 0 }
+}
+
 /// Puts a copy of `from` at the number `to`, open across exec.
 pub fn duplicate_to(from: BorrowedFd<'_>, to: RawFd) -> Result<(), Errno> {
     if from.as_raw_fd() == to {
@@ -79,11 +86,11 @@ pub fn dup_above_stdio(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// Closes every descriptor above the standard three, except `keep` and `keep_too`.
-pub fn close_inherited(keep: RawFd, keep_too: Option<RawFd>) -> Result<(), Errno> {
+/// Closes every descriptor from `first` on, except `keep` and `keep_too`.
+pub fn close_inherited(first: RawFd, keep: RawFd, keep_too: Option<RawFd>) -> Result<(), Errno> {
     let other = keep_too.unwrap_or(keep);
     let (low, high) = (keep.min(other), keep.max(other));
-    close_range(3, low - 1)?;
+    close_range(first, low - 1)?;
     close_range(low + 1, high - 1)?;
     close_range(high + 1, RawFd::MAX)
 }

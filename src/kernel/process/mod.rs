@@ -19,12 +19,12 @@ pub use attend::{reap_any, send, set_name, wait_for_signal};
 pub use clone::{Child, CloneRequest, clone};
 pub use control::{
     PointerList, close_all_but, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute, exit_now,
-    is_here_reachable, kernel_release, new_session, own_stream, session_keyring, set_subreaper, signal_group, undumpable,
-    write_file,
+    is_here_reachable, is_open, kernel_release, new_session, own_stream, session_keyring, set_subreaper, signal_group,
+    undumpable, write_file,
 };
 pub use nix::unistd::Pid;
 pub use pidfd::{Exit, Pidfd};
-pub use rights::{MAX_RIGHTS, accept, recv_with_fds, send_with_fds};
+pub use rights::{MAX_RIGHTS, accept, recv_with_fds, send_with_fd, send_with_fds};
 pub use signal::{Signal, SignalMask, UnknownSignal, default_dispositions};
 pub use spawn::{Spawn, SpawnError, Spawned, spawn};
 

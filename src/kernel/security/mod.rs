@@ -1,4 +1,5 @@
-//! What a process may do: capabilities, identity, resource limits, no_new_privs, names of the host.
+//! What a process may do: capabilities, identity, resource limits, no_new_privs, names of the host, filters
+//! of system calls.
 //!
 //! The setters act on the calling thread through bare system calls and allocate nothing, so that they can run
 //! between clone and exec. Capabilities are known by name through the `caps` crate.
@@ -6,6 +7,7 @@
 mod capability;
 mod identity;
 mod limit;
+pub mod seccomp;
 
 pub use capability::{
     CapabilitySet, bounding_of, clear_ambient, drop_bounding, held, keep_across_setuid, known, raise_ambient,

@@ -38,6 +38,7 @@ fn container(text: &str, essential: bool) -> Container {
         exit: None,
         reason: None,
         health: HealthStatus::Unknown,
+        healthy_since: None,
         pid: None,
         restarts: 0,
         started_at: None,
@@ -67,6 +68,7 @@ fn task() -> Task {
         times: TaskTimes::default(),
         timing: Vec::new(),
         not_enforced: Vec::new(),
+        protection: None,
         ledger_seen: 0,
         version: 1,
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use proptest::prelude::*;
 
 use super::{
-    Room, ServiceAction, ServiceNote, ServiceView, service,
+    Obstacle, Room, ServiceAction, ServiceNote, ServiceView, service,
     view::{Surroundings, health},
 };
 use crate::{
@@ -14,12 +14,12 @@ use crate::{
         ids::{ClusterName, DeploymentId, InstanceId, ServiceName, TaskDefinitionId, TaskId},
         resources::Shortage,
         service::{
-            CrashLoop, Deployment, DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy,
-            Service, ServiceEvent, ServiceStatus,
+            Breaker, CrashLoop, Deployment, DeploymentBounds, RecordStatus, RolloutState, SchedulingStrategy,
+            Service, ServiceEvent, ServiceStatus, StopType,
         },
         task::{
-            DesiredStatus, HealthStatus, NewTask, StopCode, StopRequest, Task, TaskOverride, TaskOwner,
-            TaskStatus,
+            DesiredStatus, HealthStatus, NewTask, Protection, StopCode, StopRequest, Task, TaskOverride,
+            TaskOwner, TaskStatus,
         },
         task_definition::{Document, TaskDefinition, TaskDefinitionStatus},
         time::{Moment, Timestamp},
@@ -49,6 +49,7 @@ struct Sim {
     start_takes: u64,
     stop_takes: u64,
     room: u32,
+    is_draining: bool,
     serial: u64,
     started: Vec<u64>,
     highest: usize,
@@ -80,6 +81,9 @@ impl Sim {
             desired_count: desired,
             deployments: Vec::new(),
             bounds: DeploymentBounds { minimum_healthy_percent: minimum, maximum_percent: maximum },
+            breaker: Breaker::default(),
+            history: Vec::new(),
+            revisions: Vec::new(),
             crash_loop: CrashLoop::default(),
             events: Vec::new(),
             created_at: Timestamp(0),
@@ -95,6 +99,7 @@ impl Sim {
             start_takes: 100,
             stop_takes: 200,
             room: 1000,
+            is_draining: false,
             serial: 0,
             started: Vec::new(),
             highest: 0,
@@ -114,20 +119,8 @@ impl Sim {
         self.serial += 1;
         let id = DeploymentId::from_random(self.serial);
         let checked = matches!(conduct, Conduct::Checked | Conduct::UnhealthyAfter(_));
-        for deployment in &mut self.service.deployments {
-            deployment.status = DeploymentStatus::Active;
-        }
-        let deployment = Deployment {
-            id: id.clone(),
-            status: DeploymentStatus::Primary,
-            task_definition: self.definition[usize::from(checked)].id.clone(),
-            rollout_state: RolloutState::InProgress,
-            rollout_state_reason: String::new(),
-            failed_tasks: 0,
-            created_at: Timestamp(self.now),
-            updated_at: Timestamp(self.now),
-        };
-        self.service.deployments.insert(0, deployment);
+        let made_of = self.definition[usize::from(checked)].id.clone();
+        self.service.deploy(id.clone(), made_of, Timestamp(self.now));
         self.conduct.insert(id.clone(), conduct);
         id
     }
@@ -136,11 +129,15 @@ impl Sim {
         let document = |task: &Task| {
             self.definition.iter().find(|one| one.id == task.task_definition).map(|one| &one.document)
         };
+        let obstacle = (self.room == 0).then_some(Obstacle::Lacks(Shortage::Memory));
         let around = Surroundings {
             document: &document,
             moment: &|at| Moment(at.0),
+            ahead: &|at| Moment(at.0),
+            now: Moment(self.now),
+            is_draining: self.is_draining,
             healthy_after: HEALTHY_AFTER,
-            room: Room { tasks: self.room, shortage: (self.room == 0).then_some(Shortage::Memory) },
+            room: Room { tasks: self.room, obstacle },
             seed: 11,
         };
         ServiceView::of(&self.service, self.tasks.values(), &around)
@@ -179,9 +176,16 @@ impl Sim {
                     self.end(&task, request);
                     stopped.push(task);
                 }
-                ServiceAction::ForgetFailures(id) => self.deployment(&id).failed_tasks = 0,
-                ServiceAction::Complete(id) => {
-                    self.deployment(&id).rollout_state = RolloutState::Completed;
+                ServiceAction::ForgetFailures(id) => self.service.forgive(&id, Timestamp(self.now)),
+                ServiceAction::Complete(id) => self.service.complete(&id, Timestamp(self.now)),
+                ServiceAction::Fail { deployment, reason, triggered } => {
+                    self.service.fail(&deployment, &reason, triggered, Timestamp(self.now));
+                }
+                ServiceAction::RollBack { from, to, reason } => {
+                    self.service.roll_back(&from, &to, &reason, Timestamp(self.now));
+                }
+                ServiceAction::GiveUpRollback(id) => {
+                    self.service.rollback_failed(&id, "it failed", Timestamp(self.now));
                 }
                 ServiceAction::Drop(id) => self.service.deployments.retain(|one| one.id != id),
                 ServiceAction::Retire => self.service.status = ServiceStatus::Inactive,
@@ -233,7 +237,9 @@ impl Sim {
             task.desired_status = DesiredStatus::Stopped;
             task.stop = Some(request);
             task.times.stopping_at = Some(now);
-            crash_loop::account(&mut self.service, task, now, HEALTHY_AFTER);
+            let document = self.definition.iter().find(|one| one.id == task.task_definition);
+            let document = document.map(|one| &one.document);
+            crash_loop::account(&mut self.service, task, document, now, HEALTHY_AFTER);
         }
     }
 
@@ -270,7 +276,14 @@ impl Sim {
     }
 
     fn grow_old(&mut self, id: &TaskId, conduct: Conduct, ran: u64) {
-        let verdict = |task: &mut Arc<Task>, health| Arc::make_mut(task).containers[0].health = health;
+        let now = Timestamp(self.now);
+        let verdict = |task: &mut Arc<Task>, health| {
+            let container = &mut Arc::make_mut(task).containers[0];
+            container.health = health;
+            if health == HealthStatus::Healthy {
+                container.healthy_since.get_or_insert(now);
+            }
+        };
         let task = self.tasks.get_mut(id).unwrap();
         match conduct {
             Conduct::CrashesAfter(after) if ran >= after => {
@@ -537,6 +550,165 @@ fn a_task_is_as_healthy_as_its_worst_essential_container() {
     task.containers[0].health = HealthStatus::Unhealthy;
     assert_eq!(health(&task, &definition.document), Some(HealthStatus::Unhealthy));
     assert_eq!(health(&task, &self::definition(false).document), None);
+}
+
+#[test]
+fn a_broken_deployment_is_taken_back_and_nobody_noticed() {
+    for conduct in [Conduct::NeverStarts, Conduct::CrashesAfter(300), Conduct::UnhealthyAfter(50)] {
+        let mut sim = Sim::running(3, 100, 200);
+        let good = sim.service.primary().id.clone();
+        let before: Vec<TaskId> = sim.tasks.keys().cloned().collect();
+        sim.service.breaker = Breaker { enable: true, rollback: true, ..Breaker::default() };
+        let bad = sim.deploy(conduct);
+        sim.run_for(120_000);
+        assert_eq!(sim.service.deployments.len(), 1, "{conduct:?}");
+        assert_eq!(sim.service.primary().id, good);
+        assert_eq!(sim.tasks.keys().cloned().collect::<Vec<_>>(), before, "the old tasks were left in peace");
+        assert_eq!(sim.service.record(&bad).unwrap().status, RecordStatus::RollbackSuccessful);
+        assert_eq!(sim.told(&format!("rolling back to deployment {good}.")), 1);
+        assert_eq!(sim.told(&format!("(deployment {bad}) deployment failed: tasks failed to start.")), 1);
+        assert!(sim.service.events[0].message.ends_with("has reached a steady state."));
+    }
+}
+
+#[test]
+fn a_broken_deployment_that_stops_first_is_taken_back_with_new_tasks() {
+    let mut sim = Sim::running(2, 0, 100);
+    let good = sim.service.primary().id.clone();
+    sim.service.breaker = Breaker { enable: true, rollback: true, ..Breaker::default() };
+    sim.deploy(Conduct::NeverStarts);
+    sim.run_for(120_000);
+    assert_eq!((&sim.service.primary().id, sim.service.deployments.len()), (&good, 1));
+    assert_eq!((sim.count(TaskStatus::Running), sim.highest), (2, 2));
+}
+
+#[test]
+fn without_rollback_a_broken_deployment_stays_failed_and_the_old_tasks_stay() {
+    for minimum in [100, 0] {
+        let mut sim = Sim::running(3, minimum, 200);
+        sim.service.breaker = Breaker { enable: true, ..Breaker::default() };
+        let bad = sim.deploy(Conduct::NeverStarts);
+        sim.run_for(5_000);
+        let kept = sim.count(TaskStatus::Running);
+        sim.started.clear();
+        sim.run_for(100_000);
+        assert_eq!(sim.service.primary().rollout_state, RolloutState::Failed);
+        assert_eq!(sim.service.record(&bad).unwrap().status, RecordStatus::Stopped);
+        assert_eq!((sim.count(TaskStatus::Running), sim.started.len()), (kept, 0));
+    }
+}
+
+#[test]
+fn a_first_deployment_that_fails_has_nothing_to_go_back_to() {
+    let mut sim = Sim::new(1, 100, 200);
+    sim.service.breaker = Breaker { enable: true, rollback: true, ..Breaker::default() };
+    sim.deploy(Conduct::NeverStarts);
+    sim.run_for(100_000);
+    assert_eq!(sim.service.primary().rollout_state, RolloutState::Failed);
+    assert_eq!(sim.started.len(), 3, "three failures are enough");
+}
+
+#[test]
+fn a_deployment_can_be_stopped_and_taken_back_by_hand() {
+    let mut sim = Sim::running(2, 100, 200);
+    let good = sim.service.primary().id.clone();
+    let second = sim.deploy(Conduct::Runs);
+    sim.run_for(1_000);
+    sim.service.ask_stop(&second, StopType::Rollback, Timestamp(sim.now)).unwrap();
+    sim.run_for(60_000);
+    assert_eq!((&sim.service.primary().id, sim.service.deployments.len()), (&good, 1));
+    assert_eq!(sim.service.record(&second).unwrap().status, RecordStatus::RollbackSuccessful);
+    let third = sim.deploy(Conduct::Runs);
+    sim.run_for(1_000);
+    sim.service.ask_stop(&third, StopType::Abort, Timestamp(sim.now)).unwrap();
+    sim.run_for(100_000);
+    assert_eq!(sim.service.record(&third).unwrap().status, RecordStatus::Stopped);
+    assert_eq!(sim.service.deployments.len(), 2, "an aborted deployment leaves things as they are");
+    assert_eq!(sim.count(TaskStatus::Running), 4);
+}
+
+#[test]
+fn a_protected_task_outlives_scaling_in_and_deployments_until_its_time_is_over() {
+    let mut sim = Sim::running(3, 100, 200);
+    let kept = sim.tasks.keys().next_back().unwrap().clone();
+    let until = sim.now + 600_000;
+    let protect = Protection { expires_at: Timestamp(until) };
+    Arc::make_mut(sim.tasks.get_mut(&kept).unwrap()).protection = Some(protect);
+    sim.service.desired_count = 1;
+    sim.run_for(1_000);
+    assert!(sim.tasks.contains_key(&kept), "the newest goes first, but not while it is protected");
+    assert_eq!(sim.tasks.len(), 1);
+    sim.deploy(Conduct::Runs);
+    sim.run_for(100_000);
+    assert_eq!((sim.tasks.len(), sim.service.deployments.len()), (2, 2));
+    assert!(sim.tasks.contains_key(&kept));
+    sim.run_for(600_000);
+    assert!(!sim.tasks.contains_key(&kept));
+    assert_eq!(sim.service.deployments.len(), 1);
+}
+
+#[test]
+fn too_many_protected_tasks_are_told() {
+    let mut sim = Sim::running(2, 100, 200);
+    for task in sim.tasks.values_mut() {
+        Arc::make_mut(task).protection = Some(Protection { expires_at: Timestamp(u64::MAX) });
+    }
+    sim.service.desired_count = 1;
+    sim.run_for(1_000);
+    assert_eq!(sim.told("was unable to scale in"), 1);
+    assert_eq!(sim.tasks.len(), 2);
+}
+
+#[test]
+fn a_draining_host_is_emptied_as_far_as_the_floor_allows() {
+    let mut sim = Sim::running(4, 50, 200);
+    sim.is_draining = true;
+    sim.run_for(10_000);
+    assert_eq!(sim.count(TaskStatus::Running), 2);
+    assert_eq!(sim.told("No Container Instances were found in your cluster"), 1);
+    sim.is_draining = false;
+    sim.run_for(60_000);
+    assert_eq!(sim.count(TaskStatus::Running), 4);
+    let mut daemon = Sim::new(0, 0, 100);
+    daemon.service.scheduling_strategy = SchedulingStrategy::Daemon;
+    daemon.deploy(Conduct::Runs);
+    daemon.run_for(1_000);
+    daemon.is_draining = true;
+    daemon.run_for(1_000);
+    assert!(daemon.tasks.is_empty());
+}
+
+#[test]
+fn a_steady_service_says_so_every_six_hours() {
+    let mut sim = Sim::running(1, 100, 200);
+    for _ in 0..3 {
+        sim.now += 6 * 3600 * 1000;
+        sim.settle();
+        sim.settle();
+    }
+    assert_eq!(sim.told("has reached a steady state"), 4);
+}
+
+#[test]
+fn a_failing_check_is_overlooked_in_the_grace_period() {
+    let mut sim = Sim::new(1, 100, 200);
+    sim.service.extra.insert("healthCheckGracePeriodSeconds".into(), 60.into());
+    sim.deploy(Conduct::UnhealthyAfter(100));
+    sim.run_for(59_000);
+    assert_eq!((sim.started.len(), sim.service.primary().failed_tasks), (1, 0));
+    sim.run_for(5_000);
+    assert!(sim.started.len() > 1);
+}
+
+#[test]
+fn failures_between_tasks_that_became_healthy_are_counted_from_the_last_of_those() {
+    let mut sim = Sim::new(2, 100, 200);
+    let id = sim.deploy(Conduct::Runs);
+    sim.run_for(50_000);
+    sim.conduct.insert(id, Conduct::NeverStarts);
+    sim.kill(0);
+    sim.run_for(20_000);
+    assert!(sim.service.primary().failed_tasks > 2, "the other one has been healthy for long");
 }
 
 /// What a user or the world does to a service.

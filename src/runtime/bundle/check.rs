@@ -79,7 +79,6 @@ pub fn check_process(process: &Process) -> Result<(), BundleError> {
     }
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let unsupported = [
-        ("process.terminal", process.terminal() == Some(true)),
         ("process.apparmorProfile", is_set(process.apparmor_profile())),
         ("process.selinuxLabel", is_set(process.selinux_label())),
         ("process.ioPriority", process.io_priority().is_some()),
@@ -101,7 +100,6 @@ fn refuse_unsupported(spec: &Spec, linux: &Linux) -> Result<(), BundleError> {
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     refuse(&[
         ("hooks", has_hooks),
-        ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.uidMappings", linux.uid_mappings().as_ref().is_some_and(|list| !list.is_empty())),
         ("linux.gidMappings", linux.gid_mappings().as_ref().is_some_and(|list| !list.is_empty())),
         ("linux.mountLabel", is_set(linux.mount_label())),

@@ -15,11 +15,15 @@ use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::chdir;
 
 use super::handshake::{ChildEnd, Part, Report};
-use super::steps::{Plan, Program, Step};
+use super::steps::{Plan, Program, Step, Terminal};
 use crate::kernel::event::monotonic;
 use crate::kernel::process::{self, Pidfd, Signal, default_dispositions, duplicate_to, execute, write_file};
 use crate::kernel::security;
-use crate::kernel::{mount, namespace};
+use crate::kernel::security::seccomp::Filter;
+use crate::kernel::{mount, namespace, terminal};
+
+/// The first descriptor after the standard streams.
+const FIRST_INHERITED: RawFd = 3;
 
 /// Exit code of a child that failed; nobody but the parent, which knows better, sees it.
 const FAILED: i32 = 1;
@@ -29,6 +33,8 @@ pub(super) struct Child<'a> {
     pub steps: &'a [Step],
     pub marks: [usize; 2],
     pub program: &'a Program,
+    /// The filter that nothing but the program is to run under.
+    pub late_filter: Option<&'a Filter>,
     pub stdio: [BorrowedFd<'a>; 3],
     pub to_parent: ChildEnd<'a>,
     /// The container to join, for a process that is run in one.
@@ -43,6 +49,7 @@ impl<'a> Child<'a> {
             steps: &plan.steps,
             marks: plan.marks,
             program: &plan.program,
+            late_filter: plan.late_filter.as_ref(),
             stdio,
             to_parent,
             container: None,
@@ -63,17 +70,18 @@ pub(super) struct Found {
 /// A failed step's reason.
 pub(super) struct Failure {
     pub part: Part,
-    pub errno: Errno,
+    /// An error number, or what the part says it is.
+    pub code: i32,
 }
 
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
-        Self { part: Part::Whole, errno }
+        Self { part: Part::Whole, code: errno as i32 }
     }
 }
 
 pub(super) fn at(part: Part) -> impl FnOnce(Errno) -> Failure {
-    move |errno| Failure { part, errno }
+    move |errno| Failure { part, code: errno as i32 }
 }
 
 /// What the child does from its first moment to exec. Returns an exit code only if it did not get there.
@@ -84,8 +92,8 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
         if let Some(mark) = child.marks.iter().position(|mark| *mark == number) {
             times[mark + 1] = monotonic();
         }
-        if let Err(failure) = run_step(step, child, &mut found) {
-            child.to_parent.send(Report::failed(number, failure.part, failure.errno));
+        if let Err(failure) = run_step(number, step, child, &mut found) {
+            child.to_parent.send(Report::failed(number, failure.part, failure.code));
             return FAILED;
         }
     }
@@ -95,9 +103,19 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
         return FAILED;
     }
     let Some(answer) = child.to_parent.ready_and_wait(times) else { return FAILED };
-    let (part, errno) = try_candidates(child.program, child.own_program.as_ref());
-    answer.send(Report::not_executed(part, errno));
+    let Err(failure) = execute_under(child);
+    answer.send(Report::not_executed(failure.part, failure.code));
     FAILED
+}
+
+/// Executes the program under its filter. Returns only on failure.
+fn execute_under(child: &Child<'_>) -> Result<std::convert::Infallible, Failure> {
+    if let Some(filter) = child.late_filter {
+        // One with a listener is loaded earlier, while the parent can take the listener's end.
+        filter.load().map_err(at(Part::Attributes))?;
+    }
+    let (part, errno) = try_candidates(child.program, child.own_program.as_ref());
+    Err(at(part)(errno))
 }
 
 /// Tries each path; returns the reason that says most, which is not "not there" if anything else came up.
@@ -121,7 +139,8 @@ fn is_own_program(candidate: &CStr, own: Option<&FileStat>) -> bool {
     (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino)
 }
 
-fn run_step(step: &Step, child: &Child<'_>, found: &mut Found) -> Result<(), Failure> {
+#[allow(clippy::too_many_lines, reason = "a line a step")]
+fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) -> Result<(), Failure> {
     match step {
         Step::Undumpable => process::undumpable()?,
         Step::DieWithParent => process::die_with_parent(Signal::KILL)?,
@@ -167,8 +186,25 @@ fn run_step(step: &Step, child: &Child<'_>, found: &mut Found) -> Result<(), Fai
             nix::unistd::fchdir(root(found)?)?;
             mount::pivot_here()?;
         }
+        Step::MoveRoot(pseudo) => {
+            for place in pseudo {
+                match mount::detach(place) {
+                    // Gone with the one it was mounted in.
+                    Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+                    Err(errno) => return Err(at(Part::Target)(errno)),
+                }
+            }
+            nix::unistd::fchdir(root(found)?)?;
+            mount::move_here()?;
+        }
         Step::RootPropagation(kind, deep) => mount::set_propagation(c"/", *kind, *deep)?,
-        Step::CloseInherited => close_inherited(child, found)?,
+        Step::CloseInherited(kept) => close_inherited(child, found, *kept)?,
+        Step::Terminal(wanted) => give_terminal(number, wanted, child, found)?,
+        Step::Filter(filter) => {
+            if let Some(listener) = filter.load()? {
+                child.to_parent.give(number, listener.as_fd()).map_err(at(Part::Target))?;
+            }
+        }
         Step::Limit(limit, soft, hard) => security::set_limit(*limit, *soft, *hard)?,
         Step::WorkingDirectory(path) => match change_directory(path) {
             // The directory may be open to the program's user only.
@@ -209,13 +245,37 @@ fn session_keyring() -> Result<(), Errno> {
 
 /// Closes all descriptors of the host before anything can name them, such as a working directory
 /// `/proc/self/fd/7`.
-fn close_inherited(child: &Child<'_>, found: &mut Found) -> Result<(), Errno> {
+fn close_inherited(child: &Child<'_>, found: &mut Found, kept: u32) -> Result<(), Errno> {
     // Closed here by value, so that dropping them later does not close a number that means something else by then.
     found.root = None;
     found.null = None;
     found.blank = None;
     let (keep, keep_too): (RawFd, Option<RawFd>) = child.to_parent.descriptors();
-    process::close_inherited(keep, keep_too)
+    process::close_inherited(FIRST_INHERITED + kept.cast_signed(), keep, keep_too)
+}
+
+/// Makes a terminal from the container's own devpts the process's, and hands the other end to the parent.
+fn give_terminal(number: usize, wanted: &Terminal, child: &Child<'_>, found: &Found) -> Result<(), Failure> {
+    let own_root;
+    let root = if let Some(root) = &found.root {
+        root.as_fd()
+    } else {
+        own_root = mount::open_directory(c"/")?;
+        own_root.as_fd()
+    };
+    let pair = terminal::open_pair(root).map_err(at(Part::Source))?;
+    if let Some(size) = wanted.size {
+        terminal::set_size(pair.master.as_fd(), size)?;
+    }
+    if wanted.is_console {
+        mounts::bind_console(root, pair.slave.as_fd()).map_err(at(Part::Target))?;
+    }
+    terminal::give_to(pair.slave.as_fd(), wanted.owner).map_err(at(Part::Attributes))?;
+    terminal::take_control(pair.slave.as_fd())?;
+    for stream in 0..FIRST_INHERITED {
+        duplicate_to(pair.slave.as_fd(), stream)?;
+    }
+    Ok(child.to_parent.give(number, pair.master.as_fd())?)
 }
 
 /// Changes directory, and makes sure that the place is one of the container's.

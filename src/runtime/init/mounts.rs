@@ -87,7 +87,7 @@ pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Failur
         What::New { fstype, options, or_bind } => {
             let made = new_filesystem(fstype, options, mount.attributes);
             let tree = match (made, or_bind) {
-                (Err(Failure { errno: Errno::EPERM, .. }), Some(from)) => {
+                (Err(Failure { code: libc::EPERM, .. }), Some(from)) => {
                     let tree = clone_tree(from, true).map_err(at(Part::Source))?;
                     set_attributes(tree.as_fd(), mount.attributes, None, true)
                         .map_err(at(Part::Attributes))?;
@@ -147,6 +147,29 @@ fn is_same_node(root: BorrowedFd<'_>, node: &Node, kind: SFlag) -> Result<(), Fa
     let is_same = found_kind == kind
         && (kind == SFlag::S_IFIFO || found.st_rdev == makedev(node.device.0, node.device.1));
     if is_same { Ok(()) } else { Err(Errno::EEXIST.into()) }
+}
+
+/// Mounts a terminal on `/dev/console`.
+///
+/// Both sides are held by descriptors, and what is mounted is looked at through the mount itself, so an image that
+/// changes either meanwhile gains nothing.
+pub(super) fn bind_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Result<(), Errno> {
+    make_in(root, c"/dev/console", MadeKind::File)?;
+    let place = open_in_no_links(root, c"/dev/console")?;
+    let kind = SFlag::from_bits_truncate(status(&place)?.st_mode) & SFlag::S_IFMT;
+    if kind != SFlag::S_IFREG && kind != SFlag::S_IFCHR {
+        return Err(Errno::EEXIST);
+    }
+    let terminal = status(slave)?;
+    let tree = clone_of(slave, false)?;
+    let mounted = status(&tree)?;
+    let is_same = |one: &FileStat, other: &FileStat| {
+        (one.st_dev, one.st_ino, one.st_rdev) == (other.st_dev, other.st_ino, other.st_rdev)
+    };
+    if !is_same(&terminal, &mounted) {
+        return Err(Errno::ENODEV);
+    }
+    attach(tree.as_fd(), place.as_fd())
 }
 
 /// Makes a link; one that is there already stays.

@@ -1,5 +1,7 @@
 //! The facts about this host that change what a container's steps are.
 
+use std::ffi::CString;
+
 use oci_spec::runtime::Process;
 
 use crate::kernel::cgroup::Layout;
@@ -26,6 +28,8 @@ pub struct Host {
     pub oom_score: i32,
     /// Where control groups are.
     pub layout: Layout,
+    /// Mounts of proc and sysfs, to be taken away where the root is only moved.
+    pub pseudo_mounts: Vec<CString>,
 }
 
 impl Host {
@@ -46,12 +50,25 @@ impl Host {
             hard_limits,
             oom_score,
             layout: layout.clone(),
+            pseudo_mounts: Vec::new(),
         }
     }
 
     /// Keeps processes from making device nodes, where no rules say which of them open.
     pub fn withhold_nodes(&mut self) {
         self.withheld = self.withheld.with(MAKE_NODES).unwrap_or(self.withheld);
+    }
+
+    /// Looks where proc and sysfs are mounted, the innermost first.
+    pub fn find_pseudo_mounts(&mut self) {
+        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let place = |line: &str| {
+            let (front, back) = line.split_once(" - ")?;
+            let is_pseudo = ["proc ", "sysfs "].iter().any(|fstype| back.starts_with(fstype));
+            let place = front.split(' ').nth(4).filter(|_| is_pseudo)?;
+            CString::new(place).ok()
+        };
+        self.pseudo_mounts = text.lines().rev().filter_map(place).collect();
     }
 
     /// Whether limits can be raised above what this process has itself.

@@ -65,6 +65,8 @@ pub(super) struct Scene<'a> {
     /// Whether the container has a control group namespace of its own.
     pub cgroup_namespace: bool,
     pub cgroup: &'a CgroupPath,
+    /// Whether pivot_root cannot be used.
+    pub no_pivot: bool,
 }
 
 /// A mount with its place in the specification, for errors.

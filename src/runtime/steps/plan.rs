@@ -4,14 +4,15 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxSeccomp, Process, Spec};
 
 use super::mounts::{self, Entry, Scene, clean};
-use super::process::{Program, early, process_steps, text};
+use super::process::{Program, early, filter_of, process_steps, terminal_of, text};
 use super::{Host, MountPlanError, Step};
 use crate::kernel::cgroup::{CgroupPath, NotEnforced, Placement};
 use crate::kernel::mount::{Attributes, Propagation};
 use crate::kernel::namespace::Namespaces;
+use crate::kernel::security::seccomp::{Filter, SeccompError};
 use crate::runtime::bundle::Bundle;
 use crate::runtime::defaults;
 
@@ -33,6 +34,9 @@ pub enum PlanError {
     /// A mount.
     #[error(transparent)]
     Mount(#[from] MountPlanError),
+    /// A profile of system calls.
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
 }
 
 /// Everything that is decided before the child exists.
@@ -48,19 +52,43 @@ pub struct Plan {
     pub marks: [usize; 2],
     /// What it executes then.
     pub program: Program,
+    /// The filter to load at the very last moment.
+    pub late_filter: Option<Filter>,
+    /// Where a filter's listener goes.
+    pub profile: Option<LinuxSeccomp>,
     /// What this host cannot hold to.
     pub not_enforced: Vec<NotEnforced>,
 }
 
+/// What surrounds a container besides its specification.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'a> {
+    /// The host.
+    pub host: &'a Host,
+    /// Its control group's path.
+    pub cgroup: &'a CgroupPath,
+    /// How it gets there.
+    pub placement: &'a Placement,
+    /// How it is made.
+    pub manner: Manner,
+}
+
+/// How a container is made, as far as it changes the steps.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// Whether it ends with the process that made it.
+    pub die_with_parent: bool,
+    /// Descriptors after the standard three that the program inherits.
+    pub preserved_fds: u32,
+    /// Whether the caller's session keyring is kept.
+    pub keeps_keyring: bool,
+    /// Whether the root is changed without pivot_root, which an initial ramdisk does not allow.
+    pub no_pivot: bool,
+}
+
 /// Turns a bundle into steps.
-pub fn plan(
-    bundle: &Bundle,
-    process: &Process,
-    host: &Host,
-    cgroup: &CgroupPath,
-    placement: &Placement,
-    die_with_parent: bool,
-) -> Result<Plan, PlanError> {
+pub fn plan(bundle: &Bundle, process: &Process, setting: &Setting<'_>) -> Result<Plan, PlanError> {
+    let Setting { host, cgroup, placement, manner } = *setting;
     let spec = bundle.spec();
     let empty = Linux::default();
     let linux = spec.linux().as_ref().unwrap_or(&empty);
@@ -68,11 +96,11 @@ pub fn plan(
     let mut not_enforced = Vec::new();
 
     let mut steps = vec![Step::Undumpable];
-    steps.extend(die_with_parent.then_some(Step::DieWithParent));
+    steps.extend(manner.die_with_parent.then_some(Step::DieWithParent));
     steps.extend([Step::NewSession, Step::Umask(0), Step::Stdio]);
     steps.extend(early(process, host, &mut not_enforced)?);
     steps.extend(placement.join.iter().cloned().map(Step::JoinCgroup));
-    steps.push(Step::SessionKeyring);
+    steps.extend((!manner.keeps_keyring).then_some(Step::SessionKeyring));
     steps.extend(namespaces.steps);
     steps.extend(names(spec)?);
     steps.extend(sysctls(linux)?);
@@ -84,12 +112,14 @@ pub fn plan(
         root: bundle.root(),
         cgroup_namespace: namespaces.has_cgroup,
         cgroup,
+        no_pivot: manner.no_pivot,
     };
     steps.extend(filesystem(spec, linux, process, &scene)?);
 
     let identity_begins = steps.len();
-    steps.extend(process_steps(process, host, &mut not_enforced)?);
-    if die_with_parent {
+    let mut filter = filter_of(Some(linux))?;
+    steps.extend(process_steps(process, host, &mut filter, manner.preserved_fds, &mut not_enforced)?);
+    if manner.die_with_parent {
         // The change of user has cleared it.
         steps.push(Step::DieWithParent);
     }
@@ -99,6 +129,8 @@ pub fn plan(
         steps,
         marks: [mounts_begin, identity_begins],
         program: Program::of(process)?,
+        late_filter: filter,
+        profile: linux.seccomp().clone(),
         not_enforced,
     })
 }
@@ -199,6 +231,7 @@ fn filesystem(
         steps.extend(devices(linux));
         steps.extend(mounts::dev_links());
     }
+    steps.extend(terminal_of(process, true));
     steps.push(Step::Directory(path_text(&clean(process.cwd()))?));
     steps.extend(late);
     for path in linux.readonly_paths().iter().flatten() {
@@ -214,7 +247,7 @@ fn filesystem(
         // Nodes that cannot be made must not come with the image either.
         steps.push(Step::Attributes(c"/".to_owned(), Attributes::NO_DEV));
     }
-    steps.push(Step::Pivot);
+    steps.push(if scene.no_pivot { Step::MoveRoot(scene.host.pseudo_mounts.clone()) } else { Step::Pivot });
     if let Some(wanted) = linux.rootfs_propagation().as_ref().filter(|wanted| !wanted.is_empty()) {
         let (kind, deep) = root_propagation(wanted)?;
         steps.push(Step::RootPropagation(kind, deep));

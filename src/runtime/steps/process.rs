@@ -5,12 +5,14 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
-use oci_spec::runtime::{Capabilities, Process};
+use oci_spec::runtime::{Capabilities, Linux, Process};
 
-use super::{CapabilitySets, Host, PlanError, Step};
+use super::{CapabilitySets, Host, PlanError, Step, Terminal};
 use crate::kernel::cgroup::NotEnforced;
 use crate::kernel::process::PointerList;
+use crate::kernel::security::seccomp::Filter;
 use crate::kernel::security::{CapabilitySet, Limit};
+use crate::kernel::terminal::Size;
 
 /// Where programs are looked for when the environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -80,23 +82,53 @@ pub fn early(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> R
 }
 
 /// The steps after the root filesystem is in place, up to the point where only exec is missing.
+///
+/// A filter that cannot wait until then is taken: without no_new_privs it needs a capability that is given up on the
+/// way, and with a listener it needs the parent.
 pub fn process_steps(
     process: &Process,
     host: &Host,
+    filter: &mut Option<Filter>,
+    preserved: u32,
     missed: &mut Vec<NotEnforced>,
 ) -> Result<Vec<Step>, PlanError> {
     let cwd = text(process.cwd().as_os_str().as_bytes())?;
     let user = process.user();
-    let mut steps = vec![Step::CloseInherited];
+    let mut steps = vec![Step::CloseInherited(preserved)];
     steps.extend(limits(process, host, missed));
+    let is_bound = process.no_new_privileges() == Some(true);
+    if !is_bound && let Some(filter) = filter.take() {
+        steps.push(Step::Filter(Box::new(filter)));
+    }
     steps.push(Step::WorkingDirectory(cwd.clone()));
     steps.extend(identity(process, host, missed)?);
     steps.push(Step::WorkingDirectoryAsUser(cwd));
-    if process.no_new_privileges() == Some(true) {
+    if is_bound {
         steps.push(Step::NoNewPrivileges);
     }
     steps.push(Step::Umask(user.umask().unwrap_or(0o022)));
+    if let Some(filter) = filter.take_if(|filter| filter.is_listened_to()) {
+        steps.push(Step::Filter(Box::new(filter)));
+    }
     Ok(steps)
+}
+
+/// The container's filter, compiled.
+pub(in crate::runtime) fn filter_of(linux: Option<&Linux>) -> Result<Option<Filter>, PlanError> {
+    let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+    Ok(profile.map(Filter::compile).transpose()?)
+}
+
+/// The terminal that `process` asks for.
+pub(in crate::runtime) fn terminal_of(process: &Process, is_console: bool) -> Option<Step> {
+    if process.terminal() != Some(true) {
+        return None;
+    }
+    let clamp = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+    let size = process.console_size();
+    let size = size.map(|size| Size { rows: clamp(size.height()), columns: clamp(size.width()) });
+    let size = size.filter(|size| size.rows > 0 || size.columns > 0);
+    Some(Step::Terminal(Terminal { size, owner: process.user().uid(), is_console }))
 }
 
 fn limits(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> Vec<Step> {

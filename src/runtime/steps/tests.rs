@@ -28,6 +28,7 @@ fn host(mounts: &str) -> Host {
         hard_limits: vec![(Limit::named("RLIMIT_NOFILE").unwrap(), 4096)],
         oom_score: 0,
         layout: Layout::from_mountinfo(mounts).unwrap(),
+        pseudo_mounts: Vec::new(),
     }
 }
 
@@ -38,10 +39,20 @@ fn plan_of(value: Value, host: &Host) -> Result<(Plan, String), PlanError> {
     let bundle = Bundle::new(dir.path(), spec).unwrap();
     let path = CgroupPath::parse("hythe/web").unwrap();
     let placement = host.layout.group(&path).placement();
-    let plan = plan(&bundle, bundle.process().unwrap(), host, &path, &placement, true)?;
+    let plan = plan_with(&bundle, host, &path, &placement)?;
     let place = bundle.dir().display().to_string();
     let text = plan.steps.iter().map(|step| step.to_string().replace(&place, "BUNDLE") + "\n").collect();
     Ok((plan, text))
+}
+
+fn plan_with(
+    bundle: &Bundle,
+    host: &Host,
+    cgroup: &CgroupPath,
+    placement: &crate::kernel::cgroup::Placement,
+) -> Result<Plan, PlanError> {
+    let manner = Manner { die_with_parent: true, ..Manner::default() };
+    plan(bundle, bundle.process().unwrap(), &Setting { host, cgroup, placement, manner })
 }
 
 fn full() -> Value {

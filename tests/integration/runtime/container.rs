@@ -15,9 +15,10 @@ use tempfile::TempDir;
 use crate::harness::{PATIENCE, leaks::Before, wait_for};
 
 /// The programs that tests run inside.
-const PROGRAMS: [&str; 24] = [
-    "cat", "chmod", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "ls", "mknod", "mount",
-    "pwd", "readlink", "seq", "sh", "sleep", "stat", "tail", "touch", "true", "umount", "wc",
+const PROGRAMS: [&str; 30] = [
+    "cat", "chmod", "chown", "date", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "kill",
+    "ls", "mkdir", "mknod", "mount", "stty", "tty", "pwd", "readlink", "seq", "sh", "sleep", "stat", "tail",
+    "touch", "true", "umount", "wc",
 ];
 
 static NEXT: AtomicU32 = AtomicU32::new(0);

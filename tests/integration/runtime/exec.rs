@@ -75,5 +75,5 @@ fn nothing_runs_in_a_container_that_has_ended() {
     assert_eq!(container.oci(&["kill", &container.id, "KILL"]).code, 0);
     container.wait_status("stopped");
     let ran = container.oci(&["exec", &container.id, "true"]);
-    assert_eq!(ran.err, format!("hythe oci: container {} is not running", container.id));
+    assert_eq!(ran.err, format!("hythe oci: cannot exec in a stopped container: {}", container.id));
 }

@@ -11,3 +11,5 @@ mod limits;
 mod mounts;
 mod outside;
 mod refusals;
+mod seccomp;
+mod terminal;

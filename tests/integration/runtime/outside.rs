@@ -27,9 +27,9 @@ fn a_container_lives_through_its_states() {
     assert_eq!(container.status(), "running");
     wait_for("its output", PATIENCE, || (container.output() == "started\n").then_some(()));
     let again = container.oci(&["start", &container.id]);
-    assert_eq!(again.err, format!("hythe oci: container {} cannot be started: it is running", container.id));
+    assert_eq!(again.err, format!("hythe oci: cannot start an already running container: {}", container.id));
     let refused = container.oci(&["delete", &container.id]);
-    assert!(refused.err.contains("is running"), "{refused:?}");
+    assert!(refused.err.ends_with("that is not stopped: running"), "{refused:?}");
 
     let state = container.state();
     assert_eq!(state["ociVersion"], "1.0.2");
@@ -40,10 +40,10 @@ fn a_container_lives_through_its_states() {
     container.wait_status("stopped");
     assert_eq!(container.pid(), 0);
     let dead = container.oci(&["kill", &container.id]);
-    assert_eq!(dead.err, format!("hythe oci: container {} is not running", container.id));
+    assert_eq!(dead.err, format!("hythe oci: container not running: {}", container.id));
     assert_eq!(container.oci(&["delete", &container.id]).code, 0);
     let gone = container.oci(&["state", &container.id]);
-    assert_eq!(gone.err, format!("hythe oci: container {} does not exist", container.id));
+    assert_eq!(gone.err, format!("hythe oci: container does not exist: {}", container.id));
 }
 
 #[test]

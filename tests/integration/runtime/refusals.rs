@@ -82,9 +82,9 @@ fn a_missing_root_or_bundle() {
 fn a_specification_with_a_wrong_member() {
     require!(root, busybox);
     let mut container = Container::new();
-    container.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"});
-    refused(&container, &container.run(), "linux.seccomp is not supported");
-    container.config["linux"].as_object_mut().unwrap().remove("seccomp");
+    container.config["linux"]["maskedPaths"] = json!(["proc/kcore"]);
+    refused(&container, &container.run(), "linux.maskedPaths: \"proc/kcore\" is not an absolute path");
+    container.config["linux"].as_object_mut().unwrap().remove("maskedPaths");
     container.config["process"]["user"]["uid"] = json!("root");
     let ran = container.run();
     assert!(ran.err.contains("config.json is not an OCI specification: invalid type: string"), "{ran:?}");
@@ -131,7 +131,7 @@ fn a_name_that_is_taken_or_is_none() {
     container.script("sleep 1000");
     container.start();
     let again = container.run();
-    assert_eq!(again.err, format!("hythe oci: container {} exists already", container.id));
+    assert_eq!(again.err, format!("hythe oci: container with given ID already exists: {}", container.id));
     assert_eq!(container.status(), "running");
     let bundle = container.bundle().display().to_string();
     let bad = container.oci(&["run", "--bundle", &bundle, "../x"]);

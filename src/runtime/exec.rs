@@ -1,0 +1,218 @@
+//! Another process in a container: it joins the control group and every namespace, and gets the same walls.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use oci_spec::runtime::{Capability, Process, Spec};
+
+use super::attend::{DeliveryError, HookState, take};
+use super::bundle::{BundleError, check_process};
+use super::create::{Stdio, detail};
+use super::failure::ExecFailure;
+use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
+use super::init;
+use super::launch::{born_in_pid_namespace, open_dir};
+use super::ops::{Container, Running};
+use super::steps::{
+    Host, MAKE_NODES, Plan, PlanError, Program, Step, early_steps, filter_of, process_steps, terminal_of,
+};
+use crate::kernel::cgroup::NotEnforced;
+use crate::kernel::namespace::{self, Namespaces};
+use crate::kernel::process::{self, CloneRequest, Pid, Pidfd, Signal};
+
+/// What a later process of a container joins; its pid namespace it is born in.
+const JOINED: Namespaces = Namespaces::MOUNT
+    .with(Namespaces::IPC)
+    .with(Namespaces::UTS)
+    .with(Namespaces::NETWORK)
+    .with(Namespaces::CGROUP);
+
+/// Why a process could not be run in a container.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// The process is not described properly.
+    #[error(transparent)]
+    Process(#[from] BundleError),
+    /// It cannot be turned into steps.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The container is not running.
+    #[error("the container is not running")]
+    NotRunning(#[source] Errno),
+    /// The process could not be made.
+    #[error("make a process in the container")]
+    Make(#[source] Errno),
+    /// A step failed.
+    #[error("{step}")]
+    Step {
+        /// The step, as a phrase.
+        step: String,
+        /// Why.
+        source: Errno,
+    },
+    /// The program could not be executed.
+    #[error(transparent)]
+    Exec(#[from] ExecFailure),
+    /// Something it has made did not reach who waits for it.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}
+
+/// How a process is run, apart from what it is itself.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct ExecOptions<'a> {
+    /// The container's specification, whose walls the process gets.
+    pub spec: Option<&'a Spec>,
+    /// The container's bundle, for those who are told of it.
+    pub bundle: Option<&'a Path>,
+    /// Where the master of its terminal is sent; without it [`Exec::terminal`] is it.
+    pub console_socket: Option<&'a Path>,
+    /// Descriptors after the standard three that it inherits.
+    pub preserved_fds: u32,
+}
+
+/// A process run in a container after its first one: a child of the caller.
+#[derive(Debug)]
+pub struct Exec {
+    /// As the host numbers it.
+    pub pid: Pid,
+    /// Readable when it has ended.
+    pub pidfd: Pidfd,
+    /// The master of its terminal, if it has one that nobody else was to get.
+    pub terminal: Option<OwnedFd>,
+    /// What this host does not hold to.
+    pub not_enforced: Vec<NotEnforced>,
+}
+
+impl Running {
+    /// Runs another process in the container. The caller must have one thread.
+    pub fn exec(
+        &self,
+        process: &Process,
+        stdio: Stdio,
+        options: &ExecOptions<'_>,
+    ) -> Result<Exec, ExecError> {
+        check_process(process)?;
+        let container = &self.container;
+        let mut host = Host::look(container.group.layout(), process);
+        if container.are_nodes_withheld() {
+            host.withhold_nodes();
+        }
+        let plan = exec_plan(container, process, &host, options)?;
+        let streams = stdio.open().map_err(ExecError::Make)?;
+        let (ours, theirs) = handshake::line().map_err(ExecError::Make)?;
+        let born_in = open_dir(container.group.unified_dir().as_deref()).map_err(ExecError::NotRunning)?;
+        let request =
+            CloneRequest { namespaces: Namespaces::NONE, cgroup: born_in.as_ref().map(AsFd::as_fd) };
+        let to_parent = ChildEnd { line: theirs.as_fd(), gate: Gate::Open };
+        let mut child = init::Child::new(&plan, streams.borrow(), to_parent);
+        child.container = Some(&container.pidfd);
+        let made = born_in_pid_namespace(
+            || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
+            || process::clone(&request, || init::run(&child)),
+        );
+        // A pid namespace whose first process has ended takes no other.
+        let is_gone = |errno| [Errno::ESRCH, Errno::ENOMEM].contains(&errno);
+        let made =
+            made.map_err(
+                |errno| if is_gone(errno) { ExecError::NotRunning(errno) } else { ExecError::Make(errno) },
+            )?;
+        drop(theirs);
+        let verdict = Verdict { line: &ours, plan: &plan, pid: made.pid, options };
+        match verdict.wait(container) {
+            Ok(terminal) => {
+                Ok(Exec { pid: made.pid, pidfd: made.pidfd, terminal, not_enforced: plan.not_enforced })
+            }
+            Err(err) => {
+                let _ = made.pidfd.signal(Signal::KILL);
+                let _ = made.pidfd.wait();
+                Err(err)
+            }
+        }
+    }
+}
+
+fn exec_plan(
+    container: &Container,
+    process: &Process,
+    host: &Host,
+    options: &ExecOptions<'_>,
+) -> Result<Plan, ExecError> {
+    let mut not_enforced = Vec::new();
+    let asked = process.capabilities().as_ref().and_then(|sets| sets.permitted().as_ref());
+    if !host.withheld.is_empty() && asked.is_some_and(|asked| asked.contains(&Capability::Mknod)) {
+        not_enforced.push(NotEnforced {
+            resource: "process.capabilities".to_owned(),
+            reason: format!("{MAKE_NODES} is withheld because no device rules are enforced here"),
+        });
+    }
+    let linux = options.spec.and_then(|spec| spec.linux().as_ref());
+    let mut steps = vec![Step::Undumpable];
+    steps.extend(container.die_with_parent.then_some(Step::DieWithParent));
+    steps.extend([Step::NewSession, Step::Umask(0), Step::Stdio]);
+    steps.extend(early_steps(process, host, &mut not_enforced)?);
+    steps.extend(container.group.placement().join.into_iter().map(Step::JoinCgroup));
+    steps.extend([Step::SessionKeyring, Step::JoinContainer(JOINED)]);
+    steps.extend(terminal_of(process, false));
+    let joined = steps.len();
+    let mut filter = filter_of(linux)?;
+    steps.extend(process_steps(process, host, &mut filter, options.preserved_fds, &mut not_enforced)?);
+    steps.extend(container.die_with_parent.then_some(Step::DieWithParent));
+    Ok(Plan {
+        clone: Namespaces::NONE,
+        pid_namespace: None,
+        steps,
+        marks: [joined, joined],
+        program: Program::of(process)?,
+        late_filter: filter,
+        profile: linux.and_then(|linux| linux.seccomp().clone()),
+        not_enforced,
+    })
+}
+
+/// Waiting until the process has executed its program.
+struct Verdict<'a> {
+    line: &'a ParentEnd,
+    plan: &'a Plan,
+    pid: Pid,
+    options: &'a ExecOptions<'a>,
+}
+
+impl Verdict<'_> {
+    /// Serves the child until its program runs. Returns its terminal if that stays here.
+    fn wait(&self, container: &Container) -> Result<Option<OwnedFd>, ExecError> {
+        let mut terminal = None;
+        while let Some((report, fd)) = self.line.receive().map_err(ExecError::Make)? {
+            match report {
+                Report::Failed { step, part, code } => return Err(self.failed(step, part, code)),
+                Report::NotExecuted { part, code } => {
+                    return Err(ExecFailure::new(&self.plan.program.name, part, code).into());
+                }
+                Report::Gives { step } => {
+                    if let Some(fd) = fd {
+                        let state = HookState::of(&container.id, self.options.spec, self.options.bundle);
+                        let state = state.at("running", Some(container.pid.as_raw()));
+                        let about = (self.pid.as_raw(), state);
+                        terminal =
+                            take(self.plan, step, fd, self.options.console_socket, about)?.or(terminal);
+                    }
+                }
+                Report::Asks { .. } | Report::Ready(_) => {}
+            }
+            // A child that has died meanwhile is noticed by the next look.
+            let _ = self.line.go_on();
+        }
+        Ok(terminal)
+    }
+
+    fn failed(&self, step: usize, part: Part, code: i32) -> ExecError {
+        let source = Errno::from_raw(code);
+        let step = self.plan.steps.get(step);
+        if matches!(step, Some(Step::JoinContainer(_))) && source == Errno::ESRCH {
+            return ExecError::NotRunning(source);
+        }
+        let step = step.map_or_else(|| "run a step".to_owned(), ToString::to_string);
+        ExecError::Step { step: format!("{step}{}", detail(part)), source }
+    }
+}

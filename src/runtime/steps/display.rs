@@ -1,0 +1,163 @@
+//! Steps as the end of a sentence, for errors and for golden files.
+
+use std::ffi::CStr;
+use std::fmt;
+
+use super::{FsOption, Mount, Node, NodeKind, RootMount, RootWhat, Step, What};
+use crate::kernel::mount::{Attributes, Propagation};
+use crate::kernel::namespace::Namespaces;
+use crate::kernel::security::CapabilitySet;
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undumpable => f.write_str("close the process to tracing"),
+            Self::DieWithParent => f.write_str("tie the process to its supervisor"),
+            Self::NewSession => f.write_str("begin a session"),
+            Self::SessionKeyring => f.write_str("join a session keyring"),
+            Self::Stdio => f.write_str("put the standard streams in place"),
+            Self::Umask(mask) => write!(f, "set the umask to {mask:04o}"),
+            Self::OomScore(score, _) => write!(f, "set the out-of-memory score adjustment to {score}"),
+            Self::JoinCgroup(file) => write!(f, "join the control group by {}", text(file)),
+            Self::JoinNamespace(kind, path) => {
+                write!(f, "join the {} namespace {}", names(*kind), text(path))
+            }
+            Self::JoinContainer(kinds) => write!(f, "join the container's {} namespaces", names(*kinds)),
+            Self::NewNamespaces(kinds) => write!(f, "make a {} namespace", names(*kinds)),
+            Self::HostName(name) => write!(f, "set the host name to {}", text(name)),
+            Self::DomainName(name) => write!(f, "set the domain name to {}", text(name)),
+            Self::Sysctl(name, _, value) => write!(f, "set {name} to {:?}", text(value)),
+            Self::HostPropagation(kind) => write!(f, "make the host's mounts {}", propagation(*kind)),
+            Self::FindNull => f.write_str("find the null device at /dev/null"),
+            Self::MountRoot(root) => root.fmt(f),
+            Self::Mount(mount) => mount.fmt(f),
+            Self::Node(node) => node.fmt(f),
+            Self::Link(to, dir, name) => write!(f, "link {}/{} to {}", text(dir), text(name), text(to)),
+            Self::Directory(path) => write!(f, "make directory {}", text(path)),
+            Self::Mask(path) => write!(f, "mask {}", text(path)),
+            Self::ReadOnly(path) => write!(f, "make {} read-only", text(path)),
+            Self::Attributes(path, attributes) => write!(f, "make the mount {} {attributes}", text(path)),
+            Self::Pivot => f.write_str("enter the root filesystem"),
+            Self::MoveRoot(_) => f.write_str("enter the root filesystem by moving it"),
+            Self::RootPropagation(kind, deep) => {
+                write!(f, "make the root mount {}{}", deep_prefix(*deep), propagation(*kind))
+            }
+            Self::Terminal(_) => f.write_str("make a terminal"),
+            Self::CloseInherited(_) => f.write_str("close inherited descriptors"),
+            Self::Limit(limit, soft, hard) => write!(f, "set {} to {soft}:{hard}", limit.name()),
+            Self::WorkingDirectory(path) => write!(f, "change to working directory {}", text(path)),
+            Self::WorkingDirectoryAsUser(path) => {
+                write!(f, "change to working directory {} as the container's user", text(path))
+            }
+            Self::DropBounding(set) => write!(f, "give up {}", list(*set)),
+            Self::KeepCapabilities => f.write_str("keep capabilities across the change of user"),
+            Self::Groups(groups) => write!(f, "set the supplementary groups to {groups:?}"),
+            Self::Group(gid) => write!(f, "become group {gid}"),
+            Self::User(uid) => write!(f, "become user {uid}"),
+            Self::Capabilities(sets) => write!(
+                f,
+                "set the capabilities to effective {}, permitted {}, inheritable {}, ambient {}",
+                list(sets.effective),
+                list(sets.permitted),
+                list(sets.inheritable),
+                list(sets.ambient)
+            ),
+            Self::NoNewPrivileges => f.write_str("set no_new_privs"),
+            Self::Filter(filter) => {
+                write!(f, "load the system call filter of {} instructions", filter.length())
+            }
+        }
+    }
+}
+
+impl fmt::Display for RootMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            RootWhat::Bind(from) => write!(f, "bind {} as the root filesystem", text(from))?,
+            RootWhat::New(fstype, list) => {
+                write!(f, "mount {} as the root filesystem", text(fstype))?;
+                write_options(f, list)?;
+            }
+            RootWhat::Classic(fstype, all) => {
+                write!(f, "mount {} as the root filesystem with {}", text(fstype), text(all))?;
+            }
+        }
+        write_attributes(f, self.attributes, "")
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::New { fstype, options, .. } => {
+                write!(f, "mount {} on {}", text(fstype), text(&self.at))?;
+                write_options(f, options)?;
+            }
+            What::Bind(from, deep) => {
+                write!(f, "{}bind {} on {}", deep_prefix(*deep), text(from), text(&self.at))?;
+            }
+        }
+        write_attributes(f, self.attributes, "")?;
+        write_attributes(f, self.recursive, "all ")?;
+        match self.propagation {
+            Some((kind, deep)) => write!(f, ", {}{}", deep_prefix(deep), propagation(kind)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            NodeKind::Character => "character device",
+            NodeKind::Block => "block device",
+            NodeKind::Fifo => "pipe",
+        };
+        let (major, minor) = self.device;
+        write!(f, "make {kind} {} {major}:{minor} mode {:04o}", text(&self.path), self.mode)?;
+        match self.owner {
+            (0, 0) => Ok(()),
+            (uid, gid) => write!(f, " owner {uid}:{gid}"),
+        }
+    }
+}
+
+fn write_options(f: &mut fmt::Formatter<'_>, list: &[FsOption]) -> fmt::Result {
+    for (at, (key, value)) in list.iter().enumerate() {
+        f.write_str(if at == 0 { " with " } else { "," })?;
+        f.write_str(&text(key))?;
+        if let Some(value) = value {
+            write!(f, "={}", text(value))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_attributes(f: &mut fmt::Formatter<'_>, attributes: Attributes, prefix: &str) -> fmt::Result {
+    if attributes.is_none() { Ok(()) } else { write!(f, ", {prefix}{attributes}") }
+}
+
+fn deep_prefix(deep: bool) -> &'static str {
+    if deep { "r" } else { "" }
+}
+
+fn propagation(kind: Propagation) -> &'static str {
+    match kind {
+        Propagation::Private => "private",
+        Propagation::Slave => "slave",
+        Propagation::Shared => "shared",
+        Propagation::Unbindable => "unbindable",
+    }
+}
+
+fn names(kinds: Namespaces) -> String {
+    kinds.names().join(", ")
+}
+
+fn list(set: CapabilitySet) -> String {
+    if set.is_empty() { "none".to_owned() } else { set.names().join(" ") }
+}
+
+fn text(string: &CStr) -> std::borrow::Cow<'_, str> {
+    string.to_string_lossy()
+}
