@@ -28,6 +28,7 @@ mod service;
 mod service_deployment;
 mod service_request;
 mod tags;
+mod takeover;
 mod task;
 mod task_definition;
 mod update_service;

@@ -7,6 +7,7 @@
 mod arguments;
 mod cluster;
 mod doctor;
+mod exec;
 mod failure;
 mod image;
 mod logs;
@@ -77,6 +78,7 @@ async fn command(arguments: Arguments) -> Result<u8, Failure> {
         Command::Ps(arguments) => task::list(&session, arguments).await,
         Command::Show(arguments) => task::show(&session, arguments).await,
         Command::Logs(arguments) => logs::run(&session, arguments).await,
+        Command::Exec(arguments) => return exec::run(&session, arguments).await,
         Command::Stop(arguments) => task::stop(&session, arguments).await,
         Command::Service { command } => service::run(&session, command).await,
         Command::Cluster { command } => cluster::run(&session, command).await,

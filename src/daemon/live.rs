@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::stream;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::{net::UnixStream, sync::mpsc};
 
 use super::{config::Config, doctor::Doctor};
 use crate::{
@@ -13,10 +13,11 @@ use crate::{
         Answer, DoctorReport, ImageFinding, ImageSummary, Lines, Live, LiveError, LiveErrorKind, LoadRequest,
         LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages, SaveRequest,
     },
-    model::{ids::TaskId, service::ServiceStatus, task::TaskStatus},
+    model::{exec::ExecRequest, ids::TaskId, service::ServiceStatus, task::TaskStatus},
     store::{ServiceKey, Snapshot, Store},
 };
 
+mod exec;
 mod images;
 
 /// Lines that wait for a reader before their source does.
@@ -60,6 +61,10 @@ impl Live for Conversations {
             };
             Ok(lines(source, |line| Ok(log_line(line))))
         })
+    }
+
+    fn exec(&self, task: TaskId, request: ExecRequest) -> Answer<'_, UnixStream> {
+        Box::pin(async move { exec::begin(&self.store.snapshot(), &self.agent, &task, request).await })
     }
 
     fn images(&self) -> Answer<'_, Vec<ImageSummary>> {

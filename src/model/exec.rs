@@ -231,7 +231,9 @@ mod tests {
             cut in 1..9_usize,
         ) {
             let mut wire = Vec::new();
-            frames.iter().for_each(|frame| frame.put(&mut wire));
+            for frame in &frames {
+                frame.put(&mut wire);
+            }
             let (mut reader, mut read) = (Frames::default(), Vec::new());
             for piece in wire.chunks(cut) {
                 reader.push(piece);

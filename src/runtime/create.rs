@@ -14,11 +14,13 @@ use nix::sys::stat::Mode;
 use super::attend::{Attendant, DeliveryError, HookState};
 use super::bundle::{Bundle, BundleError, ContainerId};
 use super::handshake::Part;
+use super::init;
 use super::launch::Launch;
 use super::ops::{Container, Created};
 use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout};
 use crate::kernel::event::monotonic;
+use crate::kernel::mount::{Attributes, clone_tree, set_attributes};
 use crate::kernel::process::{self, Exit, dup_above_stdio};
 
 /// Where one of the standard streams goes.
@@ -93,6 +95,36 @@ pub struct Options {
     pub keeps_keyring: bool,
     /// Whether the root is changed without pivot_root, which an initial ramdisk does not allow.
     pub no_pivot: bool,
+    /// Whether the first process is one of ours.
+    pub first_process: FirstProcess,
+}
+
+/// What a container's first process is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum FirstProcess {
+    /// Its program.
+    #[default]
+    Program,
+    /// A small one of ours, `hythe init`, that forwards signals to the program and reaps.
+    Attendant,
+    /// The same without a program: it holds the namespaces until it is killed. What the specification wants executed
+    /// is not.
+    Pause,
+}
+
+impl FirstProcess {
+    /// Our own program, behind a mount that cannot be written through, if it is needed.
+    fn open(self) -> Result<Option<OwnedFd>, Errno> {
+        match self {
+            Self::Program => Ok(None),
+            Self::Attendant | Self::Pause => {
+                let own = clone_tree(c"/proc/self/exe", false)?;
+                let closed = Attributes::READ_ONLY.then(Attributes::NO_SUID).then(Attributes::NO_DEV);
+                set_attributes(own.as_fd(), closed, None, false)?;
+                Ok(Some(own))
+            }
+        }
+    }
 }
 
 impl Options {
@@ -107,6 +139,7 @@ impl Options {
             preserved_fds: 0,
             keeps_keyring: false,
             no_pivot: false,
+            first_process: FirstProcess::Program,
         }
     }
 
@@ -251,7 +284,12 @@ pub fn create(
     }
     let grouped = monotonic();
 
-    let launch = Launch { plan: &plan, group: &group, socket: options.start_socket.as_deref() };
+    let own = options.first_process.open();
+    let own = own.map_err(|source| CreateError::Prepare { what: "open the first process", source })?;
+    let is_alone = options.first_process == FirstProcess::Pause;
+    let attendant = own.as_ref().map(|own| init::Attendant { program: own.as_fd(), is_alone });
+    let socket = options.start_socket.as_deref();
+    let launch = Launch { plan: &plan, group: &group, socket, attendant };
     let (child, line) = launch.run(stdio)?;
     let cloned = monotonic();
     let attendant = Attendant {

@@ -20,6 +20,7 @@ pub(super) struct Launch<'a> {
     pub plan: &'a Plan,
     pub group: &'a Group,
     pub socket: Option<&'a Path>,
+    pub attendant: Option<init::Attendant<'a>>,
 }
 
 impl Launch<'_> {
@@ -34,7 +35,8 @@ impl Launch<'_> {
         let request = CloneRequest { namespaces: self.plan.clone, cgroup: born_in.as_ref().map(AsFd::as_fd) };
         let gate = listener.as_ref().map_or(Gate::Line, |listener| Gate::Socket(listener.as_fd()));
         let to_parent = ChildEnd { line: theirs.as_fd(), gate };
-        let child = init::Child::new(self.plan, streams.borrow(), to_parent);
+        let mut child = init::Child::new(self.plan, streams.borrow(), to_parent);
+        child.attendant = self.attendant;
         let made = match &self.plan.pid_namespace {
             None => process::clone(&request, || init::run(&child)).map_err(CreateError::Clone)?,
             Some(path) => {

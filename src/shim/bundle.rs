@@ -18,7 +18,10 @@ use oci_spec::{
     },
 };
 
-use super::spec::{ContainerSpec, Network, TaskSpec};
+use super::{
+    shared::Shared,
+    spec::{ContainerSpec, Network, TaskSpec},
+};
 use crate::{
     kernel::process::Pid,
     model::{
@@ -50,6 +53,9 @@ pub(super) enum PrepareError {
     /// The task's network was to be used, but the shim was given none.
     #[error("the task has no network namespace")]
     NoNetwork,
+    /// A namespace of the task was to be used, but the shim holds none of the kind.
+    #[error("the task shares no {0} namespace")]
+    NotShared(&'static str),
     /// Nothing says what runs in it.
     #[error("the container's bundle has no process")]
     NoProcess,
@@ -66,36 +72,26 @@ pub(super) enum PrepareError {
     Bundle(#[from] BundleError),
 }
 
-/// Namespaces that a container shares, as they are now.
-pub(super) struct Shared<'a> {
-    /// The task's network.
-    pub(super) network: Option<&'a OwnedFd>,
-    /// First processes of the containers whose pid and ipc namespaces it has.
-    pub(super) pid: Option<i32>,
-    /// See `pid`.
-    pub(super) ipc: Option<i32>,
-}
-
 /// The bundle of a container, ready to run.
 pub(super) fn prepare(
     task: &TaskSpec,
     container: &ContainerSpec,
-    shared: &Shared<'_>,
+    shared: &Shared,
 ) -> Result<Bundle, PrepareError> {
     let mut spec = load(&container.bundle)?;
     let mut linux = spec.linux().clone().unwrap_or_default();
     linux.set_cgroups_path(Some(Path::new("/").join(&task.cgroup).join(container.name.as_str())));
     if container.shares.network && task.network == Network::Inherited {
-        let network = shared.network.ok_or(PrepareError::NoNetwork)?;
-        let path = format!("/proc/{}/fd/{}", Pid::this(), network.as_raw_fd());
-        join(&mut linux, LinuxNamespaceType::Network, path)?;
+        let network = shared.network.as_ref().ok_or(PrepareError::NoNetwork)?;
+        join(&mut linux, LinuxNamespaceType::Network, path_of(network))?;
     }
-    for (kind, name, process) in
-        [(LinuxNamespaceType::Pid, "pid", shared.pid), (LinuxNamespaceType::Ipc, "ipc", shared.ipc)]
-    {
-        if let Some(process) = process {
-            join(&mut linux, kind, format!("/proc/{process}/ns/{name}"))?;
-        }
+    if container.shares.pid {
+        let path = shared.processes().ok_or(PrepareError::NotShared("pid"))?;
+        join(&mut linux, LinuxNamespaceType::Pid, path)?;
+    }
+    if container.shares.ipc {
+        let queues = shared.queues.as_ref().ok_or(PrepareError::NotShared("ipc"))?;
+        join(&mut linux, LinuxNamespaceType::Ipc, path_of(queues))?;
     }
     spec.set_linux(Some(linux));
     if let Some(process) = spec.process_mut() {
@@ -112,6 +108,11 @@ pub(super) struct Command {
     pub(super) process: Process,
     /// The container's.
     pub(super) spec: Spec,
+}
+
+/// Where another process finds an open file of this one.
+pub(super) fn path_of(file: &OwnedFd) -> String {
+    format!("/proc/{}/fd/{}", Pid::this(), file.as_raw_fd())
 }
 
 /// A container's health probe: its own process, with another command.
@@ -151,7 +152,8 @@ pub(super) fn command(
     process.set_env(Some(env));
     if request.terminal && request.rows > 0 && request.columns > 0 {
         let size = BoxBuilder::default().height(request.rows).width(request.columns).build();
-        let size = size.map_err(|source| PrepareError::FillIn { what: "the size of the terminal", source })?;
+        let size =
+            size.map_err(|source| PrepareError::FillIn { what: "the size of the terminal", source })?;
         process.set_console_size(Some(size));
     }
     Ok(command)
@@ -169,11 +171,13 @@ fn become_user(process: &mut Process, user: &ExecUser) -> Result<(), PrepareErro
     }
     let built = builder.build().map_err(|source| PrepareError::FillIn { what: "the user", source })?;
     process.set_user(built);
-    if let Some(sets) = process.capabilities_mut() {
+    let mut sets = process.capabilities().clone();
+    if let Some(sets) = &mut sets {
         let own = sets.bounding().clone().filter(|_| user.uid == 0).unwrap_or_default();
         sets.set_effective(Some(own.clone())).set_permitted(Some(own));
         sets.set_inheritable(None).set_ambient(None);
     }
+    process.set_capabilities(sets);
     Ok(())
 }
 
@@ -204,7 +208,7 @@ fn load(bundle: &Path) -> Result<Spec, PrepareError> {
 }
 
 /// Makes a container join a namespace by its path, whatever it had before.
-fn join(linux: &mut Linux, kind: LinuxNamespaceType, path: String) -> Result<(), PrepareError> {
+pub(super) fn join(linux: &mut Linux, kind: LinuxNamespaceType, path: String) -> Result<(), PrepareError> {
     let namespace = LinuxNamespaceBuilder::default()
         .typ(kind)
         .path(path)

@@ -34,6 +34,7 @@ use crate::{
         readiness::Readable,
     },
     model::{
+        exec::{ExecRequest, ExecUser},
         fact::{Fact, Seen},
         ids::{ContainerName, TaskId},
         task::StopRequest,
@@ -86,6 +87,14 @@ pub enum ClientError {
         /// Whose shim.
         task: TaskId,
     },
+    /// The command is longer than the shim reads.
+    #[error("a command of {length} bytes, with its variables, is too long for the shim of task {task}")]
+    TooLong {
+        /// Whose shim.
+        task: TaskId,
+        /// Its bytes.
+        length: usize,
+    },
     /// The socket failed.
     #[error("talk to the shim of task {task}")]
     Talk {
@@ -131,6 +140,31 @@ pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
 
 /// Finds the shim of the task that `spec` describes, and asks for its facts from number `from` on.
 pub async fn connect(spec: &TaskSpec, from: u64) -> Result<Connection, ClientError> {
+    let stream = call(spec).await?;
+    Connection::greet(&spec.task, &spec.ledger, stream, from).await
+}
+
+/// Has a command run in a container of the task. What goes over the stream are the frames of [`crate::model::exec`].
+pub async fn exec(
+    spec: &TaskSpec,
+    container: &ContainerName,
+    request: ExecRequest,
+    user: Option<ExecUser>,
+) -> Result<UnixStream, ClientError> {
+    let talk = |source| ClientError::Talk { task: spec.task.clone(), source };
+    let order = Order::Exec { container: container.clone(), request: Box::new(request), user };
+    let mut line = serde_json::to_vec(&order).map_err(|error| talk(error.into()))?;
+    if line.len() >= LINE_MAX {
+        return Err(ClientError::TooLong { task: spec.task.clone(), length: line.len() });
+    }
+    line.push(b'\n');
+    let mut stream = call(spec).await?;
+    stream.write_all(&line).await.map_err(talk)?;
+    Ok(stream)
+}
+
+/// Connects to the shim of the task.
+async fn call(spec: &TaskSpec) -> Result<UnixStream, ClientError> {
     let talk = |source: io::Error| {
         let is_gone = matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
         let task = spec.task.clone();
@@ -140,11 +174,10 @@ pub async fn connect(spec: &TaskSpec, from: u64) -> Result<Connection, ClientErr
     let (folder, name) = split(&spec.socket).map_err(talk)?;
     let folder = File::open(folder).map_err(talk)?;
     let address = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
-    let stream = match timeout(HELLO, UnixStream::connect(address)).await {
-        Ok(stream) => stream.map_err(talk)?,
-        Err(_) => return Err(ClientError::Silent(spec.task.clone())),
-    };
-    Connection::greet(&spec.task, &spec.ledger, stream, from).await
+    match timeout(HELLO, UnixStream::connect(address)).await {
+        Ok(stream) => stream.map_err(talk),
+        Err(_) => Err(ClientError::Silent(spec.task.clone())),
+    }
 }
 
 /// Like [`connect`], but a shim that lives and does not listen yet is given the time to: whoever started it may have

@@ -18,7 +18,8 @@ use nix::{
 };
 
 use super::{
-    bundle::{Shared, prepare, probe},
+    bundle::{prepare, probe},
+    shared::Shared,
     spec::{ContainerSpec, TaskSpec},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
         process::{Exit as Status, Pid, Signal},
     },
     model::{task::Exit, task_definition::HealthCheck},
-    runtime::{self, ContainerId, ExecOptions, Options, Running, Stdio, Stream, Timing},
+    runtime::{self, ContainerId, ExecOptions, FirstProcess, Options, Running, Stdio, Stream, Timing},
 };
 
 /// The longest reason that ECS knows.
@@ -93,13 +94,14 @@ impl StartError {
 pub(super) fn start(
     task: &TaskSpec,
     container: &ContainerSpec,
-    shared: &Shared<'_>,
+    shared: &Shared,
     layout: &Layout,
 ) -> Result<Started, StartError> {
     let bundle = prepare(task, container, shared).map_err(StartError::create)?;
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let streams = streams(container).map_err(StartError::create)?;
-    let options = Options { die_with_parent: true, ..Options::new(layout.clone()) };
+    let first_process = if container.init { FirstProcess::Attendant } else { FirstProcess::Program };
+    let options = Options { die_with_parent: true, first_process, ..Options::new(layout.clone()) };
     let created = runtime::create(&id, &bundle, streams.stdio, &options).map_err(StartError::create)?;
     let (not_enforced, timing) = (created.not_enforced().to_vec(), *created.timing());
     let oom_kills = created.group().oom_kills();

@@ -73,5 +73,5 @@ fn reap(program: Option<Pid>) -> Result<Option<Exit>, nix::errno::Errno> {
 
 /// Those about its own children and about its own use of the terminal are not for the program.
 fn is_passed_on(signal: Signal) -> bool {
-    ![Signal::CHLD.as_raw(), libc::SIGTTIN, libc::SIGTTOU].contains(&signal.as_raw())
+    ![Signal::CHLD, Signal::TTIN, Signal::TTOU].contains(&signal)
 }

@@ -41,6 +41,7 @@ pub mod protocol;
 pub mod remains;
 mod session;
 mod setup;
+mod shared;
 mod source;
 pub mod spec;
 mod supervise;

@@ -66,11 +66,15 @@ mod tests {
 
     #[test]
     fn every_source_comes_back_from_its_number() {
-        let many =
-            |at| [
-            Source::Connection(at), Source::Container(at), Source::Probe(at), Source::Stdout(at),
-            Source::Session(at),
-        ];
+        let many = |at| {
+            [
+                Source::Connection(at),
+                Source::Container(at),
+                Source::Probe(at),
+                Source::Stdout(at),
+                Source::Session(at),
+            ]
+        };
         let sources = [many(0), many(9), many(u32::MAX)].concat();
         for source in sources.into_iter().chain([Source::Timer, Source::Signals, Source::Listener]) {
             assert_eq!(Source::of(source.token()), Some(source));

@@ -16,7 +16,6 @@ mod words;
 use std::{io, os::fd::OwnedFd, time::Duration};
 
 use super::{
-    bundle::Shared,
     clock::{micros, moment},
     connections::Connections,
     container::{Container, report, start},
@@ -24,6 +23,7 @@ use super::{
     logs::writer::Writer,
     session::Sessions,
     setup::{self, SetupError},
+    shared::Shared,
     source::Source,
     spec::TaskSpec,
 };
@@ -35,7 +35,6 @@ use crate::{
     },
     model::{
         fact::Seen,
-        ids::ContainerName,
         task::{Span, StopRequest},
         time::Moment,
     },
@@ -53,7 +52,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Supervisor {
     spec: TaskSpec,
-    network: Option<OwnedFd>,
+    shared: Shared,
     layout: Layout,
     group: Group,
     view: TaskView,
@@ -88,6 +87,7 @@ impl Supervisor {
         setup::outlive_the_others();
         let layout = Layout::detect().map_err(SetupError::Layout)?;
         let (group, not_enforced) = setup::groups(&spec, &layout)?;
+        let shared = Shared::make(&spec, network, &layout)?;
         let poll = Poll::new().map_err(kernel("make an epoll instance"))?;
         let timer = TimerFd::new().map_err(kernel("make a timer"))?;
         poll.add(&timer, Source::Timer.token(), Interest::READ).map_err(kernel("wait for a timer"))?;
@@ -99,7 +99,7 @@ impl Supervisor {
         let mut supervisor = Self {
             containers: spec.containers.iter().map(|_| None).collect(),
             logs: spec.containers.iter().map(|container| container.log.clone().map(Writer::new)).collect(),
-            network,
+            shared,
             layout,
             group,
             view,
@@ -216,19 +216,9 @@ impl Supervisor {
     }
 
     fn start(&mut self, at: usize) -> bool {
-        let pid_of = |name: &Option<ContainerName>| {
-            let name = name.as_ref()?;
-            let other = self.spec.containers.iter().position(|container| container.name == *name)?;
-            self.containers[other].as_ref().map(|container| container.pid().as_raw())
-        };
         let spec = &self.spec.containers[at];
-        let shared = Shared {
-            network: self.network.as_ref(),
-            pid: pid_of(&spec.shares.pid),
-            ipc: pid_of(&spec.shares.ipc),
-        };
         let began = micros();
-        let started = match start(&self.spec, spec, &shared, &self.layout) {
+        let started = match start(&self.spec, spec, &self.shared, &self.layout) {
             Ok(started) => started,
             Err(error) => {
                 let reason = error.reason();
@@ -323,6 +313,9 @@ impl Supervisor {
 
     /// Clears away the task, and stays until somebody or the disk has all the facts.
     fn leave(mut self) {
+        if let Err(error) = self.shared.clear() {
+            eprintln!("take away the process that holds the task's pid namespace: {}", report(&error));
+        }
         let cleared = self.group.kill().and_then(|()| self.group.delete());
         if let Err(error) = cleared {
             eprintln!("clear away the task's control group: {}", report(&error));

@@ -11,6 +11,7 @@
 mod api;
 mod cli;
 mod crash;
+mod engines;
 mod harness;
 mod image;
 mod net;

@@ -86,13 +86,15 @@ pub fn dup_above_stdio(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// Closes every descriptor from `first` on, except `keep` and `keep_too`.
-pub fn close_inherited(first: RawFd, keep: RawFd, keep_too: Option<RawFd>) -> Result<(), Errno> {
-    let other = keep_too.unwrap_or(keep);
-    let (low, high) = (keep.min(other), keep.max(other));
-    close_range(first, low - 1)?;
-    close_range(low + 1, high - 1)?;
-    close_range(high + 1, RawFd::MAX)
+/// Closes every descriptor from `first` on, except those in `keep`. Allocates nothing.
+pub fn close_inherited<const N: usize>(first: RawFd, mut keep: [RawFd; N]) -> Result<(), Errno> {
+    keep.sort_unstable();
+    let mut next = first;
+    for fd in keep {
+        close_range(next, fd - 1)?;
+        next = next.max(fd + 1);
+    }
+    close_range(next, RawFd::MAX)
 }
 
 /// Closes every descriptor above the standard three that is not in `keep`.

@@ -15,12 +15,12 @@ mod rights;
 mod signal;
 mod spawn;
 
-pub use attend::{reap_any, send, set_name, wait_for_signal};
+pub use attend::{execute_init, fork, put_in_front, reap_any, send, set_name, wait_for_signal};
 pub use clone::{Child, CloneRequest, clone};
 pub use control::{
-    PointerList, close_all_but, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute, exit_now,
-    is_here_reachable, is_open, kernel_release, new_session, own_stream, session_keyring, set_subreaper, signal_group,
-    undumpable, write_file,
+    PointerList, close_all_but, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute,
+    exit_now, is_here_reachable, is_open, kernel_release, new_session, own_stream, session_keyring,
+    set_subreaper, signal_group, undumpable, write_file,
 };
 pub use nix::unistd::Pid;
 pub use pidfd::{Exit, Pidfd};

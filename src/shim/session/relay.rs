@@ -45,7 +45,7 @@ use crate::{
 const FULL: usize = 256 << 10;
 
 /// Bytes that are read at once.
-const CHUNK: usize = 32 << 10;
+const CHUNK: usize = 16 << 10;
 
 /// Reads after which the pipe of a command that has ended is given up; it holds less than that.
 const LAST_READS: usize = 64;
@@ -86,11 +86,7 @@ pub(super) fn main(call: &mut Call, command: &Command, running: &Running) -> i32
 }
 
 /// Runs the command and lets go of everything else that came with the copy.
-fn begin<'a>(
-    call: &'a mut Call,
-    command: &Command,
-    running: &'a Running,
-) -> Result<Relay<'a>, ExecError> {
+fn begin<'a>(call: &'a mut Call, command: &Command, running: &'a Running) -> Result<Relay<'a>, ExecError> {
     let mut ends = Ends::default();
     let stdio = if call.request.terminal { Stdio::default() } else { ends.pipes(&call.request)? };
     let options = ExecOptions { spec: Some(&command.spec), ..ExecOptions::default() };
@@ -171,13 +167,20 @@ struct Relay<'a> {
 }
 
 /// What became ready.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Ready {
     person: PollFlags,
     input: PollFlags,
     output: PollFlags,
     errors: PollFlags,
     command: PollFlags,
+}
+
+impl Ready {
+    const NOTHING: Self = {
+        let none = PollFlags::empty();
+        Self { person: none, input: none, output: none, errors: none, command: none }
+    };
 }
 
 impl Relay<'_> {
@@ -258,11 +261,12 @@ impl Relay<'_> {
         }
         let mut fds: Vec<PollFd<'_>> = sources.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
         let limit = self.until.map(|until| until.saturating_sub(monotonic()));
-        let limit = limit.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
+        let limit =
+            limit.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
         match poll(&mut fds, limit) {
             Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
             Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(Ready::default()),
+            Err(Errno::EINTR) => return Ok(Ready::NOTHING),
             Err(errno) => return Err(errno.into()),
         }
         let seen = |place: Option<usize>| place.and_then(|at| fds[at].revents()).unwrap_or(none);

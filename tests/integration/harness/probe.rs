@@ -84,6 +84,12 @@ pub fn debootstrap() -> Probe {
     program("debootstrap")
 }
 
+/// podman, and the program that minds its containers.
+pub fn podman() -> Probe {
+    root()?;
+    program("podman").and_then(|()| program("conmon"))
+}
+
 /// A mount namespace for commands of the test.
 pub fn unshare() -> Probe {
     root()?;

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod escape;
+mod filter;
 mod inside;
 mod reach;

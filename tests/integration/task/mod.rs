@@ -4,6 +4,7 @@
 
 mod agent;
 mod environment;
+mod exec;
 mod failures;
 mod health;
 mod identity;
