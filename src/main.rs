@@ -21,9 +21,10 @@ fn main() -> ExitCode {
         Some("shim") => shim::main(words),
         Some("init") => shim::init::main(words),
         Some("oci") => cli::oci::main(env::args_os().skip(1)),
-        Some(_) | None => match cli::main() {
+        Some(_) | None => match cli::main(daemon::examine) {
             Next::Exit(code) => code,
             Next::Daemon(configuration) => daemon::main(configuration.as_deref()),
+            Next::Down(configuration) => daemon::down(configuration.as_deref()),
         },
     }
 }

@@ -20,6 +20,7 @@ mod facts;
 mod failure;
 pub mod images;
 pub(crate) mod kill_point;
+mod leave;
 mod logs;
 mod names;
 mod network;
@@ -250,6 +251,12 @@ pub enum AgentError {
     /// A thread of the agent was broken off.
     #[error("the work was broken off")]
     Broken,
+}
+
+/// The layout of this host's control groups, and which of these controllers, named as in version 2, it has not. A host
+/// without control groups is a sentence.
+pub fn control_groups<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec<&'name str>), String> {
+    crate::shim::remains::lacking(wanted).map_err(|why| failure::sentence(&why))
 }
 
 impl From<ClearError> for AgentError {

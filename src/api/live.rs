@@ -301,9 +301,9 @@ pub struct DoctorFinding {
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// As it should be.
-    Good,
+    Ok,
     /// It works, with less than was asked for.
-    Limited,
+    Degraded,
     /// It does not work.
-    Bad,
+    Broken,
 }

@@ -7,6 +7,7 @@
 //!   3  what was named is not there
 //!   4  the daemon refused, or a file is not valid
 //!   5  the daemon cannot be reached
+//!   6  `doctor`: it works, with less than it could
 //! ```
 //!
 //! `hythe run --wait` ends with the container's own code instead.
@@ -25,6 +26,9 @@ pub(super) const NOT_FOUND: u8 = 3;
 pub(super) const REFUSED: u8 = 4;
 /// The daemon cannot be reached.
 pub(super) const UNREACHABLE: u8 = 5;
+
+/// It works, with less than it could.
+pub(super) const DEGRADED: u8 = 6;
 
 /// Why a command did not do what it should.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! People: an API client that prints; and `oci`, which drives the runtime directly.
 //!
 //! Every command reads its arguments, asks the daemon over its socket and prints the answer: a table or a few lines
-//! for people, the API's own JSON with `--output json`. Nothing here decides anything, and nothing but [`doctor`]
-//! looks at the host. How a command ends is in its exit code; [`failure`] has the list.
+//! for people, the API's own JSON with `--output json`. Nothing here decides anything or looks at the host; where no
+//! daemon answers, [`doctor`] prints what the daemon's part of this program sees. How a command ends is in its exit code; [`failure`] has the list.
 
 mod arguments;
 mod cluster;
@@ -22,7 +22,10 @@ mod table;
 mod task;
 mod task_definition;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 
@@ -31,6 +34,7 @@ use self::{
     failure::Failure,
     session::Session,
 };
+use crate::api::live::DoctorFinding;
 
 /// What is left to do after the command line was read.
 #[derive(Debug)]
@@ -39,10 +43,17 @@ pub enum Next {
     Exit(ExitCode),
     /// Be the daemon, with this configuration file if one was named.
     Daemon(Option<PathBuf>),
+    /// Be the daemon that ends the instance of this configuration.
+    Down(Option<PathBuf>),
 }
 
+/// Looks at this host for the instance of a configuration file; a sentence when that cannot be used.
+///
+/// The daemon's part, asked by [`main`] when no daemon answers.
+pub type Examine = fn(Option<&Path>) -> Result<Vec<DoctorFinding>, String>;
+
 /// Reads the command line and does what it says, except being the daemon.
-pub fn main() -> Next {
+pub fn main(examine: Examine) -> Next {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -51,14 +62,14 @@ pub fn main() -> Next {
             return Next::Exit(ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 }));
         }
     };
-    if let Command::Daemon { config } = arguments.command {
-        return Next::Daemon(config);
+    if let Command::Daemon { config, down } = arguments.command {
+        return if down { Next::Down(config) } else { Next::Daemon(config) };
     }
     let done = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("start: {error}")))
-        .and_then(|runtime| runtime.block_on(command(arguments)));
+        .and_then(|runtime| runtime.block_on(command(arguments, examine)));
     Next::Exit(match done {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failure.tell(),
@@ -66,12 +77,12 @@ pub fn main() -> Next {
 }
 
 /// Runs one command; its exit code is 0 unless it is that of a container.
-async fn command(arguments: Arguments) -> Result<u8, Failure> {
+async fn command(arguments: Arguments, examine: Examine) -> Result<u8, Failure> {
     let session = Session::new(&arguments.global);
     match arguments.command {
         // The daemon was told apart above, the shim and the runtime before the command line was read.
         Command::Daemon { .. } | Command::Oci { .. } => Ok(()),
-        Command::Doctor => return doctor::run(&session).await,
+        Command::Doctor { config } => return doctor::run(&session, config.as_deref(), examine).await,
         Command::Image { command } => image::run(&session, command).await,
         Command::TaskDef { command } => task_definition::run(&session, command).await,
         Command::Run(arguments) => return run::run(&session, arguments).await,

@@ -6,6 +6,8 @@
 //!        -> SIGTERM: stop answering, leave every task running
 //! ```
 //!
+//! [`down`](super::down) begins in the same way and ends otherwise.
+//!
 //! What can fail for good fails before READY=1, in a sentence. After that the loops contain their own failures.
 
 use std::{
@@ -19,7 +21,7 @@ use std::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{
-        mpsc::{self, UnboundedReceiver},
+        mpsc::{self, UnboundedReceiver, UnboundedSender},
         watch,
     },
     task::{JoinHandle, JoinSet},
@@ -30,7 +32,9 @@ use super::{
     adopt, clock,
     config::{Config, ConfigError},
     doctor::Doctor,
-    facts, host,
+    facts,
+    hands::HandsOf,
+    host,
     live::Conversations,
     lock,
     lock::{LockError, StateLock},
@@ -43,7 +47,8 @@ use crate::{
     agent::{Agent, AgentConfig, AgentError, Policy, RegistryConfig},
     api::{self, Access, Api, Host, ListenError, Listener},
     model::{fact::Fact, ids::ClusterName, time::Timestamp},
-    store::{OpenError, Opened, Store, WriteError},
+    net::NetError,
+    store::{OpenError, Opened, Store, Watch, WriteError},
 };
 
 /// Wrong configuration: nothing that starting again would change.
@@ -78,6 +83,15 @@ pub enum DaemonError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The network cannot be taken away.
+    #[error("remove the network of the tasks")]
+    Network(#[from] NetError),
+    /// Not every task could be stopped.
+    #[error("{tasks} tasks are not stopped yet; the next `hythe daemon --down` goes on with them")]
+    Unfinished {
+        /// How many.
+        tasks: usize,
+    },
     /// A loop ended by itself.
     #[error("the {0} loop ended")]
     LoopEnded(&'static str),
@@ -86,6 +100,19 @@ pub enum DaemonError {
 /// The daemon's face: runs until SIGTERM or SIGINT, with the configuration in the file at `path`.
 #[must_use]
 pub fn main(path: Option<&Path>) -> ExitCode {
+    face(path, run)
+}
+
+/// The daemon's other face: stops every task, gives the host back what it lent, and ends.
+#[must_use]
+pub fn down(path: Option<&Path>) -> ExitCode {
+    face(path, super::down::run)
+}
+
+fn face<Life>(path: Option<&Path>, life: impl FnOnce(Config) -> Life) -> ExitCode
+where
+    Life: Future<Output = Result<(), DaemonError>>,
+{
     logging::start();
     let ended = Config::load(path).map_err(DaemonError::from).and_then(|config| {
         let what = "start the async runtime";
@@ -94,7 +121,7 @@ pub fn main(path: Option<&Path>) -> ExitCode {
             .thread_name("hythe")
             .build()
             .map_err(|source| DaemonError::System { what, source })?;
-        let ended = runtime.block_on(run(config));
+        let ended = runtime.block_on(life(config));
         // Work on blocking threads may wait for the kernel; nothing of it has to be finished.
         runtime.shutdown_background();
         ended
@@ -113,56 +140,56 @@ pub fn main(path: Option<&Path>) -> ExitCode {
                 | DaemonError::Agent(_)
                 | DaemonError::Listen(_)
                 | DaemonError::System { .. }
+                | DaemonError::Network(_)
+                | DaemonError::Unfinished { .. }
                 | DaemonError::LoopEnded(_) => ExitCode::FAILURE,
             }
         }
     }
 }
 
+/// What every daemon has before its loops run, whatever it does then.
+pub(super) struct Begun {
+    pub(super) store: Store,
+    pub(super) agent: Agent,
+    doctor: Doctor,
+    registered_at: Timestamp,
+}
+
+/// What was learnt of the tasks on the host, and where more of it comes from.
+pub(super) struct Learnt {
+    sender: UnboundedSender<Fact>,
+    receiver: UnboundedReceiver<Fact>,
+    waiting: Arc<[Fact]>,
+    watch: Watch,
+    hands: HandsOf,
+}
+
 /// Runs a daemon until it is told to stop.
 pub async fn run(config: Config) -> Result<(), DaemonError> {
     let config = Arc::new(config);
     let mut told = Told::listen()?;
-    let _lock = StateLock::take(&config.state_dir)?;
-    lock::make_public(&config.runtime_dir)?;
+    let _lock = hold(&config)?;
     let listeners = listen(&config).await?;
-    let mut doctor = Doctor::default();
-    let store = open_store(&config, &mut doctor)?;
-    let is_new = store.snapshot().boot_id().is_none();
-    let ended = adopt::cross_boot(&store, host::boot_id()).await?;
-    if !ended.is_empty() {
-        info!(tasks = ended.len(), "the host has restarted: its tasks ended with it");
-    }
-    let registered_at = default_cluster(&store).await?;
-
-    let (network, trouble) = network::open(config.network.as_ref());
-    doctor.network = trouble;
-    let (sender, mut receiver) = mpsc::unbounded_channel();
-    let agent = Agent::open(agent_config(&config)?, network, sender.clone())?;
-    if is_new {
-        restore(&store, &agent).await?;
-    }
-    let watch = store.watch();
-    let hands = adopt::adopt(&agent, &store.snapshot(), &sender).await;
-    let waiting = learn(&store, &agent, &mut receiver, &config).await;
-
+    let (begun, learnt) = begin(&config).await?;
+    let mut loops = Loops::default();
     let settings = settings(&config);
+    let capacity = settings.capacity.clone();
+    begun.start(&mut loops, learnt, settings);
+    let Begun { store, agent, doctor, registered_at } = begun;
     let api = Arc::new(Api {
         store: store.clone(),
         owner: config.owner.clone(),
-        live: Arc::new(Conversations::new(store.clone(), agent.clone(), Arc::clone(&config), doctor)),
+        live: Arc::new(Conversations::new(store, agent.clone(), Arc::clone(&config), doctor)),
         source: Arc::new(System),
         host: Host {
-            capacity: settings.capacity.clone(),
+            capacity,
             architecture: host::architecture().to_owned(),
             registered_at,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             logs: config.state_dir.join("logs"),
         },
     });
-    let mut loops = Loops::default();
-    loops.add("fact", facts::run(store.clone(), waiting, receiver, config.healthy_after));
-    loops.add("reconciler", Reconciler::new(store, agent.clone(), sender, settings, hands).run(watch));
     tokio::spawn(network::keep(agent));
     let (stop, stopped) = watch::channel(false);
     let serving = serve(listeners, &api, &stopped);
@@ -182,8 +209,50 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     ended
 }
 
+/// Takes the directories of an instance, which no other daemon may have.
+pub(super) fn hold(config: &Config) -> Result<StateLock, DaemonError> {
+    let lock = StateLock::take(&config.state_dir)?;
+    lock::make_public(&config.runtime_dir)?;
+    Ok(lock)
+}
+
+/// From the store to what the host's tasks did meanwhile.
+pub(super) async fn begin(config: &Config) -> Result<(Begun, Learnt), DaemonError> {
+    let mut doctor = Doctor::default();
+    let store = open_store(config, &mut doctor)?;
+    let is_new = store.snapshot().boot_id().is_none();
+    let ended = adopt::cross_boot(&store, host::boot_id()).await?;
+    if !ended.is_empty() {
+        info!(tasks = ended.len(), "the host has restarted: its tasks ended with it");
+    }
+    let registered_at = default_cluster(&store).await?;
+
+    let (network, trouble) = network::open(config.network.as_ref(), &config.state_dir);
+    doctor.network = trouble;
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let agent = Agent::open(agent_config(config)?, network, sender.clone())?;
+    if is_new {
+        restore(&store, &agent).await?;
+    }
+    let watch = store.watch();
+    let hands = adopt::adopt(&agent, &store.snapshot(), &sender).await;
+    let waiting = learn(&store, &agent, &mut receiver, config).await;
+    let learnt = Learnt { sender, receiver, waiting, watch, hands };
+    Ok((Begun { store, agent, doctor, registered_at }, learnt))
+}
+
+impl Begun {
+    /// Starts the loops that no daemon can do without.
+    pub(super) fn start(&self, loops: &mut Loops, learnt: Learnt, settings: Settings) {
+        let Learnt { sender, receiver, waiting, watch, hands } = learnt;
+        loops.add("fact", facts::run(self.store.clone(), waiting, receiver, settings.healthy_after));
+        let (store, agent) = (self.store.clone(), self.agent.clone());
+        loops.add("reconciler", Reconciler::new(store, agent, sender, settings, hands).run(watch));
+    }
+}
+
 /// Waits for the signal, or for a loop that ends and should not.
-async fn until_told(told: &mut Told, loops: &mut Loops) -> Result<(), DaemonError> {
+pub(super) async fn until_told(told: &mut Told, loops: &mut Loops) -> Result<(), DaemonError> {
     tokio::select! {
         name = told.stop() => {
             info!(signal = name, "stopping; tasks go on");
@@ -274,7 +343,7 @@ async fn default_cluster(store: &Store) -> Result<Timestamp, WriteError<std::con
     Ok(now)
 }
 
-fn settings(config: &Config) -> Settings {
+pub(super) fn settings(config: &Config) -> Settings {
     let mut hasher = DefaultHasher::new();
     (&config.state_dir, host::boot_id()).hash(&mut hasher);
     Settings {
@@ -283,6 +352,7 @@ fn settings(config: &Config) -> Settings {
         history: config.history,
         seed: hasher.finish(),
         random: system::random,
+        is_ending: false,
     }
 }
 
@@ -316,13 +386,13 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
 }
 
 /// The signals that tell the daemon to stop.
-struct Told {
+pub(super) struct Told {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 impl Told {
-    fn listen() -> Result<Self, DaemonError> {
+    pub(super) fn listen() -> Result<Self, DaemonError> {
         let heed = |kind| signal(kind).map_err(|source| DaemonError::System { what: "heed signals", source });
         Ok(Self { terminate: heed(SignalKind::terminate())?, interrupt: heed(SignalKind::interrupt())? })
     }
@@ -337,7 +407,7 @@ impl Told {
 
 /// The loops that a daemon cannot do without.
 #[derive(Default)]
-struct Loops {
+pub(super) struct Loops {
     running: JoinSet<&'static str>,
 }
 

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod doctor;
 pub mod doer;
+pub mod down;
 pub mod facts;
 pub mod hands;
 pub mod host;
@@ -31,6 +32,8 @@ pub mod notify;
 pub mod reconciler;
 pub mod report;
 pub mod services;
+pub mod settings;
 pub mod system;
 
-pub use life::main;
+pub use doctor::examine;
+pub use life::{down, main};

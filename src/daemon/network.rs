@@ -1,25 +1,65 @@
 //! Keeps the network what it should be: woken by the kernel's news, repairs, goes back to sleep.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tracing::{error, info, warn};
 
 use crate::{
     agent::Agent,
     model::network::Subnet,
-    net::{NetConfig, Network, NetworkWatch},
+    net::{NetConfig, NetError, Network, NetworkWatch},
 };
 
-use super::report::chain;
+use super::{report::chain, settings};
 
 /// After a repair, for news that come in a bundle; and the longest pause after one that failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
+/// Why there is no network, and what would help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// A sentence.
+    pub why: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl From<&NetError> for Trouble {
+    fn from(error: &NetError) -> Self {
+        let remedy = match error {
+            NetError::NotABridge(_) | NetError::BridgeTaken(_) | NetError::LinkTaken(_) => {
+                "name another bridge in the configuration: [network] bridge"
+            }
+            NetError::SubnetSize(_) | NetError::SubnetTaken { .. } | NetError::Readdressed { .. } => {
+                "choose another network in the configuration: [network] subnet"
+            }
+            NetError::TableName(_) | NetError::TableTaken(_) => {
+                "name another table in the configuration: [network] table"
+            }
+            NetError::Mtu(_) => "leave [network] mtu out of the configuration, or set it right",
+            NetError::NoNftables(_) => "modprobe nf_tables, or boot a kernel with CONFIG_NF_TABLES",
+            NetError::NoBridge(_)
+            | NetError::NoInterface(_)
+            | NetError::Setting { .. }
+            | NetError::Attach { .. }
+            | NetError::Inside(_)
+            | NetError::Namespace(_)
+            | NetError::Watch(_)
+            | NetError::NewNamespace(_)
+            | NetError::Kernel(_) => "run the daemon as root, with CAP_NET_ADMIN",
+        };
+        Self { why: chain(error), remedy: remedy.to_owned() }
+    }
+}
+
 /// Opens the network of the tasks. Without one the daemon works on, for tasks that need none.
-pub fn open(config: Option<&NetConfig>) -> (Option<Network>, Option<String>) {
+pub fn open(config: Option<&NetConfig>, state_dir: &Path) -> (Option<Network>, Option<Trouble>) {
     let Some(config) = config else {
-        return (None, Some("the network is switched off in the configuration".into()));
+        return (None, None);
     };
+    if let Err(why) = settings::note(state_dir, &Network::changes_needed()) {
+        warn!(error = %why, "host settings not noted: they will not be set back");
+    }
     match Network::open(config) {
         Ok(network) => {
             for change in network.changes() {
@@ -28,10 +68,10 @@ pub fn open(config: Option<&NetConfig>) -> (Option<Network>, Option<String>) {
             (Some(network), None)
         }
         Err(failure) => {
-            let why = chain(&failure);
+            let trouble = Trouble::from(&failure);
             let subnet: Subnet = config.subnet;
-            error!(error = %why, %subnet, "no network: only tasks of the modes host and none can run");
-            (None, Some(why))
+            error!(error = %trouble.why, %subnet, "no network: only tasks of the modes host and none can run");
+            (None, Some(trouble))
         }
     }
 }

@@ -59,6 +59,8 @@ pub struct Settings {
     pub seed: u64,
     /// Where ids come from.
     pub random: fn() -> [u8; 16],
+    /// Whether tasks are only stopped and swept: services are left as they are and get nothing new.
+    pub is_ending: bool,
 }
 
 /// The loop.
@@ -156,7 +158,7 @@ impl<D: Doer> Reconciler<D> {
         let due = self.wakes.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone());
         let mut keys: BTreeSet<ServiceKey> = due.collect();
         keys.append(&mut self.dirty);
-        if keys.is_empty() {
+        if keys.is_empty() || self.settings.is_ending {
             return;
         }
         let snapshot = self.store.snapshot();

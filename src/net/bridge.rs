@@ -6,7 +6,7 @@
 
 use nix::errno::Errno;
 
-use super::{NetConfig, NetError, host};
+use super::{LABEL, NetConfig, NetError, host};
 use crate::kernel::netlink::link::Link;
 use crate::kernel::netlink::route::{Address, LOCAL_TABLE, MAIN_TABLE, Route};
 use crate::kernel::netlink::{NetlinkError, Socket, link, route};
@@ -41,6 +41,13 @@ pub(super) fn find(socket: &mut Socket, config: &NetConfig) -> Result<Option<Lin
         None => found.mac == bridge_mac(config).bytes(),
     };
     if is_ours { Ok(Some(found)) } else { Err(NetError::BridgeTaken(config.bridge.clone())) }
+}
+
+/// Whether any instance has a bridge on this host.
+pub(super) fn is_any(socket: &mut Socket) -> Result<bool, NetlinkError> {
+    let links = socket.query(&link::list(), link::read)?;
+    let is_labelled = |link: &Link| link.alias.as_ref().is_some_and(|alias| alias.starts_with(LABEL));
+    Ok(links.iter().any(|link| link.kind.as_deref() == Some("bridge") && is_labelled(link)))
 }
 
 /// Looks a link up by name.

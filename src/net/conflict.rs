@@ -41,20 +41,39 @@ pub enum Conflict {
 impl fmt::Display for Conflict {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ForwardDropped { family, table, chain } => write!(
-                out,
-                "chain {chain} of nftables table {family} {table} drops forwarded packets by default: let it accept \
-                 packets to and from the bridge"
-            ),
-            Self::Firewalld => out.write_str(
-                "firewalld rejects forwarded packets of the bridge: add it to a zone that forwards, \
-                 firewall-cmd --permanent --zone=trusted --add-interface=BRIDGE",
-            ),
-            Self::LegacyRules => out.write_str(
-                "rules of iptables-legacy are loaded and may drop forwarded packets: see iptables-legacy -S FORWARD",
-            ),
+            Self::ForwardDropped { family, table, chain } => {
+                write!(
+                    out,
+                    "chain {chain} of nftables table {family} {table} drops forwarded packets by default"
+                )
+            }
+            Self::Firewalld => out.write_str("firewalld rejects forwarded packets of the bridge"),
+            Self::LegacyRules => {
+                out.write_str("rules of iptables-legacy are loaded and may drop forwarded packets")
+            }
             Self::Overlap { network, link } => {
                 write!(out, "network {network} on {link} shares addresses with the tasks' subnet")
+            }
+        }
+    }
+}
+
+impl Conflict {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn remedy(&self, config: &NetConfig) -> String {
+        let bridge = &config.bridge;
+        match self {
+            Self::ForwardDropped { family, table, chain } => format!(
+                "nft insert rule {family} {table} {chain} iifname {bridge} accept; nft insert rule {family} {table} \
+                 {chain} oifname {bridge} accept"
+            ),
+            Self::Firewalld => format!(
+                "firewall-cmd --permanent --zone=trusted --add-interface={bridge}; firewall-cmd --reload"
+            ),
+            Self::LegacyRules => "look at them: iptables-legacy -S FORWARD".to_owned(),
+            Self::Overlap { .. } => {
+                "choose another network in the configuration: [network] subnet".to_owned()
             }
         }
     }

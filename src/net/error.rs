@@ -67,7 +67,7 @@ pub enum NetError {
         /// Where the setting lives.
         path: String,
         /// What it should be.
-        value: &'static str,
+        value: String,
         /// What the system said.
         source: io::Error,
     },

@@ -5,18 +5,22 @@
 use std::fmt;
 use std::fs;
 
+use serde::{Deserialize, Serialize};
+
 use super::NetError;
 use crate::model::network::LinkName;
 
+const IP_FORWARD: &str = "net.ipv4.ip_forward";
+
 /// A setting of the host that was changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The setting, as `sysctl` names it.
-    pub setting: &'static str,
+    pub setting: String,
     /// What it was.
     pub before: String,
     /// What it is now.
-    pub after: &'static str,
+    pub after: String,
 }
 
 impl fmt::Display for Change {
@@ -27,8 +31,36 @@ impl fmt::Display for Change {
 
 /// Lets the host pass packets on between interfaces.
 pub(super) fn enable_forwarding() -> Result<Option<Change>, NetError> {
-    let before = set("/proc/sys/net/ipv4/ip_forward", "1")?;
-    Ok(before.map(|before| Change { setting: "net.ipv4.ip_forward", before, after: "1" }))
+    let before = set(&path_of(IP_FORWARD), "1")?;
+    Ok(before.map(forwarding))
+}
+
+/// What [`enable_forwarding`] would change.
+pub(super) fn forwarding_needed() -> Option<Change> {
+    let before = fs::read_to_string(path_of(IP_FORWARD)).ok()?;
+    (before.trim() != "1").then(|| forwarding(before.trim().to_owned()))
+}
+
+fn forwarding(before: String) -> Change {
+    Change { setting: IP_FORWARD.to_owned(), before, after: "1".to_owned() }
+}
+
+/// Makes a setting what it was before, unless somebody has changed it since. Gives whether it did.
+pub(super) fn undo(change: &Change) -> Result<bool, NetError> {
+    // Nothing but what is changed here is changed back, whatever a damaged record says.
+    if change.setting != IP_FORWARD {
+        return Ok(false);
+    }
+    let path = path_of(IP_FORWARD);
+    let now = fs::read_to_string(&path).unwrap_or_default();
+    if now.trim() != change.after {
+        return Ok(false);
+    }
+    set(&path, &change.before).map(|changed| changed.is_some())
+}
+
+fn path_of(setting: &str) -> String {
+    format!("/proc/sys/{}", setting.replace('.', "/"))
 }
 
 /// Lets answers to connections from 127.0.0.1 come back from the tasks.
@@ -39,8 +71,8 @@ pub(super) fn route_loopback(bridge: &LinkName) -> Result<(), NetError> {
 }
 
 /// Makes a setting and returns what it was, or nothing when it was so already.
-fn set(path: &str, value: &'static str) -> Result<Option<String>, NetError> {
-    let failed = |source| NetError::Setting { path: path.to_owned(), value, source };
+fn set(path: &str, value: &str) -> Result<Option<String>, NetError> {
+    let failed = |source| NetError::Setting { path: path.to_owned(), value: value.to_owned(), source };
     let before = fs::read_to_string(path).map_err(failed)?;
     let before = before.trim();
     if before == value {

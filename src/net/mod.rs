@@ -43,6 +43,9 @@ pub use namespace::new_namespace;
 use sockets::Sockets;
 pub use watch::NetworkWatch;
 
+/// How every instance's label begins.
+const LABEL: &str = "hythe ";
+
 /// What an instance's network is called and made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetConfig {
@@ -59,7 +62,7 @@ pub struct NetConfig {
 impl NetConfig {
     /// The text kept with every link of this instance: how a link says whose it is.
     fn label(&self) -> String {
-        format!("hythe {}", self.table)
+        format!("{LABEL}{}", self.table)
     }
 
     fn check(&self) -> Result<(), NetError> {
@@ -212,6 +215,35 @@ impl Network {
             bridge::unless_absent(route.transact(&[link::delete(config.bridge.as_str())]))?;
         }
         firewall::remove(&mut Socket::open(Family::Netfilter)?, &Shape::of(config))
+    }
+
+    /// What [`Network::open`] would change on the host beyond what is the instance's own. To be noted before it does.
+    #[must_use]
+    pub fn changes_needed() -> Vec<Change> {
+        host::forwarding_needed().into_iter().collect()
+    }
+
+    /// Sets back what was changed on the host and gives what was: neither what somebody else has changed since, nor
+    /// anything while another instance stands. Call it after [`Network::remove_all`].
+    pub fn undo(changes: &[Change]) -> Result<Vec<Change>, NetError> {
+        if bridge::is_any(&mut Socket::open(Family::Route)?)? {
+            return Ok(Vec::new());
+        }
+        let mut undone = Vec::new();
+        for change in changes {
+            if host::undo(change)? {
+                undone.push(change.clone());
+            }
+        }
+        Ok(undone)
+    }
+
+    /// What on this host would keep an instance from its network, or packets from its tasks: asked before there is one.
+    pub fn obstacles(config: &NetConfig) -> Result<Vec<Conflict>, NetError> {
+        config.check()?;
+        let mut route = Socket::open(Family::Route)?;
+        bridge::check(&mut route, config)?;
+        conflict::find(&mut Socket::open(Family::Netfilter)?, &mut route, config)
     }
 
     fn filter(&self) -> MutexGuard<'_, Socket> {

@@ -14,6 +14,13 @@ pub fn remove(cgroup: &str) -> Result<(), CgroupError> {
     Layout::detect()?.group(&CgroupPath::parse(cgroup)?).delete()
 }
 
+/// The layout of this host's control groups, and which of these controllers, named as in version 2, it has not.
+pub fn lacking<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec<&'name str>), CgroupError> {
+    let layout = Layout::detect()?;
+    let missing = wanted.iter().copied().filter(|controller| !layout.offers(controller));
+    Ok((layout.describe(), missing.collect()))
+}
+
 /// The names of the control groups directly below `parent`, in any hierarchy.
 pub fn below(parent: &str) -> Result<BTreeSet<String>, CgroupError> {
     let layout = Layout::detect()?;

@@ -25,6 +25,9 @@ pub(super) use self::{
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused, 5 daemon not reachable.";
 
+const DOCTOR_CODES: &str = "Exit codes: 0 all is ok, 6 something is degraded, 1 something is broken, 5 nothing is broken and no \
+                            daemon answers.";
+
 /// Runs task containers on this Linux host.
 #[derive(Debug, Parser)]
 #[command(name = "hythe", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
@@ -74,9 +77,17 @@ pub(super) enum Command {
         /// The configuration file [default: /etc/hythe/hythe.toml, if it is there]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
+        /// Stop every task, take everything of hythe's off this host but what it remembers, and end
+        #[arg(long)]
+        down: bool,
     },
-    /// Say what this host can and cannot do
-    Doctor,
+    /// Say what this host can and cannot do, and what would help
+    #[command(after_help = DOCTOR_CODES)]
+    Doctor {
+        /// The configuration to look at the host for, when no daemon answers [default: /etc/hythe/hythe.toml]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        config: Option<PathBuf>,
+    },
     /// Images
     Image {
         #[command(subcommand)]

@@ -182,6 +182,7 @@ impl World {
             history: HistoryConfig { keep: Duration::from_secs(3600), most_tasks: 20 },
             seed: 1,
             random,
+            is_ending: false,
         };
         tokio::spawn(facts::run(store.clone(), Arc::default(), facts_in, settings.healthy_after));
         let looping = Reconciler::new(store.clone(), host.clone(), sender, settings, HandsOf::default());

@@ -109,8 +109,63 @@ fn programs_get_what_the_api_answered() {
     until(&instance, &task, "RUNNING");
     let said: Value = serde_json::from_str(&instance.cli(&["-o", "json", "ps"]).ok()).expect("JSON");
     assert!(said["tasks"][0]["taskArn"].as_str().is_some_and(|arn| arn.ends_with(&task)), "{said:#}");
-    let said: Value = serde_json::from_str(&instance.cli(&["-o", "json", "doctor"]).ok()).expect("JSON");
-    assert!(said["findings"].as_array().is_some_and(|findings| !findings.is_empty()));
+}
+
+/// What the doctor says as JSON, and its exit code.
+fn examined(instance: &Instance, more: &[&str]) -> (Value, i32) {
+    let said = instance.cli(&[&["-o", "json", "doctor"], more].concat());
+    (serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("JSON: {}{}", said.out, said.err)), said.code)
+}
+
+#[test]
+fn the_doctor_looks_at_everything_with_a_daemon_and_without_and_ends_with_the_worst() {
+    require!(host);
+    let mut instance = Instance::start("doctor");
+    let (with, code) = examined(&instance, &[]);
+    let findings = with["findings"].as_array().expect("findings").clone();
+    let subjects = |findings: &[Value]| -> Vec<String> {
+        findings.iter().map(|one| one["subject"].as_str().expect("a subject").to_owned()).collect()
+    };
+    let all = subjects(&findings);
+    let wanted = [
+        "daemon",
+        "kernel",
+        "features",
+        "modules",
+        "entropy",
+        "privileges",
+        "cgroup",
+        "overlay",
+        "disk",
+        "clock",
+        "dns",
+        "firewall",
+        "network",
+        "store",
+    ];
+    for subject in wanted {
+        assert!(all.iter().any(|one| one == subject), "{subject}: {all:?}");
+    }
+    let has = |verdict: &str| findings.iter().any(|one| one["verdict"] == verdict);
+    assert_eq!(code, if has("broken") { 1 } else { 6 * i32::from(has("degraded")) }, "{with:#}");
+    for one in findings.iter().filter(|one| one["verdict"] != "ok" && one["subject"] != "tasks") {
+        assert!(one["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()), "{one:#}");
+    }
+    let lines: std::collections::BTreeSet<String> =
+        findings.iter().map(|one| one["message"].to_string()).collect();
+    assert_eq!(lines.len(), findings.len(), "nothing is said twice: {with:#}");
+
+    instance.stop_daemon();
+    let config = instance.path("hythe.toml");
+    let (without, code) = examined(&instance, &["--config", config.to_str().expect("a path of letters")]);
+    assert_eq!(code, if has("broken") { 1 } else { 5 }, "{without:#}");
+    assert_eq!(without["findings"][0]["verdict"], "degraded");
+    let fewer = subjects(without["findings"].as_array().expect("findings"));
+    assert!(wanted[..13].iter().all(|subject| fewer.iter().any(|one| one == subject)), "{fewer:?}");
+    std::fs::write(&config, "bridge = 1\n").expect("the configuration");
+    let (wrong, code) = examined(&instance, &["--config", config.to_str().expect("a path of letters")]);
+    assert_eq!(code, 1);
+    assert!(wrong.to_string().contains("hythe.toml:1:"), "{wrong:#}");
 }
 
 #[test]

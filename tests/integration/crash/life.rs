@@ -7,8 +7,6 @@ use std::{
 };
 
 use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -17,7 +15,8 @@ use serde_json::json;
 use crate::harness::{
     Instance, PATIENCE,
     instance::{Wish, strings},
-    require,
+    leaks, require,
+    stage::sh,
     tasks::{container_of, document, idle, shell, with},
     wait_for,
 };
@@ -189,14 +188,9 @@ fn one_broken_task_keeps_no_other_waiting() {
 #[test]
 fn a_daemon_that_starts_on_a_full_disk_answers_and_learns_later() {
     require!(host, busybox);
-    // Seen by this thread and its children only, so nobody has to take it away.
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-    let mut instance = Instance::prepare("full-start", Wish::default());
+    let wish = Wish { disk: Some("12m"), ..Wish::default() };
+    let mut instance = Instance::start_with("full-start", wish);
     let state = instance.path("state");
-    fs::create_dir(&state).unwrap();
-    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=12m")).unwrap();
-    instance.start_daemon();
     let flooder = instance.run(document("flooder", &[idle("main")]));
     let arn = instance.run(document("web", &[idle("main")]));
     instance.running(&flooder);
@@ -218,4 +212,40 @@ fn a_daemon_that_starts_on_a_full_disk_answers_and_learns_later() {
     fs::remove_file(state.join("filler2")).unwrap();
     let task = instance.stopped(&arn);
     assert_eq!(container_of(&task, "main")["exitCode"], 137, "{task:#}");
+}
+
+#[test]
+fn an_instance_that_is_taken_down_gives_the_host_back_and_remembers_its_services() {
+    require!(host, busybox, nft);
+    let mut instance = Instance::prepare("down", Wish::default());
+    let forwards = || fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+    fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+    instance.start_daemon();
+    assert_eq!(forwards().trim(), "1");
+    instance.register(document("web", &[idle("main")]));
+    instance.cli(&["service", "create", "web", "-d", "web", "-n", "2", "--wait"]).ok();
+    let alone = instance.run(document("alone", &[idle("main")]));
+    instance.running(&alone);
+    let config = instance.path("hythe.toml");
+    let down = ["daemon", "--down", "--config", config.to_str().unwrap()];
+    let refused = instance.cli(&down);
+    assert_eq!(refused.code, 1, "a daemon runs: {}{}", refused.out, refused.err);
+    instance.kill_daemon();
+
+    let ended = instance.cli(&down);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert_eq!(instance.left_by_tasks(), Vec::<String>::new());
+    assert!(!instance.has_groups(), "control groups are gone");
+    assert_eq!(leaks::ruleset(), "");
+    assert!(!sh("ip -o link").contains(&instance.bridge()));
+    assert_eq!(forwards().trim(), "0");
+    assert!(!instance.path("run").exists());
+    // Twice is once.
+    assert_eq!(instance.cli(&down).code, 0);
+
+    instance.start_daemon();
+    instance.steady("web", 2);
+    let task = instance.task(&alone);
+    assert_eq!(task["lastStatus"], "STOPPED");
+    assert_eq!(task["stopCode"], "TerminationNotice", "{task:#}");
 }

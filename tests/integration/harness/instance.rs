@@ -5,7 +5,8 @@
 //! other running test has. The test's thread moves into a new network namespace first, so the daemon, its tasks
 //! and the test's own connections meet there.
 //!
-//! Dropping the instance stops what runs, ends the daemon with SIGTERM, looks for leaks and fails the test for any.
+//! Dropping the instance stops what runs, ends the daemon with SIGTERM, looks for leaks,
+//! removes the directory, and fails the test for whatever is left.
 //! A test that has failed already is only cleaned up after, and the daemon's log is printed.
 
 use std::{
@@ -32,7 +33,7 @@ use nix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{PATIENCE, leaks, leaks::Before, wait_for};
+use super::{PATIENCE, disk::Disk, leaks, leaks::Before, wait_for};
 
 thread_local! {
     static HAS_OWN_NETWORK: Cell<bool> = const { Cell::new(false) };
@@ -85,6 +86,8 @@ pub struct Wish {
     pub config: String,
     /// Variables in the daemon's environment.
     pub env: Vec<(String, String)>,
+    /// Keep the state on a disk of this size, such as `6m`, that the test may fill.
+    pub disk: Option<&'static str>,
 }
 
 /// A daemon of the test's own.
@@ -93,6 +96,7 @@ pub struct Instance {
     _number: UnixListener,
     mark: String,
     directory: TempDir,
+    disk: Option<Disk>,
     before: Before,
     wish: Wish,
     daemon: Option<Child>,
@@ -126,7 +130,8 @@ impl Instance {
             .expect("a temporary directory");
         let cgroup = format!("hythe-test-{number}");
         let mark = format!("HYTHE_TEST={}", directory.path().display());
-        let before = Before::new(&mark, directory.path(), &cgroup);
+        let disk = wish.disk.map(|size| Disk::mount(&directory.path().join("state"), size));
+        let before = Before::new(&mark, directory.path(), disk.as_ref().map(Disk::at), &cgroup);
         let socket = directory.path().join("run/hythe.sock");
         let instance = Self {
             number,
@@ -134,6 +139,7 @@ impl Instance {
             mark,
             before,
             wish,
+            disk,
             daemon: None,
             client: Client::new(&socket),
             runtime: tokio::runtime::Builder::new_current_thread()
@@ -300,6 +306,11 @@ impl Instance {
         self.before.processes(&daemon)
     }
 
+    /// Whether any cgroup of the instance is there.
+    pub fn has_groups(&self) -> bool {
+        !self.before.cgroups().is_empty()
+    }
+
     /// What stays on the host though no task should run: a line each.
     pub fn left_by_tasks(&self) -> Vec<String> {
         let base = [self.cgroup(), format!("{}/shims", self.cgroup())];
@@ -359,6 +370,10 @@ impl Instance {
         for cgroup in self.before.cgroups() {
             let _ = fs::remove_dir(cgroup);
         }
+        // A directory that something is mounted on cannot be removed.
+        if let Some(disk) = self.disk.take() {
+            let _ = disk.give_back();
+        }
     }
 
     /// The orderly end: what it leaves, a line each.
@@ -382,7 +397,11 @@ impl Instance {
         for cgroup in self.before.cgroups() {
             let _ = fs::remove_dir(cgroup);
         }
+        if let Some(Err(why)) = self.disk.take().map(Disk::give_back) {
+            left.push(format!("the test's disk is in use: {why}"));
+        }
         left.extend(self.before.left());
+        left.extend(leaks::files_in(&self.path("run")));
         left
     }
 }
@@ -394,8 +413,9 @@ impl Drop for Instance {
             self.clean_up();
             return;
         }
-        let left = self.finish();
+        let mut left = self.finish();
         let log = self.log();
+        left.extend(leaks::not_removed(self.directory.path()));
         self.clean_up();
         assert!(left.is_empty(), "left behind:\n  {}\n--- the daemon's log\n{log}", left.join("\n  "));
     }

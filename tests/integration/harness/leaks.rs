@@ -2,7 +2,8 @@
 //!
 //! [`Before`] remembers the host. [`Before::left`] compares: a process counts when it carries the test's mark in its
 //! environment or sits in the instance's cgroups, a mount (a pinned namespace is one) when its path is inside the
-//! test's directory, a file when it appeared at one of hythe's default places. Links and tables are those of the
+//! test's directory, a file when it appeared at one of hythe's default places, stays in the runtime directory
+//! or cannot be removed from the test's own. Links and tables are those of the
 //! calling thread's network namespace, which belongs to the test.
 
 use std::{
@@ -21,17 +22,19 @@ const DEFAULT_PLACES: [&str; 3] = ["/var/lib/hythe", "/run/hythe", "/etc/hythe"]
 pub struct Before {
     mark: String,
     directory: PathBuf,
+    disk: Option<PathBuf>,
     cgroup: String,
     files: BTreeSet<PathBuf>,
 }
 
 impl Before {
     /// Remembers the host for an instance that marks its processes with `mark`, keeps to `directory` and makes its
-    /// cgroups under `cgroup`.
-    pub fn new(mark: &str, directory: &Path, cgroup: &str) -> Self {
+    /// cgroups under `cgroup`. What the test itself has mounted as its `disk` is no leak.
+    pub fn new(mark: &str, directory: &Path, disk: Option<&Path>, cgroup: &str) -> Self {
         Self {
             mark: mark.to_owned(),
             directory: directory.to_owned(),
+            disk: disk.map(Path::to_owned),
             cgroup: cgroup.to_owned(),
             files: default_files(),
         }
@@ -60,8 +63,8 @@ impl Before {
 
     /// Mount points inside the instance's directory, the deepest first.
     pub fn mounts(&self) -> Vec<PathBuf> {
-        let mut found: Vec<PathBuf> =
-            mount_points().into_iter().filter(|path| path.starts_with(&self.directory)).collect();
+        let is_ours = |path: &PathBuf| path.starts_with(&self.directory) && Some(path) != self.disk.as_ref();
+        let mut found: Vec<PathBuf> = mount_points().into_iter().filter(is_ours).collect();
         found.sort();
         found.reverse();
         found
@@ -91,6 +94,26 @@ pub fn ruleset() -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The files in a directory that should hold none by now, a line each.
+pub fn files_in(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let of = |entry: fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => files_in(&entry.path()),
+        Ok(_) | Err(_) => vec![format!("file {}", entry.path().display())],
+    };
+    entries.flatten().flat_map(of).collect()
+}
+
+/// Removes the directory of a test that is over; what cannot be removed, a line each.
+pub fn not_removed(directory: &Path) -> Vec<String> {
+    let removed = fs::remove_dir_all(directory);
+    let mut left = files_in(directory);
+    if let Err(why) = removed {
+        left.push(format!("directory {}: {why}", directory.display()));
+    }
+    left
+}
+
 fn describe_process(pid: i32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     format!("process {pid}: {}", String::from_utf8_lossy(&line).replace('\0', " "))
@@ -114,7 +137,8 @@ fn is_zombie(pid: i32) -> bool {
 }
 
 fn mount_points() -> Vec<PathBuf> {
-    let table = fs::read_to_string("/proc/self/mountinfo").expect("procfs lists the mounts");
+    // Of the calling thread, which may have a mount namespace of its own.
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").expect("procfs lists the mounts");
     table.lines().filter_map(|line| line.split(' ').nth(4).map(PathBuf::from)).collect()
 }
 

@@ -62,7 +62,7 @@ impl Container {
         }
         let unique = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let cgroup = format!("hythe-runtime-{unique}");
-        let before = Before::new(&format!("HYTHE_RUNTIME={unique}"), dir.path(), &cgroup);
+        let before = Before::new(&format!("HYTHE_RUNTIME={unique}"), dir.path(), None, &cgroup);
         let mut container = Self { before, id: format!("c{unique}"), cgroup, config: Value::Null, dir };
         assert_eq!(container.oci(&["spec", "--bundle", container.bundle().to_str().unwrap()]).code, 0);
         let text = fs::read(container.bundle().join("config.json")).unwrap();

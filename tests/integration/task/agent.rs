@@ -38,7 +38,7 @@ impl Yard {
         own_network();
         let place = tempfile::tempdir().unwrap();
         let cgroup = format!("hythe-agent-{}", std::process::id());
-        let before = leaks::Before::new("HYTHE_TEST=none", place.path(), &cgroup);
+        let before = leaks::Before::new("HYTHE_TEST=none", place.path(), None, &cgroup);
         let runtime = Runtime::new().unwrap();
         let (agent, facts) = open(&runtime, place.path(), &cgroup);
         Self { agent: Some(agent), facts, runtime: Some(runtime), before, cgroup, place }

@@ -2,10 +2,6 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
-};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -189,14 +185,8 @@ fn a_mount_on_something_impossible_is_named() {
 #[test]
 fn a_full_disk_ends_a_load_in_one_sentence_and_leaves_nothing_half_done() {
     require!(host, busybox);
-    // Seen by this thread and its children only, so nobody has to take it away.
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-    let mut instance = Instance::prepare("full", Wish::default());
-    let state = instance.path("state");
-    fs::create_dir(&state).unwrap();
-    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=6m")).unwrap();
-    instance.start_daemon();
+    let wish = Wish { disk: Some("6m"), ..Wish::default() };
+    let instance = Instance::start_with("full", wish);
     let layout = instance.path("layout");
     let big = images::tar(&[("etc/", b""), ("etc/big", &images::noise(8 << 20, 3))]);
     images::of_tars(&layout, "latest", &[big], hythe::image::manifest::Compression::None);

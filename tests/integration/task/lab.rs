@@ -72,7 +72,7 @@ impl Lab {
         seed[..4].copy_from_slice(&std::process::id().to_be_bytes());
         seed[4..8].copy_from_slice(&number.to_be_bytes());
         let task = TaskId::from_random(seed);
-        let before = Before::new("HYTHE_LAB=none", place.path(), &parent);
+        let before = Before::new("HYTHE_LAB=none", place.path(), None, &parent);
         make_root(&place.path().join("base"));
         let spec = TaskSpec {
             cgroup: format!("{parent}/{task}").into(),

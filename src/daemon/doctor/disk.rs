@@ -1,0 +1,104 @@
+//! The disk of the state directory: room, and whether layers can be laid over each other there.
+
+use std::path::Path;
+
+use nix::sys::{
+    statfs::{self, statfs},
+    statvfs::{FsFlags, statvfs},
+};
+
+use super::{broken, degraded, kernel::Modules, nearest, ok};
+use crate::api::live::DoctorFinding;
+
+/// Space below which it is said.
+const LITTLE: u64 = 512 * 1024 * 1024;
+/// Less than this is none: writes of this size are refused or soon will be.
+const NONE: u64 = 2 * 1024 * 1024;
+/// Fewer files than this can be made: an image has thousands.
+const FEW_FILES: u64 = 10_000;
+
+const MAKE_ROOM: &str = "make room: hythe image prune --all, or move state_dir to a larger disk";
+
+/// Room for images, layers and logs.
+pub(super) fn room(state_dir: &Path) -> DoctorFinding {
+    let disk = match statvfs(&nearest(state_dir)) {
+        Ok(disk) => disk,
+        Err(why) => {
+            let message = format!("{} cannot be looked at: {}", state_dir.display(), why.desc());
+            return broken("disk", message, "set state_dir to a directory on a local disk");
+        }
+    };
+    if disk.flags().contains(FsFlags::ST_RDONLY) {
+        let message = format!("{} cannot be written: its file system is read-only", state_dir.display());
+        return broken("disk", message, "mount it read-write, or set state_dir to a directory that is");
+    }
+    let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+    // File systems that make inodes as they need them report none at all.
+    let files = if disk.files() == 0 { u64::MAX } else { disk.files_available() };
+    judge(state_dir, free, files)
+}
+
+fn judge(state_dir: &Path, free: u64, files: u64) -> DoctorFinding {
+    let message = format!("{} MiB free for {}", free / (1024 * 1024), state_dir.display());
+    match free {
+        ..NONE => broken("disk", message, MAKE_ROOM),
+        NONE..LITTLE => degraded("disk", message, MAKE_ROOM),
+        LITTLE.. if files < FEW_FILES => {
+            degraded("disk", format!("{message}, but only {files} more files can be made"), MAKE_ROOM)
+        }
+        LITTLE.. => ok("disk", message),
+    }
+}
+
+/// Whether the kernel has overlayfs, and the state directory's file system takes it.
+pub(super) fn overlay(filesystems: &str, modules: &Modules, state_dir: &Path) -> DoctorFinding {
+    let is_there = filesystems.lines().any(|line| line.split_whitespace().last() == Some("overlay"));
+    if !is_there && !modules.can_have("overlay") {
+        return broken(
+            "overlay",
+            "the kernel has no overlayfs",
+            "modprobe overlay, or a kernel with CONFIG_OVERLAY_FS",
+        );
+    }
+    let Ok(on) = statfs(&nearest(state_dir)) else {
+        return ok("overlay", "overlayfs is there");
+    };
+    let unfit = [
+        (statfs::OVERLAYFS_SUPER_MAGIC, "overlayfs itself"),
+        (statfs::NFS_SUPER_MAGIC, "NFS"),
+        (statfs::FUSE_SUPER_MAGIC, "a FUSE file system"),
+        (statfs::ECRYPTFS_SUPER_MAGIC, "eCryptfs"),
+        (statfs::MSDOS_SUPER_MAGIC, "FAT"),
+        (statfs::SMB_SUPER_MAGIC, "SMB"),
+    ];
+    match unfit.iter().find(|(magic, _)| *magic == on.filesystem_type()) {
+        Some((_, name)) => broken(
+            "overlay",
+            format!("{} is on {name}, where containers cannot write into their layers", state_dir.display()),
+            "set state_dir to a directory on ext4, xfs or btrfs",
+        ),
+        None if on.filesystem_type() == statfs::TMPFS_MAGIC => {
+            ok("overlay", format!("overlayfs on tmpfs: {} ends with the boot", state_dir.display()))
+        }
+        None => ok("overlay", "overlayfs, on a file system that takes it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::live::Verdict;
+
+    #[test]
+    fn a_disk_without_room_is_broken() {
+        let verdicts = [0, NONE, LITTLE].map(|free| judge(Path::new("/s"), free, u64::MAX).verdict);
+        assert_eq!(verdicts, [Verdict::Broken, Verdict::Degraded, Verdict::Ok]);
+        assert_eq!(judge(Path::new("/s"), LITTLE, 5).verdict, Verdict::Degraded);
+    }
+
+    #[test]
+    fn a_state_directory_that_is_not_made_yet_is_judged_by_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(nearest(&folder.path().join("not/yet")), folder.path());
+    }
+}
