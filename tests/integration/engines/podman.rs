@@ -114,7 +114,7 @@ fn containers_of_a_pod_share_a_network() {
                 .concat(),
         )
         .ok();
-    let look = "hostname; readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/pid";
+    let look = "hostname; for kind in net ipc pid; do readlink /proc/self/ns/$kind; done";
     let two = podman
         .run(&[&["run", "--rm", "--pod", "pod"], &LIMITS[..], &["box", "sh", "-c", look]].concat())
         .ok();

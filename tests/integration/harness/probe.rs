@@ -90,6 +90,11 @@ pub fn podman() -> Probe {
     program("podman").and_then(|()| program("conmon"))
 }
 
+/// A C compiler that makes static programs.
+pub fn compiler() -> Probe {
+    program("cc")
+}
+
 /// A mount namespace for commands of the test.
 pub fn unshare() -> Probe {
     root()?;

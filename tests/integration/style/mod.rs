@@ -6,3 +6,4 @@
 mod files;
 mod rooms;
 mod source;
+mod unsafe_page;
