@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hythe::image::pull::Policy;
 use hythe::image::store::ImageStore;
-use hythe::kernel::mount::{Attributes, Filesystem, attach, mount_with_options};
+use hythe::kernel::mount::{Attributes, Filesystem, attach, mount_opened_layers, mount_with_options};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -85,14 +85,24 @@ fn one_by_one(lower: &[PathBuf], changes: Option<&(PathBuf, PathBuf)>, at: &Path
     attach(tree.as_fd(), directory.as_fd())
 }
 
-fn in_one_string(lower: &[PathBuf], changes: Option<&(PathBuf, PathBuf)>, at: &Path) -> Result<(), Errno> {
-    let lower: Vec<String> = lower.iter().map(|path| option(path)).collect();
-    let mut options = format!("lowerdir={}", lower.join(":"));
-    if let Some((upper, work)) = changes {
-        options = format!("{options},upperdir={},workdir={}", option(upper), option(work));
-    }
+/// What the older mount call takes of options.
+const ONE_PAGE: usize = 4096;
+
+fn in_one_string(layers: &[PathBuf], changes: Option<&(PathBuf, PathBuf)>, at: &Path) -> Result<(), Errno> {
+    let lower: Vec<String> = layers.iter().map(|path| option(path)).collect();
+    let rest = changes.map_or_else(String::new, |(upper, work)| {
+        format!("upperdir={},workdir={}", option(upper), option(work))
+    });
+    let before = if rest.is_empty() { "" } else { "," };
+    let options = format!("lowerdir={}{before}{rest}", lower.join(":"));
     let options = CString::new(options).map_err(|_| Errno::EINVAL)?;
-    mount_with_options(c"overlay", &text(at)?, &options)?;
+    if options.count_bytes() < ONE_PAGE {
+        mount_with_options(c"overlay", &text(at)?, &options)?;
+    } else {
+        let layers = layers.iter().map(|path| text(path)).collect::<Result<Vec<_>, _>>()?;
+        let rest = CString::new(rest).map_err(|_| Errno::EINVAL)?;
+        mount_opened_layers(&text(at)?, &layers, &rest)?;
+    }
     if changes.is_none() {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
         mount(None::<&str>, at, None::<&str>, flags, None::<&str>)?;

@@ -9,6 +9,9 @@
 //!   GET    images        GET images/inspect?ref=         DELETE images?ref=&force=
 //!   POST   images/pull   images/load   images/verify     lines
 //!   POST   images/prune  images/save
+//!   POST   services/plan                                 the input of UpdateService: what it would start and stop
+//!   POST   services/rollback                             {cluster, service, revision}
+//!   GET    explain?task=|service=&cluster=               constraints, with need and have
 //!   GET    doctor
 //! ```
 
@@ -19,7 +22,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Api, events, input,
+    Api, ahead, events, input,
     live::{LoadRequest, LogQuery, LogSource, PullRequest, SaveRequest},
     reference,
     refused::{Kind, Refused},
@@ -109,6 +112,15 @@ impl Api {
                 events::answer(self, &Query::parse(query, &["follow", "cluster", "service"])?)
             }
             ("GET", "logs") => Ok(reply::lines(self.live.logs(log_query(self, query)?).await?)),
+            ("GET", "explain") => {
+                let query = Query::parse(query, &["task", "service", "cluster"])?;
+                let (task, service) = (query.text("task"), query.text("service"));
+                ahead::explain(self, query.text("cluster"), task, service).await.map(Reply::Whole)
+            }
+            ("POST", "services/plan") => ahead::plan(self, self::body(body)?).await.map(Reply::Whole),
+            ("POST", "services/rollback") => {
+                ahead::roll_back(self, self::body(body)?).await.map(Reply::Whole)
+            }
             ("GET", "doctor") => whole(&self.live.doctor().await?),
             ("GET" | "DELETE" | "POST", path) if path == "images" || path.starts_with("images/") => {
                 self.images(method, path, query, body).await
@@ -208,7 +220,7 @@ fn stored_task(api: &Api, text: &str) -> Result<Value, Refused> {
     Ok(value)
 }
 
-fn find_task<'a>(snapshot: &'a Snapshot, text: &str) -> Result<&'a Arc<Task>, Refused> {
+pub(super) fn find_task<'a>(snapshot: &'a Snapshot, text: &str) -> Result<&'a Arc<Task>, Refused> {
     if let Some(task) = TaskId::parse(text).ok().and_then(|id| snapshot.task(&id)) {
         return Ok(task);
     }

@@ -15,8 +15,13 @@ use tokio::net::UnixStream;
 use crate::model::{
     exec::ExecRequest,
     ids::{ClusterName, ContainerName, ServiceName, TaskId},
+    service::Service,
     time::Timestamp,
 };
+
+mod ahead;
+
+pub use self::ahead::{Explained, Foreseen, Subject};
 
 /// Why a conversation did not come about, or ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +97,12 @@ pub trait Live: Send + Sync {
 
     /// What the daemon knows of its host.
     fn doctor(&self) -> Answer<'_, DoctorReport>;
+
+    /// What would be done for a service if it were as this one is.
+    fn foresee(&self, service: Box<Service>) -> Answer<'_, Vec<Foreseen>>;
+
+    /// Why something is as it is.
+    fn explain(&self, subject: Subject) -> Answer<'_, Vec<Explained>>;
 }
 
 /// Which output is wanted.

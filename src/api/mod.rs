@@ -8,6 +8,7 @@
 //! have ([`beside`]). Wire shapes stay in here: `wire` turns the nouns of `model` into the documents of ECS, one
 //! file a noun.
 
+mod ahead;
 mod beside;
 pub mod client;
 mod cluster;

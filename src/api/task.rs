@@ -1,6 +1,6 @@
 //! StopTask, DescribeTasks, ListTasks.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -115,39 +115,37 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     }
     let snapshot = api.store.snapshot();
     let cluster = reference::cluster(&snapshot, &api.owner, input.cluster.as_deref())?;
-    let mut tasks = candidates(api, &snapshot, cluster, &input)?;
-    tasks.retain(|task| is_wanted(task, &input));
-    tasks.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    let arns =
-        tasks.into_iter().map(|task| (task.id.clone(), api.owner.task(&task.cluster, &task.id).into()));
-    let page = Page { max_results: input.max_results, next_token: input.next_token };
+    let tasks = candidates(api, &snapshot, cluster, &input)?.filter(|task| is_wanted(task, &input));
+    let arns = tasks.map(|task| (task.id.clone(), api.owner.task(&task.cluster, &task.id).into()));
+    let page = Page { max_results: input.max_results, next_token: input.next_token.clone() };
     let listed = page.of(arns, 100, |text| TaskId::parse(text).ok(), |id, seen| id > seen)?;
     Ok(listed.under("taskArns"))
 }
 
-/// The tasks among which the list is: those of a service where one is named, those of the cluster otherwise.
-fn candidates(
+/// The tasks among which the list is, by id: those of a service where one is named, those of the cluster otherwise.
+/// They come one by one, because a page needs few of them.
+fn candidates<'s>(
     api: &Api,
-    snapshot: &Snapshot,
+    snapshot: &'s Snapshot,
     cluster: &Cluster,
     input: &ListTasks,
-) -> Result<Vec<Arc<Task>>, Refused> {
+) -> Result<Box<dyn Iterator<Item = &'s Arc<Task>> + 's>, Refused> {
     if let Some(text) = &input.container_instance
         && reference::instance_id(&api.owner, &cluster.name, text)? != cluster.instance
     {
-        return Ok(Vec::new());
+        return Ok(Box::new(iter::empty()));
     }
     if input.daemon_name.is_some() {
-        return Ok(Vec::new());
+        return Ok(Box::new(iter::empty()));
     }
     let Some(text) = &input.service_name else {
-        return Ok(snapshot.tasks_of_cluster(&cluster.name).cloned().collect());
+        return Ok(Box::new(snapshot.tasks_of_cluster(&cluster.name)));
     };
     let key = reference::service_key(&api.owner, &cluster.name, text)?;
     if snapshot.service(&key).is_none() {
         return Err(Refused::new(Kind::ServiceNotFoundException, "Service not found."));
     }
-    Ok(snapshot.tasks_of_service(&key).cloned().collect())
+    Ok(Box::new(snapshot.tasks_of_service(&key)))
 }
 
 /// Whether a task passes the filters. No task ever has the desired status PENDING.

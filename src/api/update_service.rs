@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A request that was read.
-struct Update {
+pub(super) struct Update {
     key: ServiceKey,
     definition: Option<Definition>,
     request: ServiceRequest,
@@ -28,6 +28,13 @@ struct Update {
 }
 
 pub(super) async fn update(api: &Api, value: Value) -> Answer {
+    let (key, update) = read(api, value)?;
+    api.store.write(move |draft| update.apply(draft)).await?;
+    service::described(api, &key)
+}
+
+/// Reads a request, and says which service it is about.
+pub(super) fn read(api: &Api, value: Value) -> Result<(ServiceKey, Update), Refused> {
     let request: ServiceRequest = input(value)?;
     ServiceRequest::refuse(&[
         ("serviceName", request.service_name.is_some()),
@@ -47,12 +54,12 @@ pub(super) async fn update(api: &Api, value: Value) -> Answer {
     let definition = definition.map(|text| Definition::parse(&api.owner, text)).transpose()?;
     let update =
         Update { key: key.clone(), definition, request, random: api.source.random(), now: api.source.now() };
-    api.store.write(move |draft| update.apply(draft)).await?;
-    service::described(api, &key)
+    Ok((key, update))
 }
 
 impl Update {
-    fn apply(self, draft: &mut Draft) -> Result<(), Refused> {
+    /// Makes the service what the request asks for.
+    pub(super) fn apply(self, draft: &mut Draft) -> Result<(), Refused> {
         let mut service = (**draft.service(&self.key).ok_or_else(service::not_found)?).clone();
         if service.status != ServiceStatus::Active {
             return Err(Refused::new(Kind::ServiceNotActiveException, "Service was not ACTIVE."));

@@ -67,7 +67,7 @@ pub(super) async fn run(session: &Session, command: ImageCommand) -> Result<(), 
             take_in(session, &source, lines).await
         }
         ImageCommand::Save { image, target } => save(session, image, &target).await,
-        ImageCommand::Verify { image } => verify(session, image).await,
+        ImageCommand::Verify { image, all: _ } => verify(session, image).await,
     }
 }
 

@@ -4,6 +4,7 @@
 //! for people, the API's own JSON with `--output json`. Nothing here decides anything or looks at the host; where no
 //! daemon answers, [`doctor`] prints what the daemon's part of this program sees. How a command ends is in its exit code; [`failure`] has the list.
 
+mod ahead;
 mod arguments;
 mod cluster;
 mod doctor;
@@ -92,6 +93,8 @@ async fn command(arguments: Arguments, examine: Examine) -> Result<u8, Failure> 
         Command::Exec(arguments) => return exec::run(&session, arguments).await,
         Command::Stop(arguments) => task::stop(&session, arguments).await,
         Command::Service { command } => service::run(&session, command).await,
+        Command::Plan(changes) => ahead::plan(&session, &changes).await,
+        Command::Explain(arguments) => ahead::explain(&session, &arguments).await,
         Command::Cluster { command } => cluster::run(&session, command).await,
         Command::Completions { shell } => pages::completions(&session, shell),
         Command::Man { directory } => pages::manual(&directory),

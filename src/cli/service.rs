@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use hyper::Method;
 use serde_json::{Value, json};
 
 use super::{
-    arguments::{Bounds, ServiceCommand},
+    arguments::{Bounds, Changes, ServiceCommand},
     failure::Failure,
     print,
     run::network_configuration,
@@ -13,6 +14,8 @@ use super::{
     table::{Cell, Table},
     task, task_definition,
 };
+
+mod follow;
 
 pub(super) async fn run(session: &Session, command: ServiceCommand) -> Result<(), Failure> {
     match command {
@@ -24,30 +27,29 @@ pub(super) async fn run(session: &Session, command: ServiceCommand) -> Result<()
                 input["desiredCount"] = json!(desired_count.unwrap_or(1));
             }
             let definition = task_definition::describe(session, &task_definition).await?;
-            change(session, "CreateService", input, Some(&definition), &bounds, wait).await
+            if let Some(network) = network_configuration(&definition) {
+                input["networkConfiguration"] = network;
+            }
+            set_bounds(&mut input, &bounds);
+            let answer = session.call_in_cluster("CreateService", input).await?;
+            follow(session, answer, wait).await
         }
-        ServiceCommand::Update {
-            name,
-            task_definition,
-            desired_count,
-            bounds,
-            force_new_deployment,
-            wait,
-        } => {
-            let mut input = json!({ "service": name });
-            let mut definition = None;
-            if let Some(text) = &task_definition {
-                input["taskDefinition"] = json!(text);
-                definition = Some(task_definition::describe(session, text).await?);
-            }
-            if let Some(count) = desired_count {
-                input["desiredCount"] = json!(count);
-            }
-            if force_new_deployment {
-                input["forceNewDeployment"] = json!(true);
-            }
-            change(session, "UpdateService", input, definition.as_ref(), &bounds, wait).await
+        ServiceCommand::Update { changes, wait } => {
+            let input = update_input(session, &changes).await?;
+            let answer = session.call_in_cluster("UpdateService", input).await?;
+            follow(session, answer, wait).await
         }
+        ServiceCommand::Rollback { name, revision, wait } => {
+            let mut input = json!({ "cluster": session.cluster, "service": name });
+            if let Some(revision) = revision {
+                input["revision"] = json!(revision);
+            }
+            let answer =
+                session.client.send(Method::POST, "/hythe/v1/services/rollback", Some(input)).await?;
+            follow(session, answer, wait).await
+        }
+        ServiceCommand::Deployments { name } => deployments(session, &name).await,
+        ServiceCommand::StopDeployment { name, abort } => stop_deployment(session, &name, abort).await,
         ServiceCommand::Ls => list(session).await,
         ServiceCommand::Show { name } => show(session, &name).await,
         ServiceCommand::Events { name, follow } => events(session, &name, follow).await,
@@ -55,17 +57,27 @@ pub(super) async fn run(session: &Session, command: ServiceCommand) -> Result<()
     }
 }
 
-async fn change(
-    session: &Session,
-    operation: &str,
-    mut input: Value,
-    definition: Option<&Value>,
-    bounds: &Bounds,
-    wait: bool,
-) -> Result<(), Failure> {
-    if let Some(network) = definition.and_then(network_configuration) {
-        input["networkConfiguration"] = network;
+/// The input of UpdateService.
+pub(super) async fn update_input(session: &Session, changes: &Changes) -> Result<Value, Failure> {
+    let mut input = json!({ "service": changes.name });
+    if let Some(text) = &changes.task_definition {
+        input["taskDefinition"] = json!(text);
+        let definition = task_definition::describe(session, text).await?;
+        if let Some(network) = network_configuration(&definition) {
+            input["networkConfiguration"] = network;
+        }
     }
+    if let Some(count) = changes.desired_count {
+        input["desiredCount"] = json!(count);
+    }
+    if changes.force_new_deployment {
+        input["forceNewDeployment"] = json!(true);
+    }
+    set_bounds(&mut input, &changes.bounds);
+    Ok(input)
+}
+
+fn set_bounds(input: &mut Value, bounds: &Bounds) {
     let mut configuration = json!({});
     if let Some(percent) = bounds.minimum_healthy_percent {
         configuration["minimumHealthyPercent"] = json!(percent);
@@ -73,34 +85,60 @@ async fn change(
     if let Some(percent) = bounds.maximum_percent {
         configuration["maximumPercent"] = json!(percent);
     }
+    if bounds.circuit_breaker || bounds.rollback {
+        configuration["deploymentCircuitBreaker"] = json!({ "enable": true, "rollback": bounds.rollback });
+    }
     if configuration != json!({}) {
         input["deploymentConfiguration"] = configuration;
     }
-    let mut answer = session.call_in_cluster(operation, input).await?;
-    let name = print::text(&answer["service"]["serviceName"]);
+}
+
+/// Prints what came of a call, after the deployment that it began is through when that is waited for.
+async fn follow(session: &Session, mut answer: Value, wait: bool) -> Result<(), Failure> {
     if wait {
-        answer["service"] = until_steady(session, &name).await?;
+        answer["service"] = follow::deployment(session, &answer["service"]).await?;
     }
+    let name = print::text(&answer["service"]["serviceName"]);
     if session.json { session.print_json(&answer) } else { session.print(&format!("{name}\n")) }
 }
 
-/// The service as it is described once it runs as it should, as ECS's own waiter sees it.
-async fn until_steady(session: &Session, name: &str) -> Result<Value, Failure> {
-    session
-        .until(async || {
-            let service = session.describe_service(name).await?;
-            let deployments = service["deployments"].as_array().map_or(&[][..], Vec::as_slice);
-            if let Some(failed) = deployments.iter().find(|one| one["rolloutState"] == "FAILED") {
-                let reason = print::text(&failed["rolloutStateReason"]);
-                return Err(Failure::failed(format!("the deployment of '{name}' failed: {reason}")));
-            }
-            if service["status"] != "ACTIVE" {
-                return Err(Failure::failed(format!("the service '{name}' was deleted meanwhile")));
-            }
-            let steady = deployments.len() == 1 && service["runningCount"] == service["desiredCount"];
-            Ok(steady.then_some(service))
-        })
-        .await
+async fn deployments(session: &Session, name: &str) -> Result<(), Failure> {
+    let arns =
+        session.call_in_cluster("ListServiceDeployments", json!({ "service": name, "maxResults": 20 }));
+    let arns = arns.await?;
+    let list = arns["serviceDeployments"].as_array().map_or(&[][..], Vec::as_slice);
+    let arns: Vec<&Value> = list.iter().map(|one| &one["serviceDeploymentArn"]).collect();
+    let answer = if arns.is_empty() {
+        json!({ "serviceDeployments": [] })
+    } else {
+        session.call("DescribeServiceDeployments", json!({ "serviceDeploymentArns": arns })).await?
+    };
+    if session.json {
+        return session.print_json(&answer);
+    }
+    let mut table =
+        Table::new(&["DEPLOYMENT", "STATUS", "REVISION", "STARTED", "FINISHED", "FAILURES", "REASON"]);
+    for one in answer["serviceDeployments"].as_array().into_iter().flatten() {
+        let breaker = &one["deploymentCircuitBreaker"];
+        table.row([
+            print::last_part(&print::text(&one["serviceDeploymentArn"])).into(),
+            Cell::status(print::text(&one["status"])),
+            print::last_part(&print::text(&one["targetServiceRevision"]["arn"])).into(),
+            print::time(&one["startedAt"]).into(),
+            print::time(&one["finishedAt"]).into(),
+            format!("{}/{}", breaker["failureCount"], breaker["threshold"]).into(),
+            print::text(&one["statusReason"]).into(),
+        ]);
+    }
+    session.print(&table.render(session.colour))
+}
+
+async fn stop_deployment(session: &Session, name: &str, abort: bool) -> Result<(), Failure> {
+    let service = session.describe_service(name).await?;
+    let how = if abort { "ABORT" } else { "ROLLBACK" };
+    let input = json!({ "serviceDeploymentArn": service["currentServiceDeployment"], "stopType": how });
+    let answer = session.call("StopServiceDeployment", input).await?;
+    if session.json { session.print_json(&answer) } else { session.print(&format!("{name}\n")) }
 }
 
 async fn described(session: &Session, arns: &[String]) -> Result<Vec<Value>, Failure> {

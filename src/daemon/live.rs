@@ -10,13 +10,20 @@ use super::{config::Config, doctor::Doctor};
 use crate::{
     agent::{self, Agent},
     api::live::{
-        Answer, DoctorReport, ImageFinding, ImageSummary, Lines, Live, LiveError, LiveErrorKind, LoadRequest,
-        LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages, SaveRequest,
+        Answer, DoctorReport, Explained, Foreseen, ImageFinding, ImageSummary, Lines, Live, LiveError,
+        LiveErrorKind, LoadRequest, LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages,
+        SaveRequest, Subject,
     },
-    model::{exec::ExecRequest, ids::TaskId, service::ServiceStatus, task::TaskStatus},
+    model::{
+        exec::ExecRequest,
+        ids::TaskId,
+        service::{Service, ServiceStatus},
+        task::TaskStatus,
+    },
     store::{ServiceKey, Snapshot, Store},
 };
 
+mod ahead;
 mod exec;
 mod images;
 
@@ -97,6 +104,14 @@ impl Live for Conversations {
 
     fn verify_images(&self, reference: Option<String>) -> Answer<'_, Lines<ImageFinding>> {
         Box::pin(images::verify(&self.agent, reference))
+    }
+
+    fn foresee(&self, service: Box<Service>) -> Answer<'_, Vec<Foreseen>> {
+        Box::pin(async move { Ok(ahead::foresee(&self.store.snapshot(), &self.config, &service)) })
+    }
+
+    fn explain(&self, subject: Subject) -> Answer<'_, Vec<Explained>> {
+        Box::pin(async move { ahead::explain(&self.store.snapshot(), &self.config, &subject) })
     }
 
     fn doctor(&self) -> Answer<'_, DoctorReport> {

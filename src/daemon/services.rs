@@ -15,15 +15,13 @@ use crate::{
     },
     plan::{
         Plan,
-        admit::{Hands, room},
+        admit::{Promised, room},
         crash_loop,
         history::{self, News},
         service::{Room, ServiceAction, ServiceNote, ServiceView, service, view::Surroundings},
     },
     store::{Draft, ServiceKey, Snapshot},
 };
-
-use super::hands::host_view;
 
 /// How many tasks one event names.
 const TOLD_AT_ONCE: usize = 10;
@@ -81,31 +79,43 @@ pub fn plan(
     let Some(of) = snapshot.service(key).filter(|of| of.status != ServiceStatus::Inactive) else {
         return Plan::default();
     };
+    let view = view(snapshot, of, context);
+    let mut plan = service(&view, context.now);
+    if plan.notes.contains(&ServiceNote::SteadyState)
+        && let Some(again) = history::steady_again(&of.events)
+    {
+        plan.wake_by(context.ahead(again));
+    }
+    plan
+}
+
+/// What a pass over `of` looks at; `of` may be other than the snapshot's own, to see what would be.
+pub fn view(snapshot: &Snapshot, of: &Service, context: &PassContext) -> ServiceView {
+    let key = (of.cluster.clone(), of.name.clone());
     let document =
         |task: &Task| snapshot.task_definition(&task.task_definition).map(|definition| &definition.document);
     let moment = |at: Timestamp| {
         let unknown = || Moment(context.now.0.saturating_sub(context.wall.0.saturating_sub(at.0)));
         context.moments.get(&at).copied().unwrap_or_else(unknown)
     };
-    let ahead = |at: Timestamp| context.now + at.since(context.wall);
     let around = Surroundings {
         document: &document,
         moment: &moment,
-        ahead: &ahead,
+        ahead: &|at| context.ahead(at),
         now: context.now,
         is_draining: false,
         healthy_after: context.healthy_after,
         room: room_for(snapshot, of, &context.capacity),
         seed: context.seed,
     };
-    let view = ServiceView::of(of, snapshot.live_tasks_of_service(key), &around);
-    let mut plan = service(&view, context.now);
-    if plan.notes.contains(&ServiceNote::SteadyState)
-        && let Some(again) = history::steady_again(&of.events)
-    {
-        plan.wake_by(ahead(again));
+    ServiceView::of(of, snapshot.live_tasks_of_service(&key), &around)
+}
+
+impl PassContext {
+    /// The moment of a wall time that is to come.
+    fn ahead(&self, at: Timestamp) -> Moment {
+        self.now + at.since(self.wall)
     }
-    plan
 }
 
 /// How many more tasks of the PRIMARY deployment fit.
@@ -114,9 +124,10 @@ fn room_for(snapshot: &Snapshot, of: &Service, capacity: &Capacity) -> Room {
         return Room { tasks: 0, obstacle: None };
     };
     let needs = Reservation::of(&definition.document, &TaskOverride::default());
-    let host = host_view(snapshot, capacity, |_| Hands::Holding);
+    let wanted = snapshot.wanted();
+    let promised = Promised { resources: wanted.resources, has_port: &|port| wanted.has(port) };
     let most = of.desired_count.saturating_mul(2).max(2);
-    room(&host, &needs, most)
+    room(capacity, promised, &needs, most)
 }
 
 /// Whether a plan changes anything: it has steps, or a reason that was not told.

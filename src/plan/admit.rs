@@ -99,17 +99,24 @@ pub fn admit(view: &HostView) -> Plan<TaskAction, Waiting> {
     plan
 }
 
+/// What the tasks that stay take together.
+#[derive(Clone, Copy)]
+pub struct Promised<'a> {
+    /// CPU and memory.
+    pub resources: Resources,
+    /// Whether one of them holds a port.
+    pub has_port: &'a dyn Fn(HostPort) -> bool,
+}
+
 /// How many more tasks that each take `needs` this host can hold beside those that stay, up to `most`.
 ///
 /// Tasks on their way down are not counted: what they hold is free soon, and admission waits for it.
 #[must_use]
-pub fn room(view: &HostView, needs: &Reservation, most: u32) -> Room {
-    let mut taken = Taken::default();
-    for task in view.tasks.iter().filter(|task| task.desired == DesiredStatus::Running) {
-        taken.add(&task.needs);
-    }
+pub fn room(capacity: &Capacity, promised: Promised<'_>, needs: &Reservation, most: u32) -> Room {
+    let held = needs.ports.iter().copied().filter(|port| (promised.has_port)(*port));
+    let mut taken = Taken { resources: promised.resources, ports: held.collect() };
     for tasks in 0..most {
-        if let Some(shortage) = taken.shortage(&view.capacity, needs) {
+        if let Some(shortage) = taken.shortage(capacity, needs) {
             return Room { tasks, obstacle: Some(Obstacle::Lacks(shortage)) };
         }
         taken.add(needs);
@@ -279,6 +286,14 @@ mod tests {
         assert_eq!(steps(&[held]), []);
     }
 
+    fn room_beside(view: &HostView, needs: &Reservation, most: u32) -> Room {
+        let mut staying = Taken::default();
+        let stays = view.tasks.iter().filter(|task| task.desired == DesiredStatus::Running);
+        stays.for_each(|task| staying.add(&task.needs));
+        let has_port = |port| staying.ports.contains(&port);
+        room(&view.capacity, Promised { resources: staying.resources, has_port: &has_port }, needs, most)
+    }
+
     #[test]
     fn two_tasks_cannot_hold_one_port_until_the_first_is_gone() {
         let port = (crate::model::network::Protocol::Tcp, 80);
@@ -292,7 +307,7 @@ mod tests {
         assert_eq!(steps(&[first.clone(), second.clone()]), []);
         let view = host(&[first, second.clone()]);
         assert_eq!(
-            room(&view, &second.needs, 3),
+            room_beside(&view, &second.needs, 3),
             Room { tasks: 0, obstacle: Some(Obstacle::Lacks(Shortage::Port(port))) }
         );
     }
@@ -303,9 +318,9 @@ mod tests {
         leaving.desired = DesiredStatus::Stopped;
         let view = host(&[leaving, task(2, 300)]);
         let needs = task(3, 300).needs;
-        assert_eq!(room(&view, &needs, 2), Room { tasks: 2, obstacle: None });
+        assert_eq!(room_beside(&view, &needs, 2), Room { tasks: 2, obstacle: None });
         assert_eq!(
-            room(&view, &needs, 9),
+            room_beside(&view, &needs, 9),
             Room { tasks: 2, obstacle: Some(Obstacle::Lacks(Shortage::Memory)) }
         );
     }

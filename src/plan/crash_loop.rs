@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::model::{
     service::{CrashLoop, Service},
     task::{HealthStatus, StopCode, Task},
-    task_definition::Document,
+    task_definition::{ContainerDefinition, Document},
     time::Timestamp,
 };
 
@@ -44,16 +44,6 @@ fn spread(seed: u64, step: u32) -> u32 {
     mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     u32::try_from((mixed ^ (mixed >> 33)) >> 32).unwrap_or_default()
-}
-
-/// The row of failures that counts: that of an earlier PRIMARY deployment does not.
-#[must_use]
-pub fn current(service: &Service) -> CrashLoop {
-    if service.crash_loop.last < service.primary().created_at {
-        CrashLoop::default()
-    } else {
-        service.crash_loop
-    }
 }
 
 /// What the end of a task tells about its launch.
@@ -83,8 +73,10 @@ pub fn ending(task: &Task, document: Option<&Document>, at: Timestamp, healthy_a
         StopCode::ServiceSchedulerInitiated => {
             let unhealthy = task.containers.iter().any(|one| one.health == HealthStatus::Unhealthy);
             match ran {
-                Some(ran) if unhealthy && ran < LASTED_UNHEALTHY => Ending::Failed,
-                Some(_) if unhealthy => Ending::Lasted,
+                Some(ran) if unhealthy && ran >= LASTED_UNHEALTHY && has_passed(task, document) => {
+                    Ending::Lasted
+                }
+                Some(_) if unhealthy => Ending::Failed,
                 Some(_) | None => Ending::Ordered,
             }
         }
@@ -93,13 +85,19 @@ pub fn ending(task: &Task, document: Option<&Document>, at: Timestamp, healthy_a
 
 /// Whether a task that ran for so long could be relied on.
 fn lasted(task: &Task, document: Option<&Document>, ran: Duration, healthy_after: Duration) -> bool {
-    let checked = document.into_iter().flat_map(|document| &document.container_definitions);
-    let mut checked = checked.filter(|one| one.essential && one.health_check.is_some()).peekable();
-    if checked.peek().is_none() {
-        return ran >= healthy_after;
-    }
+    let is_checked = checked(document).next().is_some();
+    if is_checked { has_passed(task, document) } else { ran >= healthy_after }
+}
+
+/// Whether each of its health checks has passed at least once.
+fn has_passed(task: &Task, document: Option<&Document>) -> bool {
     let passed = |name| task.container(name).is_some_and(|container| container.healthy_since.is_some());
-    ran >= LASTED_UNHEALTHY || checked.all(|one| passed(&one.name))
+    checked(document).all(|container| passed(&container.name))
+}
+
+fn checked(document: Option<&Document>) -> impl Iterator<Item = &ContainerDefinition> {
+    let containers = document.into_iter().flat_map(|document| &document.container_definitions);
+    containers.filter(|container| container.essential && container.health_check.is_some())
 }
 
 /// Takes the end of one of its tasks into a service's account.
@@ -115,9 +113,6 @@ pub fn account(
     let Some(owner) = &task.owner else { return };
     let is_primary = service.primary().id == owner.deployment;
     let ending = ending(task, document, at, healthy_after);
-    if is_primary {
-        service.crash_loop = current(service);
-    }
     match ending {
         Ending::Lasted if is_primary => service.crash_loop = CrashLoop::default(),
         Ending::Ordered | Ending::Lasted => {}
@@ -129,7 +124,9 @@ pub fn account(
                 deployment.failed_at = Some(at);
                 deployment.updated_at = at;
             }
-            if is_primary && task.created_at >= service.crash_loop.last {
+            // The last failure is to come when the clock was set back since.
+            let last = service.crash_loop.last;
+            if is_primary && (task.created_at >= last || last > at) {
                 service.crash_loop.failures = service.crash_loop.failures.saturating_add(1);
                 service.crash_loop.last = at;
             }

@@ -11,6 +11,8 @@ use crate::model::time::Moment;
 
 pub mod admit;
 pub mod crash_loop;
+pub mod explain;
+pub mod foresee;
 pub mod history;
 mod rollout;
 pub mod service;

@@ -34,9 +34,9 @@ pub(super) fn step(view: &ServiceView, primary: &ServiceDeployment, now: Moment,
     if view.is_draining {
         return evacuate(view, primary, now, plan);
     }
-    let mut gap = to_usize(view.ceiling()).saturating_sub(view.tasks.len());
-    keep_floor(view, primary, now, &mut gap, plan);
-    let starved = grow(view, primary, now, gap, plan);
+    let gap = to_usize(view.ceiling()).saturating_sub(view.tasks.len());
+    let kept = keep_floor(view, primary, now, gap, plan);
+    let starved = grow(view, primary, now, gap - kept, to_usize(view.room.tasks) - kept, plan);
     shrink_primary(view, primary, starved, now, plan);
     shrink_older(view, primary, now, plan);
     if plan.actions.is_empty() && is_deadlocked(view, primary, now) {
@@ -49,34 +49,37 @@ fn evacuate(view: &ServiceView, primary: &ServiceDeployment, now: Moment, plan: 
     let live = view.tasks.iter().filter(|task| task.is_live());
     let (running, starting): (Vec<_>, Vec<_>) =
         live.partition(|task| matches!(task.standing, Standing::Running(_)));
-    let budget = running.len().saturating_sub(to_usize(view.floor()));
-    plan.actions.extend(starting.into_iter().map(ServiceTask::scale_in));
-    let free = in_order(view, now, running).filter(|task| task.is_free(now));
-    plan.actions.extend(free.take(budget).map(ServiceTask::scale_in));
+    let unstarted = starting.into_iter().filter(|task| task.is_free(now));
+    plan.actions.extend(unstarted.map(ServiceTask::scale_in));
+    let floor = to_usize(view.floor());
+    let healthy = running.iter().filter(|task| view.is_healthy(task, now)).count();
+    let (budget, to_spare) = (running.len().saturating_sub(floor), healthy.saturating_sub(floor));
+    release(view, now, running, budget, to_spare, plan);
     let kept = view.owned_by(&primary.id).filter(|task| task.is_live()).count();
     if plan.actions.is_empty() && kept < to_usize(view.wanted()) {
         plan.notes.push(ServiceNote::CannotPlace(Obstacle::Draining));
     }
 }
 
-/// Replaces tasks that an older deployment lost and the floor misses.
+/// Replaces tasks that an older deployment lost and the floor misses. Tells how many.
 fn keep_floor(
     view: &ServiceView,
     primary: &ServiceDeployment,
     now: Moment,
-    gap: &mut usize,
+    gap: usize,
     plan: &mut ServicePlan,
-) {
+) -> usize {
     let older = || view.tasks.iter().filter(|task| task.is_live() && task.deployment != primary.id);
     let proven = view
         .deployments
         .iter()
         .find(|deployment| is_proven(deployment) && older().any(|task| task.deployment == deployment.id));
-    let Some(proven) = proven else { return };
+    let Some(proven) = proven else { return 0 };
     let kept = older().count() + healthy(view, primary, now);
-    let count = to_usize(view.floor()).saturating_sub(kept).min(*gap);
+    let room = to_usize(view.room.tasks);
+    let count = to_usize(view.floor()).saturating_sub(kept).min(gap).min(room);
     start(proven, count, plan);
-    *gap -= count;
+    count
 }
 
 /// Starts what the PRIMARY deployment lacks. Tells whether it lacks tasks that it cannot start.
@@ -85,6 +88,7 @@ fn grow(
     primary: &ServiceDeployment,
     now: Moment,
     gap: usize,
+    room: usize,
     plan: &mut ServicePlan,
 ) -> bool {
     let good = view.owned_by(&primary.id).filter(|task| task.is_live() && !task.is_unhealthy()).count();
@@ -99,7 +103,6 @@ fn grow(
         plan.wake_by(until);
         return false;
     }
-    let room = to_usize(view.room.tasks);
     let count = lack.min(gap).min(room);
     start(primary, count, plan);
     if let Some(obstacle) = view.room.obstacle.filter(|_| room < lack.min(gap)) {
@@ -138,8 +141,8 @@ fn shrink_primary(
     if surplus > rest.iter().filter(|task| task.is_free(now)).count() {
         plan.notes.push(ServiceNote::TooManyProtected(primary.id.clone()));
     }
-    let free = in_order(view, now, rest).filter(|task| task.is_free(now));
-    plan.actions.extend(free.take(surplus).map(ServiceTask::scale_in));
+    let healthy = rest.iter().filter(|task| view.is_healthy(task, now)).count();
+    release(view, now, rest, surplus, healthy.saturating_sub(to_usize(view.floor())), plan);
 }
 
 /// Stops tasks of older deployments as far as the floor allows.
@@ -154,17 +157,29 @@ fn shrink_older(view: &ServiceView, primary: &ServiceDeployment, now: Moment, pl
     };
     let floor = to_usize(floor);
     let old = kept.iter().filter(|task| view.is_healthy(task, now)).count();
-    let mut budget = (kept.len() + new).saturating_sub(floor);
-    let mut of_healthy = (old + new).saturating_sub(floor);
+    let budget = (kept.len() + new).saturating_sub(floor);
     plan.actions
         .extend(in_order(view, now, spare).filter(|task| task.is_free(now)).map(ServiceTask::scale_in));
-    for task in in_order(view, now, kept).filter(|task| task.is_free(now)) {
+    let healthy_to_spare = (old + new).saturating_sub(floor);
+    release(view, now, kept, budget, healthy_to_spare, plan);
+}
+
+/// Stops so many of these tasks that are not protected, and of those that are healthy no more than can be spared.
+fn release(
+    view: &ServiceView,
+    now: Moment,
+    tasks: Vec<&ServiceTask>,
+    mut budget: usize,
+    mut healthy_to_spare: usize,
+    plan: &mut ServicePlan,
+) {
+    for task in in_order(view, now, tasks).filter(|task| task.is_free(now)) {
         let is_healthy = view.is_healthy(task, now);
-        if budget == 0 || (is_healthy && of_healthy == 0) {
+        if budget == 0 || (is_healthy && healthy_to_spare == 0) {
             break;
         }
         budget -= 1;
-        of_healthy -= usize::from(is_healthy);
+        healthy_to_spare -= usize::from(is_healthy);
         plan.actions.push(task.scale_in());
     }
 }

@@ -139,6 +139,8 @@ pub(super) struct Tasks {
     pub(super) definition_uses: HashTrieMapSync<TaskDefinitionId, u32>,
     pub(super) by_end: RedBlackTreeSetSync<(Timestamp, TaskId)>,
     pub(super) taken: Taken,
+    /// The part of it that tasks with desired status RUNNING take.
+    pub(super) wanted: Taken,
     reservations: HashTrieMapSync<TaskId, Arc<Reservation>>,
 }
 
@@ -172,6 +174,9 @@ impl Tasks {
         });
         if let Some(reservation) = reservation {
             self.taken.take(&reservation);
+            if task.desired_status == DesiredStatus::Running {
+                self.wanted.take(&reservation);
+            }
             self.reservations.insert_mut(task.id.clone(), reservation);
         }
     }
@@ -201,6 +206,9 @@ impl Tasks {
         uncount(&mut self.definition_uses, &task.task_definition);
         if let Some(reservation) = self.reservations.get(id).map(Arc::clone) {
             self.taken.give_back(&reservation);
+            if task.desired_status == DesiredStatus::Running {
+                self.wanted.give_back(&reservation);
+            }
             self.reservations.remove_mut(id);
         }
         Some(task)

@@ -175,6 +175,12 @@ impl Store {
         self.writer.submit(change).await.unwrap_or(Err(WriteError::Closed))
     }
 
+    /// What a change would come to, without making it.
+    pub fn rehearse<T, E>(&self, change: impl FnOnce(&mut Draft) -> Result<T, E>) -> Result<Snapshot, E> {
+        let mut draft = Draft::on(Snapshot::clone(&self.snapshot()));
+        change(&mut draft).map(|_| draft.view)
+    }
+
     /// A watch that hears of every commit from now on.
     #[must_use]
     pub fn watch(&self) -> Watch {

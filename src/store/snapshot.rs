@@ -3,7 +3,7 @@
 //! A snapshot never changes. Taking one costs a reference count, keeping one keeps only what has changed since
 //! from being freed, and reading one takes no lock.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 
@@ -138,13 +138,16 @@ impl Snapshot {
         self.tasks.all.live.values()
     }
 
-    /// Every task of a cluster, live ones first.
-    pub fn tasks_of_cluster(&self, cluster: &ClusterName) -> impl Iterator<Item = &Arc<Task>> {
+    /// Every task of a cluster, by id.
+    pub fn tasks_of_cluster<'s>(
+        &'s self,
+        cluster: &ClusterName,
+    ) -> impl Iterator<Item = &'s Arc<Task>> + use<'s> {
         both(self.tasks.of_cluster.get(cluster))
     }
 
-    /// Every task of a service, live ones first.
-    pub fn tasks_of_service(&self, key: &ServiceKey) -> impl Iterator<Item = &Arc<Task>> {
+    /// Every task of a service, by id.
+    pub fn tasks_of_service<'s>(&'s self, key: &ServiceKey) -> impl Iterator<Item = &'s Arc<Task>> + use<'s> {
         both(self.tasks.of_service.get(key))
     }
 
@@ -181,6 +184,12 @@ impl Snapshot {
     #[must_use]
     pub fn taken(&self) -> &Taken {
         &self.tasks.taken
+    }
+
+    /// What live tasks take that are to stay.
+    #[must_use]
+    pub fn wanted(&self) -> &Taken {
+        &self.tasks.wanted
     }
 
     /// What was answered to a request with this token.
@@ -226,6 +235,13 @@ impl Snapshot {
     }
 }
 
+/// The live and the stopped tasks of a group in one order, so that the first page of a list walks no further.
 fn both(group: Option<&Group>) -> impl Iterator<Item = &Arc<Task>> {
-    group.into_iter().flat_map(|group| group.live.values().chain(group.stopped.values()))
+    let mut live = group.into_iter().flat_map(|group| group.live.values()).peekable();
+    let mut stopped = group.into_iter().flat_map(|group| group.stopped.values()).peekable();
+    iter::from_fn(move || match (live.peek(), stopped.peek()) {
+        (Some(one), Some(other)) if other.id < one.id => stopped.next(),
+        (Some(_), _) => live.next(),
+        (None, _) => stopped.next(),
+    })
 }

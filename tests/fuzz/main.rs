@@ -58,10 +58,10 @@ fn run(name: &str, target: &mut Target, limit: Duration, seed: u64) -> ExitCode 
     watch(name.to_owned(), Arc::clone(&current));
     let mut corpus = seeds::of(name);
     let mut mutator = Mutator::new(seed, &corpus);
-    let (mut seen, mut count) = (BTreeSet::new(), 0_u64);
+    let (mut answers, mut count) = (BTreeSet::new(), 0_u64);
     let begin = Instant::now();
     for input in corpus.clone() {
-        seen.insert(shape(&target.run(&input)));
+        answers.insert(shape(&target.run(&input)));
     }
     while begin.elapsed() < limit {
         let input = mutator.next(&corpus);
@@ -71,7 +71,7 @@ fn run(name: &str, target: &mut Target, limit: Duration, seed: u64) -> ExitCode 
         count += 1;
         match answer {
             Ok(answer) => {
-                if seen.insert(shape(&answer)) && corpus.len() < KEPT {
+                if answers.insert(shape(&answer)) && corpus.len() < KEPT {
                     corpus.push(input);
                 }
             }
@@ -81,7 +81,7 @@ fn run(name: &str, target: &mut Target, limit: Duration, seed: u64) -> ExitCode 
             }
         }
     }
-    println!("{name}: {count} inputs, {} different answers, no panic, no hang", seen.len());
+    println!("{name}: {count} inputs, {} different answers, no panic, no hang", answers.len());
     ExitCode::SUCCESS
 }
 

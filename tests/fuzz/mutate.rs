@@ -95,7 +95,7 @@ impl Mutator {
                 input.splice(to..to, piece);
             }
             4 => {
-                let word = self.words[self.below(self.words.len())].clone();
+                let word = self.word();
                 input.splice(at..at, word);
             }
             5 | 6 => self.replace_token(input),
@@ -128,8 +128,13 @@ impl Mutator {
         let Some(start) = input[from..].iter().position(|byte| !is_edge(byte)) else { return };
         let start = from + start;
         let end = input[start..].iter().position(is_edge).map_or(input.len(), |length| start + length);
-        let word = self.words[self.below(self.words.len())].clone();
+        let word = self.word();
         input.splice(start..end, word);
+    }
+
+    fn word(&mut self) -> Vec<u8> {
+        let at = self.below(self.words.len());
+        self.words[at].clone()
     }
 
     /// A number below `limit`, which is not zero.

@@ -24,6 +24,7 @@ use crate::model::progress::LayerProgress;
 
 mod error;
 mod found;
+mod pin;
 mod pull;
 mod watch;
 

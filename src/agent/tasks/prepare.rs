@@ -162,8 +162,11 @@ async fn pull_and_build(
 ) -> Result<(), Halt> {
     let task = &start.task.id;
     let containers = &start.definition.document.container_definitions;
-    let wanted: Vec<(ContainerName, String)> =
-        containers.iter().map(|container| (container.name.clone(), container.image.clone())).collect();
+    let wanted = containers.iter().map(|container| {
+        let digest = start.task.container(&container.name).and_then(|known| known.image_digest.as_deref());
+        (container.name.clone(), hands.images.pinned(&container.image, digest))
+    });
+    let wanted: Vec<(ContainerName, String)> = wanted.collect();
     hands.teller.tell(task, Seen::PullStarted);
     let found = |pulled: &Pulled| {
         let digest = &pulled.image.manifest_digest;

@@ -61,7 +61,10 @@ pub(in crate::cli) enum ImageCommand {
     /// Check the digests of what is stored
     Verify {
         /// Only this one
-        #[arg(value_name = "IMAGE")]
+        #[arg(value_name = "IMAGE", conflicts_with = "all")]
         image: Option<String>,
+        /// Everything that is stored, as without an image
+        #[arg(long)]
+        all: bool,
     },
 }

@@ -17,7 +17,7 @@ pub(super) use self::{
     cluster::ClusterCommand,
     exec::ExecArguments,
     image::ImageCommand,
-    service::{Bounds, ServiceCommand},
+    service::{Bounds, Changes, ExplainArguments, ServiceCommand},
     task::{LogsArguments, PsArguments, RunArguments, ShowArguments, StopArguments},
     task_definition::TaskDefinitionCommand,
 };
@@ -116,6 +116,10 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ServiceCommand,
     },
+    /// Show what an update of a service would start and stop, and why, without doing it
+    Plan(Changes),
+    /// Say why a task or a service is as it is: each constraint, what it needs and what there is
+    Explain(ExplainArguments),
     /// Clusters
     Cluster {
         #[command(subcommand)]

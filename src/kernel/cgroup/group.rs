@@ -12,6 +12,9 @@ use crate::kernel::process::Pid;
 /// Controllers of version 2 that are passed down to our groups, where the host offers them.
 const PASSED_DOWN: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
 
+/// Where processes go that stand in the way at the top of what was delegated to us.
+const TOP_LEAF: &str = "init";
+
 /// The files that a new group of the version 1 cpuset controller must be given before it takes a process.
 const CPUSET_INHERITED: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
@@ -64,7 +67,7 @@ impl Layout {
         }
         if let Some(unified) = self.unified() {
             make_below(&unified.mount, path, |parent, _| {
-                pass_controllers_down(parent);
+                pass_controllers_down(parent, parent == unified.mount);
                 Ok(())
             })?;
         }
@@ -192,16 +195,41 @@ fn inherit_files(parent: &Path, dir: &Path, files: &[&str]) -> Result<(), Cgroup
 ///
 /// Each on its own: one that the host keeps back must not take the others with it. What is missing afterwards shows
 /// when a limit is applied.
-fn pass_controllers_down(parent: &Path) {
+fn pass_controllers_down(parent: &Path, is_top: bool) {
     let file = parent.join("cgroup.subtree_control");
     let offered = read(&parent.join("cgroup.controllers")).unwrap_or_default();
     let passed = read(&file).unwrap_or_default();
     let has = |text: &str, name: &str| text.split_whitespace().any(|word| word == name);
     for name in PASSED_DOWN {
-        if has(&offered, name) && !has(&passed, name) {
-            let _ = write(&file, &format!("+{name}"));
+        if !has(&offered, name) || has(&passed, name) {
+            continue;
+        }
+        let plus = format!("+{name}");
+        let refused = write(&file, &plus).is_err_and(|err| err.is_busy());
+        if refused && is_top && clear_the_top(parent) {
+            let _ = write(&file, &plus);
         }
     }
+}
+
+/// Moves what sits in the topmost group that we can see into a leaf below it; false where that is not to be done.
+///
+/// In a control group namespace the top is somebody's ordinary group, delegated to us with our own processes in it, and
+/// a group with processes passes no controllers down (Linux' cgroup-v2.rst, "No Internal Process Constraint"). The real
+/// root, which is exempt from that, has no `cgroup.type`.
+fn clear_the_top(top: &Path) -> bool {
+    if !top.join("cgroup.type").exists() {
+        return false;
+    }
+    let leaf = top.join(TOP_LEAF);
+    if fs::create_dir(&leaf).is_err_and(|err| err.kind() != ErrorKind::AlreadyExists) {
+        return false;
+    }
+    let members = read(&top.join("cgroup.procs")).unwrap_or_default();
+    let target = leaf.join("cgroup.procs");
+    // One that has ended meanwhile cannot be moved and need not be.
+    members.lines().filter(|pid| *pid != "0").for_each(|pid| drop(write(&target, pid)));
+    true
 }
 
 /// Adds the processes of `dir` and of the groups below it; a group that vanishes meanwhile has none.

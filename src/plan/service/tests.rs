@@ -27,6 +27,8 @@ use crate::{
     plan::{Plan, crash_loop, history, history::News},
 };
 
+mod histories;
+
 const HEALTHY_AFTER: Duration = Duration::from_secs(40);
 
 /// How the tasks of a deployment behave.

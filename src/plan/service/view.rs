@@ -43,7 +43,7 @@ impl ServiceView {
         tasks: impl Iterator<Item = &'t Arc<Task>>,
         around: &Surroundings<'_>,
     ) -> Self {
-        let row = crash_loop::current(service);
+        let row = service.crash_loop;
         let wait = crash_loop::wait(row.failures, around.seed);
         let hold_until = (!wait.is_zero()).then(|| (around.moment)(row.last) + wait);
         let deployments = service.deployments.iter().map(|deployment| ServiceDeployment {

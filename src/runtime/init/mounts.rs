@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, makedev, mknodat};
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
 use super::{Failure, Found, at, root, status};
 use crate::kernel::mount::{
-    Attributes, Filesystem, MadeKind, Propagation, attach, clone_of, clone_tree, make_in, mount_with_options,
-    open_directory, open_in, open_in_no_links, set_attributes,
+    Attributes, Filesystem, MadeKind, Propagation, attach, clone_of, clone_tree, make_in,
+    mount_opened_layers, mount_with_options, open_directory, open_in, open_in_no_links, set_attributes,
 };
 use crate::runtime::handshake::Part;
 use crate::runtime::steps::{FsOption, Mount, Node, NodeKind, RootMount, RootWhat, What};
@@ -53,12 +54,21 @@ pub(super) fn mount_root(root: &RootMount) -> Result<OwnedFd, Failure> {
         }
         RootWhat::Classic(fstype, options) => {
             mount_with_options(fstype, &root.at, options)?;
-            let made = open_directory(&root.at)?;
-            set_attributes(made.as_fd(), root.attributes, None, false).map_err(at(Part::Attributes))?;
-            return Ok(made);
+            return mounted_by_path(root);
+        }
+        RootWhat::Opened(layers, rest) => {
+            mount_opened_layers(&root.at, layers, rest)?;
+            return mounted_by_path(root);
         }
     }
     Ok(open_directory(&root.at)?)
+}
+
+/// What the older call has mounted, with the attributes that it does not take.
+fn mounted_by_path(root: &RootMount) -> Result<OwnedFd, Failure> {
+    let made = open_directory(&root.at)?;
+    set_attributes(made.as_fd(), root.attributes, None, false).map_err(at(Part::Attributes))?;
+    Ok(made)
 }
 
 fn new_filesystem(fstype: &CStr, options: &[FsOption], attributes: Attributes) -> Result<OwnedFd, Failure> {
@@ -99,6 +109,9 @@ pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Failur
         }
     };
     let place = make_in(root, &mount.at, made_kind).map_err(at(Part::Target))?;
+    if !may_be_covered(place.as_fd(), &mount.at)? {
+        return Err(at(Part::Target)(Errno::EPERM));
+    }
     if mount.no_links {
         // What was found or made must be the plain path: no link on the way, and none at its end.
         open_in_no_links(root, &mount.at).map_err(at(Part::Target))?;
@@ -111,6 +124,29 @@ pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Failur
         set_attributes(tree.as_fd(), Attributes::NONE, Some(kind), deep).map_err(at(Part::Attributes))?;
     }
     Ok(())
+}
+
+/// Files of /proc that only tell numbers, for which others are put in their place.
+const TOLD: [&CStr; 10] = [
+    c"/proc/cpuinfo",
+    c"/proc/diskstats",
+    c"/proc/loadavg",
+    c"/proc/meminfo",
+    c"/proc/net/dev",
+    c"/proc/slabinfo",
+    c"/proc/stat",
+    c"/proc/swaps",
+    c"/proc/sys/crypto/fips_enabled",
+    c"/proc/uptime",
+];
+
+/// What a proc filesystem is known by (linux/magic.h).
+const PROC: FsType = FsType(0x9fa0);
+
+/// Whether something may be mounted on a place: nothing on what a proc filesystem holds, however it was reached, for
+/// that is how writes meant for the kernel are led astray.
+fn may_be_covered(place: BorrowedFd<'_>, wanted: &CStr) -> Result<bool, Errno> {
+    Ok(fstatfs(place)?.filesystem_type() != PROC || TOLD.contains(&wanted))
 }
 
 /// Makes a device node; where the kernel does not permit it, binds the host's.
@@ -189,15 +225,14 @@ pub(super) fn mask(found: &mut Found, path: &CStr) -> Result<(), Failure> {
         Err(errno) => return Err(at(Part::Target)(errno)),
     };
     let cover = if is_dir(&status(&place)?) {
-        if found.blank.is_none() {
-            let nothing = [(c"size", c"0"), (c"nr_inodes", c"1"), (c"mode", c"555")];
-            let filesystem = Filesystem::open(c"tmpfs")?;
-            for (key, value) in nothing {
-                filesystem.set(key, value)?;
-            }
-            found.blank = Some(filesystem.mount(Attributes::READ_ONLY)?);
-        }
-        clone_of(found.blank.as_ref().ok_or(Errno::EBADF)?.as_fd(), false)?
+        let Some(blank) = &found.blank else {
+            let blank = blank_directory()?;
+            // Attached itself, because Linux before 6.15 copies no mount that is not (open_tree answers EINVAL).
+            attach(blank.as_fd(), place.as_fd())?;
+            found.blank = Some(blank);
+            return Ok(());
+        };
+        clone_of(blank.as_fd(), false)?
     } else {
         let null = found.null.as_ref().ok_or(Errno::EBADF)?;
         let cover = clone_of(null.as_fd(), false)?;
@@ -208,6 +243,15 @@ pub(super) fn mask(found: &mut Found, path: &CStr) -> Result<(), Failure> {
         cover
     };
     Ok(attach(cover.as_fd(), place.as_fd())?)
+}
+
+/// An empty directory that cannot be written, as a mount of its own.
+fn blank_directory() -> Result<OwnedFd, Errno> {
+    let filesystem = Filesystem::open(c"tmpfs")?;
+    for (key, value) in [(c"size", c"0"), (c"nr_inodes", c"1"), (c"mode", c"555")] {
+        filesystem.set(key, value)?;
+    }
+    filesystem.mount(Attributes::READ_ONLY)
 }
 
 /// Covers a path by itself, unwritable. A missing one needs nothing.

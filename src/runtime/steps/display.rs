@@ -81,6 +81,10 @@ impl fmt::Display for RootMount {
             RootWhat::Classic(fstype, all) => {
                 write!(f, "mount {} as the root filesystem with {}", text(fstype), text(all))?;
             }
+            RootWhat::Opened(layers, rest) => {
+                let (count, rest) = (layers.len(), text(rest));
+                write!(f, "mount overlay as the root filesystem of {count} opened layers with {rest}")?;
+            }
         }
         write_attributes(f, self.attributes, "")
     }

@@ -24,6 +24,8 @@ pub struct Host {
     pub withheld: CapabilitySet,
     /// Our own hard limits, for those the process asks about.
     pub hard_limits: Vec<(Limit, u64)>,
+    /// The most files that any process may be allowed to open, whatever its capabilities: `fs.nr_open`.
+    pub open_files: u64,
     /// Our own out-of-memory score adjustment.
     pub oom_score: i32,
     /// Where control groups are.
@@ -48,6 +50,7 @@ impl Host {
             known: known(),
             withheld: CapabilitySet::NONE,
             hard_limits,
+            open_files: number("/proc/sys/fs/nr_open").unwrap_or(u64::MAX),
             oom_score,
             layout: layout.clone(),
             pseudo_mounts: Vec::new(),
@@ -79,8 +82,9 @@ impl Host {
 }
 
 fn own_oom_score() -> i32 {
-    std::fs::read_to_string("/proc/self/oom_score_adj")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(0)
+    number("/proc/self/oom_score_adj").unwrap_or(0)
+}
+
+fn number<N: std::str::FromStr>(file: &str) -> Option<N> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }

@@ -156,6 +156,8 @@ pub enum RootWhat {
     New(CString, Vec<FsOption>),
     /// A filesystem with all options in one string.
     Classic(CString, CString),
+    /// The same for an overlay of layers whose paths do not fit into that string: the layers and the other options.
+    Opened(Vec<CString>, CString),
 }
 
 /// An option of a filesystem; no value means a flag.

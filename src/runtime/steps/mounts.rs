@@ -9,11 +9,13 @@ use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount};
 use super::options::{Options, Unsupported};
 use super::{FsOption, Host, Mount, Node, NodeKind, RootMount, RootWhat, Step, What};
 use crate::kernel::cgroup::CgroupPath;
-use crate::kernel::mount::{Attributes, Propagation};
+use crate::kernel::mount::{Attributes, MOST_OPENED_LAYERS, Propagation};
 
 /// The longest value that fsconfig takes, and the longest option string of the older call.
 const LONGEST_VALUE: usize = 255;
 const LONGEST_OPTIONS: usize = 4094;
+/// What is left of that for other options beside the most layers that are opened.
+const LONGEST_REST: usize = 1024;
 
 /// Since this kernel overlayfs takes its layers one by one.
 const LAYERS_ONE_BY_ONE: (u32, u32) = (6, 7);
@@ -49,6 +51,12 @@ pub enum MountPlanError {
         /// How long they are.
         length: usize,
     },
+    /// Something else where the kernel shows processes and takes settings.
+    #[error("mounts[{at}].destination: /proc is for a proc filesystem, and nothing else")]
+    Proc {
+        /// Which mount.
+        at: usize,
+    },
     /// A string with a zero byte.
     #[error("mounts[{at}]: a path or option holds a zero byte")]
     Zero {
@@ -80,7 +88,18 @@ impl<'a> Entry<'a> {
     pub(super) fn read(at: usize, mount: &'a SpecMount) -> Result<Self, MountPlanError> {
         let options = Options::read(mount.options().as_deref().unwrap_or_default())
             .map_err(|Unsupported(option)| MountPlanError::Option { at, option })?;
-        Ok(Self { at, mount, options })
+        let entry = Self { at, mount, options };
+        if entry.covers_proc() { Err(MountPlanError::Proc { at }) } else { Ok(entry) }
+    }
+
+    /// Whether it would put something else in the place of `/proc`, by which processes are told apart and held. Places
+    /// below it are looked at when they are mounted on.
+    fn covers_proc(&self) -> bool {
+        let is_proc = match self.bind() {
+            Some(_) => self.mount.source().as_deref() == Some(Path::new("/proc")),
+            None => self.mount.typ().as_deref() == Some("proc"),
+        };
+        clean(self.mount.destination()) == "/proc" && !is_proc
     }
 
     pub(super) fn is_root(&self) -> bool {
@@ -163,7 +182,8 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
             .collect();
         let joined = joined.join(",");
         if joined.len() > LONGEST_OPTIONS {
-            return Err(MountPlanError::TooLong { at: entry.at, length: joined.len() });
+            let too_long = || MountPlanError::TooLong { at: entry.at, length: joined.len() };
+            return if has_escape { Err(too_long()) } else { opened(entry)?.ok_or_else(too_long) };
         }
         return Ok(RootWhat::Classic(fstype, entry.text(joined)?));
     }
@@ -182,6 +202,25 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
         }
     }
     Ok(RootWhat::New(fstype, options))
+}
+
+/// An overlay whose layers are opened and named by their descriptors; `None` where even those names are too long.
+fn opened(entry: &Entry<'_>) -> Result<Option<RootWhat>, MountPlanError> {
+    let (mut below, mut rest) = (Vec::new(), Vec::new());
+    for (key, value) in &entry.options.data {
+        match value {
+            Some(value) if key == "lowerdir" => {
+                for layer in value.split(':') {
+                    below.push(entry.text(layer)?);
+                }
+            }
+            Some(value) => rest.push(format!("{key}={value}")),
+            None => rest.push(key.clone()),
+        }
+    }
+    let rest = rest.join(",");
+    let fits = below.len() <= MOST_OPENED_LAYERS && rest.len() <= LONGEST_REST;
+    Ok(if fits { Some(RootWhat::Opened(below, entry.text(rest)?)) } else { None })
 }
 
 fn with_source(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {

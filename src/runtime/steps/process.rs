@@ -145,6 +145,15 @@ fn limits(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> Vec<
             hard = ours;
             soft = soft.min(ours);
         }
+        if limit.name() == "RLIMIT_NOFILE" && hard > host.open_files {
+            let most = host.open_files;
+            missed.push(NotEnforced {
+                resource: format!("process.rlimits.{}", limit.name()),
+                reason: format!("{} is more than this host's fs.nr_open, which is {most}", limit_text(hard)),
+            });
+            hard = most;
+            soft = soft.min(most);
+        }
         steps.push(Step::Limit(limit, soft, hard));
     }
     steps

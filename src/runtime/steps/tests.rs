@@ -26,6 +26,7 @@ fn host(mounts: &str) -> Host {
         known: held,
         withheld: CapabilitySet::NONE,
         hard_limits: vec![(Limit::named("RLIMIT_NOFILE").unwrap(), 4096)],
+        open_files: 1 << 20,
         oom_score: 0,
         layout: Layout::from_mountinfo(mounts).unwrap(),
         pseudo_mounts: Vec::new(),
@@ -142,6 +143,15 @@ fn an_old_kernel_gets_its_layers_in_one_string() {
     let refused = plan_of(many.clone(), &old).unwrap_err();
     assert!(matches!(refused, PlanError::Mount(MountPlanError::TooLong { at: 0, .. })), "{refused:?}");
     assert!(plan_of(many, &host(HYBRID)).is_ok());
+
+    let mut some = full();
+    let layers = vec!["/a/place/of/the/length/that/layers/have/in/a/store/of/images"; 100].join(":");
+    some["mounts"][0]["options"][0] = json!(format!("lowerdir={layers}"));
+    let (_, text) = plan_of(some, &old).unwrap();
+    assert!(
+        text.contains("mount overlay as the root filesystem of 100 opened layers with upperdir="),
+        "{text}"
+    );
 }
 
 #[test]

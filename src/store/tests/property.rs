@@ -116,6 +116,10 @@ fn compare(snapshot: &Snapshot, model: &BTreeMap<TaskId, Task>) {
     let live = model.values().filter(|task| !task.is_stopped()).count() as u64;
     assert_eq!(snapshot.taken().resources.cpu, live * 10);
     assert_eq!(snapshot.taken().ports().count(), usize::from(live > 0));
+    let stays = |task: &&Task| !task.is_stopped() && task.desired_status == DesiredStatus::Running;
+    assert_eq!(snapshot.wanted().resources.cpu, model.values().filter(stays).count() as u64 * 10);
+    let by_id: Vec<_> = snapshot.tasks_of_cluster(&sample::cluster_name()).map(|task| &task.id).collect();
+    assert_eq!(by_id, model.keys().collect::<Vec<_>>());
     for service in 0..3 {
         let (name, number) = owner(service);
         let key = (sample::cluster_name(), sample::service_name(&name));

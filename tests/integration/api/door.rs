@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{Fixture, fixture};
+use crate::harness::scaled;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -29,7 +30,7 @@ async fn exchange(
 ) -> String {
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
-    let read = timeout(SOON, stream.read_to_end(&mut answer)).await.expect("the server closes");
+    let read = timeout(scaled(SOON), stream.read_to_end(&mut answer)).await.expect("the server closes");
     if let Err(error) = read {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
@@ -113,7 +114,7 @@ async fn a_socket_may_lie_deeper_than_a_socket_address_is_long() {
     let served = tokio::spawn(serve(listener, Arc::clone(&api.api), async { drop(stopped.await) }));
     Client::new(&socket).call("ListClusters", json!({})).await.unwrap();
     drop(stop);
-    timeout(SOON, served).await.unwrap().unwrap();
+    timeout(scaled(SOON), served).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -126,7 +127,7 @@ async fn stopping_ends_conversations_and_comes_to_an_end() {
     let client = Client::new(&socket);
     let _lines = client.lines(hyper::Method::GET, "/hythe/v1/events?follow=true", None).await.unwrap();
     drop(stop);
-    timeout(SOON, served).await.expect("serving ends though a follower is there").unwrap();
+    timeout(scaled(SOON), served).await.expect("serving ends though a follower is there").unwrap();
 }
 
 #[tokio::test]
@@ -153,7 +154,8 @@ async fn over_tcp_only_loopback_is_served_and_no_web_page() {
 async fn many_clients_at_once_are_all_answered() {
     let api = fixture().await;
     let calls = (0..600).map(|_| async { api.client.call("ListClusters", json!({})).await });
-    let answers = timeout(Duration::from_secs(60), futures_util::future::join_all(calls)).await.unwrap();
+    let answers =
+        timeout(scaled(Duration::from_secs(60)), futures_util::future::join_all(calls)).await.unwrap();
     let failed = answers.into_iter().filter_map(Result::err).find(|error| !is_full_queue(error));
     assert!(failed.is_none(), "{failed:?}");
 }

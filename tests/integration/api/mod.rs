@@ -25,9 +25,9 @@ use hythe::{
         Access, Api, Host, Listener, Source,
         client::{Client, ClientError},
         live::{
-            Answer, DoctorReport, ImageFinding, ImageSummary, LayerState, Lines, Live, LiveError,
-            LiveErrorKind, LoadRequest, LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages,
-            SaveRequest,
+            Answer, DoctorReport, Explained, Foreseen, ImageFinding, ImageSummary, LayerState, Lines, Live,
+            LiveError, LiveErrorKind, LoadRequest, LogLine, LogQuery, LogSource, PullEvent, PullRequest,
+            RemovedImages, SaveRequest, Subject,
         },
         serve,
     },
@@ -36,6 +36,7 @@ use hythe::{
         exec::ExecRequest,
         ids::{ContainerName, TaskId},
         resources::{Capacity, Resources},
+        service::Service,
         task::Task,
         time::Timestamp,
     },
@@ -121,6 +122,27 @@ impl Live for Script {
             Ok(stream::iter([Ok(layer), Ok(done)]).boxed())
         }
         .boxed()
+    }
+
+    fn foresee(&self, service: Box<Service>) -> Answer<'_, Vec<Foreseen>> {
+        async move {
+            let made_of = service.primary().task_definition.to_string();
+            let why = format!("{} are wanted", service.desired_count);
+            let (action, count) = ("start".into(), 1);
+            Ok(vec![Foreseen {
+                after_seconds: 0,
+                action,
+                count,
+                task_definition: Some(made_of),
+                tasks: Vec::new(),
+                why,
+            }])
+        }
+        .boxed()
+    }
+
+    fn explain(&self, subject: Subject) -> Answer<'_, Vec<Explained>> {
+        async move { Err(LiveError::new(LiveErrorKind::Failed, format!("{subject:?}"))) }.boxed()
     }
 
     fn prune_images(&self, all: bool) -> Answer<'_, RemovedImages> {

@@ -33,7 +33,7 @@ use nix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{PATIENCE, disk::Disk, leaks, leaks::Before, wait_for};
+use super::{PATIENCE, disk::Disk, leaks, leaks::Before, scaled, wait_for};
 
 thread_local! {
     static HAS_OWN_NETWORK: Cell<bool> = const { Cell::new(false) };
@@ -384,7 +384,7 @@ impl Instance {
                 left.push(format!("the last stop was refused: {error:?}"));
             }
             let begin = std::time::Instant::now();
-            while !self.left_by_tasks().is_empty() && begin.elapsed() < PATIENCE {
+            while !self.left_by_tasks().is_empty() && begin.elapsed() < scaled(PATIENCE) {
                 thread::park_timeout(Duration::from_millis(20));
             }
             left.extend(self.left_by_tasks());
@@ -444,7 +444,7 @@ impl Starting {
             if let Some(status) = child.try_wait().expect("the daemon is our child") {
                 return Err(format!("the daemon ended with {status} before it was ready"));
             }
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > scaled(PATIENCE) {
                 return Err(format!("the daemon was not ready after {PATIENCE:?}"));
             }
         }

@@ -36,6 +36,12 @@ pub use instance::Instance;
 /// How long a test waits for something that should happen at once, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// `limit` on this machine: an emulated processor gets more time, by the factor in `HYTHE_TIME_SCALE`.
+pub fn scaled(limit: Duration) -> Duration {
+    let factor = std::env::var("HYTHE_TIME_SCALE").ok().and_then(|text| text.parse().ok());
+    limit * factor.unwrap_or(1)
+}
+
 /// Ends the test here when the machine lacks one of the named capabilities (functions of [`probe`]).
 macro_rules! require {
     ($($capability:ident),+ $(,)?) => {
@@ -62,10 +68,21 @@ pub fn skipped(reason: &str) {
     }
 }
 
-/// Asks until there is an answer, and fails the test when none comes within `limit`.
+/// The whole disk, by major and minor number, that holds `path`; `None` for memory, networks and stacks of disks.
+pub fn disk_of(path: &std::path::Path) -> Option<(u64, u64)> {
+    let device = nix::sys::stat::stat(path).ok()?.st_dev;
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let here = std::fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+    let whole = if here.join("partition").exists() { here.parent()?.to_owned() } else { here };
+    let text = std::fs::read_to_string(whole.join("dev")).ok()?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Asks until there is an answer, and fails the test when none comes within `limit` (see [`scaled`]).
 #[track_caller]
 pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let begin = Clock::now();
+    let (begin, limit) = (Clock::now(), scaled(limit));
     loop {
         if let Some(answer) = ask() {
             return answer;

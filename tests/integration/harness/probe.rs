@@ -57,6 +57,41 @@ pub fn cgroup_pids() -> Probe {
     controller("pids")
 }
 
+/// Control groups of version 2 and none of version 1.
+pub fn cgroup_v2() -> Probe {
+    root()?;
+    let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let has = |kind: &str| table.lines().any(|line| line.split(' ').nth(2) == Some(kind));
+    if has("cgroup2") && !has("cgroup") {
+        Ok(())
+    } else {
+        Err("needs pure version 2 control groups".to_owned())
+    }
+}
+
+/// The io controller.
+pub fn cgroup_io() -> Probe {
+    controller("io")
+}
+
+/// Pressure stall information.
+pub fn pressure() -> Probe {
+    if Path::new("/proc/pressure/cpu").exists() {
+        Ok(())
+    } else {
+        Err("the kernel measures no pressure".to_owned())
+    }
+}
+
+/// A disk below the directory for temporary files, whose reads and writes the io controller sees.
+pub fn disk() -> Probe {
+    if super::disk_of(&std::env::temp_dir()).is_some() {
+        Ok(())
+    } else {
+        Err("temporary files are not on a disk of their own".to_owned())
+    }
+}
+
 /// nftables, as an oracle.
 pub fn nft() -> Probe {
     root()?;

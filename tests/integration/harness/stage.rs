@@ -20,6 +20,7 @@ use super::{
     Instance, PATIENCE, images,
     instance::{Wish, strings},
     probe::cgroup_mounts,
+    scaled,
     tasks::{id, with},
     wait_for,
 };
@@ -164,7 +165,7 @@ impl Instance {
             if let Some(answer) = ask(&task) {
                 return answer;
             }
-            assert!(begin.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}: {task:#}");
+            assert!(begin.elapsed() < scaled(PATIENCE), "waited {PATIENCE:?} for {what}: {task:#}");
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
@@ -269,7 +270,7 @@ impl Instance {
                 return answer;
             }
             assert!(
-                begin.elapsed() < PATIENCE,
+                begin.elapsed() < scaled(PATIENCE),
                 "waited {PATIENCE:?} for {what}: {described:#}\n{}",
                 self.log()
             );

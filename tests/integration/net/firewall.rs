@@ -11,6 +11,8 @@ use hythe::model::network::{Protocol, Tables};
 use hythe::net::{Conflict, Installed, NetError, Network, NetworkWatch};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::harness::scaled;
+
 use super::lab::{EVERY, HOST, Lab, Task, WORLD, config, wait_until};
 
 const WEB: Ipv4Addr = Ipv4Addr::new(10, 91, 0, 2);
@@ -181,13 +183,13 @@ fn a_loop_that_sleeps_on_the_watch_is_woken_each_time() {
     runtime.block_on(async {
         for _ in 0..3 {
             delete_table("hythe91");
-            tokio::time::timeout(Duration::from_secs(2), watch.touched()).await.unwrap().unwrap();
+            tokio::time::timeout(scaled(Duration::from_secs(2)), watch.touched()).await.unwrap().unwrap();
             network.repair(&tables).unwrap();
         }
         let nothing = tokio::time::timeout(Duration::from_millis(50), watch.touched()).await;
         assert!(nothing.is_err(), "our own repair is no news");
         let later = tokio::task::spawn_blocking(|| delete_table("hythe91"));
-        tokio::time::timeout(Duration::from_secs(2), watch.touched()).await.unwrap().unwrap();
+        tokio::time::timeout(scaled(Duration::from_secs(2)), watch.touched()).await.unwrap().unwrap();
         later.await.unwrap();
     });
 }

@@ -17,6 +17,8 @@ use hythe::model::network::{Protocol, Publish, TaskInterface};
 use hythe::net::{NetConfig, Network};
 use nix::sched::{CloneFlags, setns, unshare};
 
+use crate::harness::scaled;
+
 /// How long anything that should happen may take.
 const LIMIT: Duration = Duration::from_secs(5);
 /// How long something that must not happen is waited for.
@@ -83,12 +85,12 @@ impl Place {
 
     /// What a TCP server at this address says.
     pub(super) fn ask_tcp(&self, address: Ipv4Addr, port: u16) -> io::Result<String> {
-        self.run(|| ask_tcp(address, port, LIMIT))
+        self.run(|| ask_tcp(address, port, scaled(LIMIT)))
     }
 
     /// What a UDP server at this address says.
     pub(super) fn ask_udp(&self, address: Ipv4Addr, port: u16) -> io::Result<String> {
-        self.run(|| ask_udp(&UdpSocket::bind((EVERY, 0))?, address, port, LIMIT))
+        self.run(|| ask_udp(&UdpSocket::bind((EVERY, 0))?, address, port, scaled(LIMIT)))
     }
 
     /// Whether nobody can be asked at this address.
@@ -198,7 +200,7 @@ pub(super) fn config(number: u8) -> NetConfig {
 pub(super) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !happened() {
-        assert!(start.elapsed() < LIMIT, "waited in vain: {what}");
+        assert!(start.elapsed() < scaled(LIMIT), "waited in vain: {what}");
         thread::yield_now();
     }
 }

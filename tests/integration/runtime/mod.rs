@@ -13,3 +13,4 @@ mod outside;
 mod refusals;
 mod seccomp;
 mod terminal;
+mod unified;

@@ -58,7 +58,7 @@ fn what_the_kernel_shows_cannot_be_covered_by_a_definition() {
     let own = instance.path("own");
     fs::create_dir_all(own.join("sys/kernel")).unwrap();
     fs::write(own.join("sys/kernel/msgmax"), "mine\n").unwrap();
-    for place in ["/proc", "/proc/sys", "/proc/self"] {
+    for place in ["/proc", "/proc/sys", "/proc/self", "/proc/1/../sys/kernel", "/run/../proc/."] {
         let app = with(
             container("app", "cat /proc/sys/kernel/msgmax"),
             json!({

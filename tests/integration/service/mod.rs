@@ -4,5 +4,6 @@
 
 mod crashes;
 mod daemon;
+mod deployments;
 mod held;
 mod rollout;

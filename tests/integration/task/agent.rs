@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, images, instance::own_network, leaks, require};
+use crate::harness::{PATIENCE, images, instance::own_network, leaks, require, scaled};
 
 /// An agent with a network, and everything it touches.
 struct Yard {
@@ -55,7 +55,7 @@ impl Yard {
     /// Ends the agent as the end of its process would, and opens another one.
     fn open_again(&mut self) {
         self.agent = None;
-        self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+        self.runtime.take().unwrap().shutdown_timeout(scaled(PATIENCE));
         let runtime = Runtime::new().unwrap();
         let (agent, facts) = open(&runtime, self.place.path(), &self.cgroup);
         (self.agent, self.facts, self.runtime) = (Some(agent), facts, Some(runtime));
@@ -77,7 +77,7 @@ impl Yard {
         let mut seen = Vec::new();
         loop {
             let runtime = self.runtime.as_ref().unwrap();
-            let fact = runtime.block_on(async { timeout(PATIENCE, self.facts.recv()).await });
+            let fact = runtime.block_on(async { timeout(scaled(PATIENCE), self.facts.recv()).await });
             let fact = fact.unwrap_or_else(|_| panic!("waited for {what}, saw {seen:#?}")).unwrap();
             if fact.task != task.id {
                 continue;
@@ -114,7 +114,7 @@ impl Yard {
         self.runtime().block_on(async {
             let mut lines = self.agent().logs(query);
             let mut all = Vec::new();
-            while let Some(line) = timeout(PATIENCE, lines.recv()).await.unwrap() {
+            while let Some(line) = timeout(scaled(PATIENCE), lines.recv()).await.unwrap() {
                 all.push(line.line);
             }
             all
@@ -429,7 +429,7 @@ fn what_ended_while_no_agent_ran_is_told_afterwards() {
     yard.until_running(&mut task);
     let pid = task.containers[0].pid.unwrap();
     yard.agent = None;
-    yard.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    yard.runtime.take().unwrap().shutdown_timeout(scaled(PATIENCE));
     // The container's own view, because an overlay does not look for changes below it.
     fs::write(format!("/proc/{pid}/root/go"), "").unwrap();
     crate::harness::wait_for("the container to end", PATIENCE, || {

@@ -35,7 +35,7 @@ use oci_spec::runtime::{
 };
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, leaks::Before, wait_for};
+use crate::harness::{PATIENCE, leaks::Before, scaled, wait_for};
 
 /// A task, and the place it lives in.
 pub struct Lab {
@@ -196,7 +196,7 @@ impl Talk {
     /// Takes facts until one is `wanted`.
     pub async fn until(&mut self, what: &str, wanted: impl Fn(&Seen) -> bool) -> Seen {
         loop {
-            let next = timeout(PATIENCE, self.connection.next()).await;
+            let next = timeout(scaled(PATIENCE), self.connection.next()).await;
             let fact = next.unwrap_or_else(|_| panic!("waited for {what}, saw {:#?}", self.facts)).unwrap();
             let fact = fact.unwrap_or_else(|| panic!("no {what} in {:#?}", self.facts));
             self.facts.push(fact.clone());
@@ -220,7 +220,7 @@ impl Talk {
     /// Takes all facts to the end.
     pub async fn end(&mut self) {
         while let Some(fact) =
-            timeout(PATIENCE, self.connection.next()).await.expect("an end in time").unwrap()
+            timeout(scaled(PATIENCE), self.connection.next()).await.expect("an end in time").unwrap()
         {
             self.facts.push(fact);
         }

@@ -250,5 +250,5 @@ async fn containers_that_share_processes_see_each_other_and_do_not_end_each_othe
     assert!(!rest.contains("/var/lib") && !rest.contains("ext4") && !rest.contains("etc\n"), "{log:?}");
     talk.stop().await;
     talk.end().await;
-    assert_eq!(talk.exit("app").0, Exit::Signal(9));
+    assert_eq!(talk.exit("app").0, Exit::Signal(15));
 }

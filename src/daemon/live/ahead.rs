@@ -1,0 +1,163 @@
+//! What the decisions would do with a service, and what stands in the way of a service or a task.
+
+use std::collections::BTreeSet;
+
+use super::super::{clock, config::Config, host, services, services::PassContext, system};
+use crate::{
+    api::live::{Explained, Foreseen, LiveError, LiveErrorKind, Subject},
+    model::{
+        ids::DeploymentId,
+        resources::{Reservation, Resources},
+        service::Service,
+        task::{DesiredStatus, Task, TaskStatus},
+        time::Timestamp,
+    },
+    plan::{
+        explain::{self, Constraint},
+        foresee::{Doing, Stuck, foresee as look_ahead},
+        service::Obstacle,
+    },
+    store::Snapshot,
+};
+
+/// The steps that would lead to `service`, in their order.
+pub(super) fn foresee(snapshot: &Snapshot, config: &Config, service: &Service) -> Vec<Foreseen> {
+    let context = context(snapshot, config, service);
+    let view = services::view(snapshot, service, &context);
+    let made_of = |id: &DeploymentId| {
+        let deployment = service.deployments.iter().find(|one| one.id == *id);
+        deployment.map(|one| one.task_definition.to_string())
+    };
+    let definition = snapshot.task_definition(&service.primary().task_definition);
+    let containers = definition.into_iter().flat_map(|one| &one.document.container_definitions);
+    let is_checked = containers.into_iter().any(|one| one.essential && one.health_check.is_some());
+    let steps = look_ahead(&view, is_checked, context.now);
+    let step = |step: crate::plan::foresee::Step| {
+        let mut seen = Foreseen {
+            after_seconds: step.after.as_secs(),
+            action: String::new(),
+            count: 0,
+            task_definition: None,
+            tasks: Vec::new(),
+            why: step.why,
+        };
+        match step.does {
+            Doing::Start(id, count) => {
+                seen.action = "start".into();
+                seen.count = usize::try_from(count).unwrap_or(usize::MAX);
+                seen.task_definition = made_of(&id);
+            }
+            Doing::Stop(tasks) => {
+                seen.action = "stop".into();
+                seen.count = tasks.len();
+                let first = tasks.first().and_then(|id| snapshot.task(id));
+                seen.task_definition = first.map(|task| task.task_definition.to_string());
+                seen.tasks = tasks.iter().map(ToString::to_string).collect();
+            }
+            Doing::StopNew(count) => (seen.action, seen.count) = ("stop".into(), count),
+            Doing::Complete(id) => {
+                (seen.action, seen.task_definition) = ("complete".into(), made_of(&id));
+            }
+            Doing::Stuck(why) => {
+                seen.action = "stuck".into();
+                seen.why = format!("{}: {}", stuck(why), seen.why);
+            }
+        }
+        seen
+    };
+    steps.into_iter().map(step).collect()
+}
+
+fn stuck(why: Stuck) -> String {
+    match why {
+        Stuck::Bounds => "minimumHealthyPercent and maximumPercent allow neither a start nor a stop".into(),
+        Stuck::Protected => "protected tasks are in the way".into(),
+        Stuck::Host(Obstacle::Lacks(shortage)) => format!("the host {shortage}"),
+        Stuck::Host(Obstacle::Draining) => "the host is DRAINING".into(),
+        Stuck::Host(Obstacle::Constraint) => "the host does not meet the placement constraints".into(),
+    }
+}
+
+/// Each constraint of what is named.
+pub(super) fn explain(
+    snapshot: &Snapshot,
+    config: &Config,
+    subject: &Subject,
+) -> Result<Vec<Explained>, LiveError> {
+    let list = match subject {
+        Subject::Service(cluster, name) => {
+            let service = snapshot.service(&(cluster.clone(), name.clone())).ok_or_else(gone)?;
+            let context = context(snapshot, config, service);
+            explain::service(&services::view(snapshot, service, &context), context.now)
+        }
+        Subject::Task(id) => of_task(snapshot, config, snapshot.task(id).ok_or_else(gone)?),
+    };
+    let explained =
+        |one: Constraint| Explained { constraint: one.name, need: one.need, have: one.have, met: one.is_met };
+    Ok(list.into_iter().map(explained).collect())
+}
+
+fn of_task(snapshot: &Snapshot, config: &Config, task: &Task) -> Vec<Constraint> {
+    let line = |name: String, need: String, have: String, is_met| Constraint { name, need, have, is_met };
+    let wanted = task.desired_status == DesiredStatus::Running;
+    let desired = if wanted { "RUNNING" } else { "STOPPED" };
+    let status = format!("{:?}", task.known_status).to_uppercase();
+    let mut list = vec![line("status".into(), desired.into(), status.clone(), status == desired)];
+    if let Some(stop) = &task.stop {
+        list.push(line("stop".into(), "no reason to stop".into(), stop.reason.clone(), false));
+    }
+    let definition = snapshot.task_definition(&task.task_definition);
+    if let Some(definition) = definition.filter(|_| task.known_status < TaskStatus::Deprovisioning) {
+        let needs = Reservation::of(&definition.document, &task.overrides);
+        let taken = snapshot.taken();
+        let others = Resources {
+            cpu: taken.resources.cpu.saturating_sub(needs.resources.cpu),
+            memory: taken.resources.memory.saturating_sub(needs.resources.memory),
+        };
+        let ports: BTreeSet<_> = held_by_others(snapshot, task);
+        list.extend(explain::placement(&host::capacity(&config.host), &needs, others, |port| {
+            ports.contains(&port)
+        }));
+        for container in &definition.document.container_definitions {
+            for dependency in &container.depends_on {
+                let other = task.container(&dependency.container_name);
+                let have = other.map_or_else(String::new, |one| {
+                    format!("{:?}, health {:?}", one.known_status, one.health).to_uppercase()
+                });
+                let own = task.container(&container.name).and_then(|one| one.started_at);
+                let need = format!("{} {:?}", dependency.container_name, dependency.condition).to_uppercase();
+                list.push(line(format!("container {}", container.name), need, have, own.is_some()));
+            }
+        }
+    }
+    list
+}
+
+fn held_by_others(snapshot: &Snapshot, task: &Task) -> BTreeSet<crate::model::resources::HostPort> {
+    let others = snapshot.live_tasks().filter(|other| other.id != task.id);
+    let needs = others.filter_map(|other| {
+        let definition = snapshot.task_definition(&other.task_definition)?;
+        Some(Reservation::of(&definition.document, &other.overrides).ports)
+    });
+    needs.flatten().collect()
+}
+
+fn context(snapshot: &Snapshot, config: &Config, service: &Service) -> PassContext {
+    let key = (service.cluster.clone(), service.name.clone());
+    let (now, wall) = (clock::moment(), clock::wall());
+    let mut moments = clock::Moments::default();
+    let times: BTreeSet<Timestamp> = services::times_of(snapshot, &key).collect();
+    PassContext {
+        now,
+        wall,
+        moments: std::sync::Arc::new(times.into_iter().map(|at| (at, moments.of(at, wall, now))).collect()),
+        healthy_after: config.healthy_after,
+        capacity: std::sync::Arc::new(host::capacity(&config.host)),
+        seed: 0,
+        random: system::random,
+    }
+}
+
+fn gone() -> LiveError {
+    LiveError::new(LiveErrorKind::NotFound, "it is gone meanwhile")
+}

@@ -1,0 +1,202 @@
+//! What a service's passes will do, played through before anything is done.
+//!
+//! The same decision runs on a copy of the view and a clock of its own. Tasks behave: they start at once and their
+//! health checks pass. So the steps are what will happen if all goes well, in their order, with the arithmetic that
+//! led to each.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::model::{
+    ids::{DeploymentId, TaskId},
+    service::{DeploymentStatus, RolloutState, ServiceStatus},
+    task::HealthStatus,
+    time::Moment,
+};
+
+use super::service::{
+    Obstacle, ServiceAction, ServiceNote, ServiceTask, ServiceView, Standing, service, to_usize,
+};
+
+/// More passes than any update within ECS's limits takes.
+const MOST_PASSES: usize = 20_000;
+
+/// One thing that will be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// So many tasks of a deployment are started.
+    Start(DeploymentId, u32),
+    /// Tasks are stopped.
+    Stop(Vec<TaskId>),
+    /// So many tasks that are yet to be started are stopped again.
+    StopNew(usize),
+    /// The deployment is COMPLETED.
+    Complete(DeploymentId),
+    /// Nothing more can be done, and why.
+    Stuck(Stuck),
+}
+
+/// Why an update would not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// The bounds allow neither a start nor a stop.
+    Bounds,
+    /// The host cannot take another task.
+    Host(Obstacle),
+    /// Protected tasks are in the way.
+    Protected,
+}
+
+/// A step, when it is done and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// How long from now.
+    pub after: Duration,
+    /// What.
+    pub does: Doing,
+    /// The numbers that allow or ask for it.
+    pub why: String,
+}
+
+/// The steps from the view to its steady state. `is_checked` says whether new tasks have a health check.
+#[must_use]
+pub fn foresee(view: &ServiceView, is_checked: bool, now: Moment) -> Vec<Step> {
+    let mut world =
+        Ahead { view: view.clone(), now, start: now, is_checked, new: BTreeSet::new(), steps: Vec::new() };
+    for _ in 0..MOST_PASSES {
+        let plan = service(&world.view, world.now);
+        if plan.actions.is_empty() {
+            let Some(next) = plan.wake_at.filter(|&at| at > world.now) else {
+                world.end(&plan.notes);
+                break;
+            };
+            world.now = next;
+        } else {
+            world.carry_out(plan.actions);
+        }
+    }
+    world.steps
+}
+
+struct Ahead {
+    view: ServiceView,
+    now: Moment,
+    start: Moment,
+    is_checked: bool,
+    new: BTreeSet<TaskId>,
+    steps: Vec<Step>,
+}
+
+impl Ahead {
+    fn carry_out(&mut self, actions: Vec<ServiceAction>) {
+        let why = self.why();
+        let (mut stopped, mut stopped_new) = (Vec::new(), 0);
+        for action in actions {
+            match action {
+                ServiceAction::Start { deployment, count } => {
+                    self.step(Doing::Start(deployment.clone(), count), &why);
+                    (0..count).for_each(|_| self.start(&deployment));
+                }
+                ServiceAction::Stop { task, .. } => {
+                    self.view.tasks.retain(|one| one.id != task);
+                    if self.new.remove(&task) {
+                        stopped_new += 1;
+                    } else {
+                        stopped.push(task);
+                    }
+                }
+                ServiceAction::Complete(id) => {
+                    self.step(Doing::Complete(id.clone()), &why);
+                    self.change(&id, RolloutState::Completed);
+                }
+                ServiceAction::Fail { deployment, .. } => self.change(&deployment, RolloutState::Failed),
+                ServiceAction::RollBack { to, .. } => self.roll_back(&to),
+                ServiceAction::Drop(id) => self.view.deployments.retain(|one| one.id != id),
+                ServiceAction::ForgetFailures(id) => {
+                    for one in self.view.deployments.iter_mut().filter(|one| one.id == id) {
+                        (one.failed_tasks, one.breaker_count) = (0, 0);
+                    }
+                }
+                ServiceAction::GiveUpRollback(id) => {
+                    for one in self.view.deployments.iter_mut().filter(|one| one.id == id) {
+                        one.is_rollback = false;
+                    }
+                }
+                ServiceAction::Retire => self.view.status = ServiceStatus::Inactive,
+            }
+        }
+        if !stopped.is_empty() {
+            self.step(Doing::Stop(stopped), &why);
+        }
+        if stopped_new > 0 {
+            self.step(Doing::StopNew(stopped_new), &why);
+        }
+    }
+
+    fn step(&mut self, does: Doing, why: &str) {
+        self.steps.push(Step { after: self.now - self.start, does, why: why.to_owned() });
+    }
+
+    fn start(&mut self, deployment: &DeploymentId) {
+        let number = u128::MAX - u128::try_from(self.new.len()).unwrap_or_default();
+        let id = TaskId::from_random(number.to_be_bytes());
+        self.new.insert(id.clone());
+        self.view.room.tasks = self.view.room.tasks.saturating_sub(1);
+        self.view.tasks.push(ServiceTask {
+            id,
+            deployment: deployment.clone(),
+            standing: Standing::Running(self.now),
+            health: self.is_checked.then_some(HealthStatus::Healthy),
+            healthy_since: self.is_checked.then_some(self.now),
+            graced_until: None,
+            protected_until: None,
+            created: self.now,
+        });
+    }
+
+    fn change(&mut self, id: &DeploymentId, rollout: RolloutState) {
+        for one in self.view.deployments.iter_mut().filter(|one| one.id == *id) {
+            (one.rollout, one.is_on_trial, one.stop_asked) = (rollout, false, None);
+        }
+    }
+
+    fn roll_back(&mut self, to: &DeploymentId) {
+        for one in &mut self.view.deployments {
+            one.stop_asked = None;
+            one.status = if one.id == *to { DeploymentStatus::Primary } else { DeploymentStatus::Active };
+        }
+        self.change(to, RolloutState::InProgress);
+    }
+
+    /// The numbers of now, as the decision sees them.
+    fn why(&self) -> String {
+        let view = &self.view;
+        let healthy = view.tasks.iter().filter(|task| view.is_healthy(task, self.now)).count();
+        format!(
+            "{} of {} tasks are healthy; at least {} must stay so, and there are at most {}",
+            healthy,
+            view.wanted(),
+            view.floor(),
+            view.ceiling()
+        )
+    }
+
+    fn end(&mut self, notes: &[ServiceNote]) {
+        let view = &self.view;
+        let stuck = notes.iter().find_map(|note| match note {
+            ServiceNote::Deadlocked => Some(Stuck::Bounds),
+            ServiceNote::CannotPlace(obstacle) => Some(Stuck::Host(*obstacle)),
+            ServiceNote::TooManyProtected(_) => Some(Stuck::Protected),
+            ServiceNote::DeploymentCompleted(_)
+            | ServiceNote::SteadyState
+            | ServiceNote::DeploymentFailed(..)
+            | ServiceNote::RollingBack(_)
+            | ServiceNote::CannotStart => None,
+        });
+        let stuck =
+            stuck.filter(|_| view.tasks.len() != to_usize(view.wanted()) || view.deployments.len() > 1);
+        if let Some(stuck) = stuck {
+            let why = self.why();
+            self.step(Doing::Stuck(stuck), &why);
+        }
+    }
+}
