@@ -204,6 +204,32 @@ mod tests {
     }
 
     #[test]
+    fn the_packaged_file_says_what_holds_without_it() {
+        let packaged = include_str!("../../scripts/package/hythe.toml");
+        let usual = parse("").unwrap();
+        assert_eq!(parse(packaged).unwrap(), usual);
+        let written: String = packaged
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase()) => format!("{key}\n"),
+                Some(_) | None => format!("{line}\n"),
+            })
+            .collect();
+        let all = parse(&written).unwrap();
+        assert_eq!((&all.state_dir, &all.runtime_dir), (&usual.state_dir, &usual.runtime_dir));
+        assert_eq!((&all.cgroup_parent, &all.owner), (&usual.cgroup_parent, &usual.owner));
+        assert_eq!(all.api.socket, usual.api.socket);
+        assert_eq!(
+            all.network.map(|net| (net.bridge, net.subnet)),
+            usual.network.map(|net| (net.bridge, net.subnet))
+        );
+        assert_eq!(all.images.parallel_layers, usual.images.parallel_layers);
+        assert_eq!(all.containers.log_max_size, usual.containers.log_max_size);
+        assert_eq!(all.containers.log_max_files, usual.containers.log_max_files);
+        assert_eq!((all.healthy_after, all.history), (usual.healthy_after, usual.history));
+    }
+
+    #[test]
     fn the_socket_follows_the_runtime_directory() {
         let config = parse("runtime_dir = \"/run/blue\"").unwrap();
         assert_eq!(config.api.socket, Path::new("/run/blue/hythe.sock"));

@@ -1,7 +1,8 @@
 //! The command line as people and programs meet it.
-
 //!
 //! Everything here goes through the program itself: what it prints, what it takes, how it ends.
+
+mod program;
 
 use serde_json::{Value, json};
 
