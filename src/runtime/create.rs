@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -113,18 +114,31 @@ pub enum FirstProcess {
 }
 
 impl FirstProcess {
-    /// Our own program, behind a mount that cannot be written through, if it is needed.
-    fn open(self) -> Result<Option<OwnedFd>, Errno> {
+    /// Our own program, if it is needed.
+    fn open(self) -> Result<Option<BorrowedFd<'static>>, Errno> {
         match self {
             Self::Program => Ok(None),
-            Self::Attendant | Self::Pause => {
-                let own = clone_tree(c"/proc/self/exe", false)?;
-                let closed = Attributes::READ_ONLY.then(Attributes::NO_SUID).then(Attributes::NO_DEV);
-                set_attributes(own.as_fd(), closed, None, false)?;
-                Ok(Some(own))
-            }
+            Self::Attendant | Self::Pause => own_program().map(Some),
         }
     }
+}
+
+/// Opens our own program for first processes to come, as long as it can be: not after this process has left the mount
+/// namespace that it was executed in.
+pub fn hold_own_program() -> Result<(), Errno> {
+    own_program().map(drop)
+}
+
+/// Our own program behind a mount of its own that cannot be written through. Opened once, as it can be executed often.
+fn own_program() -> Result<BorrowedFd<'static>, Errno> {
+    static OWN: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(own) = OWN.get() {
+        return Ok(own.as_fd());
+    }
+    let own = clone_tree(c"/proc/self/exe", false)?;
+    let closed = Attributes::READ_ONLY.then(Attributes::NO_SUID).then(Attributes::NO_DEV);
+    set_attributes(own.as_fd(), closed, None, false)?;
+    Ok(OWN.get_or_init(|| own).as_fd())
 }
 
 impl Options {
@@ -287,7 +301,7 @@ pub fn create(
     let own = options.first_process.open();
     let own = own.map_err(|source| CreateError::Prepare { what: "open the first process", source })?;
     let is_alone = options.first_process == FirstProcess::Pause;
-    let attendant = own.as_ref().map(|own| init::Attendant { program: own.as_fd(), is_alone });
+    let attendant = own.map(|program| init::Attendant { program, is_alone });
     let socket = options.start_socket.as_deref();
     let launch = Launch { plan: &plan, group: &group, socket, attendant };
     let (child, line) = launch.run(stdio)?;

@@ -28,7 +28,7 @@ pub mod steps;
 
 pub use attend::DeliveryError;
 pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process};
-pub use create::{CreateError, FirstProcess, Options, Stdio, Stream, Timing, create};
+pub use create::{CreateError, FirstProcess, Options, Stdio, Stream, Timing, create, hold_own_program};
 pub use exec::{Exec, ExecError, ExecOptions};
 pub use failure::ExecFailure;
 pub use handshake::Part;

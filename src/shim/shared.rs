@@ -58,6 +58,9 @@ pub(super) enum ShareError {
     /// The same: itself.
     #[error("start the process that holds the task's pid namespace")]
     Start(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The first processes that are ours.
+    #[error("open this program for first processes")]
+    Own(#[source] Errno),
     /// The memory.
     #[error("mount the task's shared memory on {}", path.display())]
     Memory {
@@ -116,13 +119,16 @@ impl Shared {
         network: Option<OwnedFd>,
         layout: &Layout,
     ) -> Result<Self, ShareError> {
+        let wants = |wanted: fn(&super::spec::Sharing) -> bool| {
+            spec.containers.iter().any(|container| wanted(&container.shares))
+        };
+        if wants(|shares| shares.pid) || spec.containers.iter().any(|container| container.init) {
+            runtime::hold_own_program().map_err(ShareError::Own)?;
+        }
         if let Some(memory) = &spec.shared_memory {
             let failed = |source| ShareError::Memory { path: memory.path.clone(), source };
             mount_memory(memory).map_err(failed)?;
         }
-        let wants = |wanted: fn(&super::spec::Sharing) -> bool| {
-            spec.containers.iter().any(|container| wanted(&container.shares))
-        };
         let queues = wants(|shares| shares.ipc).then(namespace::new_ipc).transpose()?;
         let mut shared = Self { network, queues, pause: None };
         if wants(|shares| shares.pid) {

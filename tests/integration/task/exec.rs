@@ -265,6 +265,32 @@ fn a_first_process_of_ours_passes_on_signals_reaps_and_gives_the_programs_code()
 }
 
 #[test]
+fn a_first_process_of_ours_gets_along_with_everything_that_a_task_can_share() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("attendant-shared");
+    let init = json!({ "linuxParameters": { "initProcessEnabled": true } });
+    let app =
+        |name: &str| with(container(name, &stays("echo $(cat /proc/1/comm) $PPID; true &")), init.clone());
+    let document = with(
+        definition("attendant-shared", &[app("one"), app("two")]),
+        json!({ "pidMode": "task", "ipcMode": "task" }),
+    );
+    let id = instance.launch(&document);
+    instance.running(&id);
+    for name in ["one", "two"] {
+        let said = instance.printed(&id, name, "\n");
+        let (first, parent) = said.trim().split_once(' ').unwrap();
+        assert!(
+            first == "hythe-init" && parent != "1",
+            "the task has one, and each container its own: {said}"
+        );
+    }
+    let task = instance.stop(&id);
+    assert_eq!(task["containers"][0]["exitCode"], 0, "{task:#}");
+    instance.nothing_is_left();
+}
+
+#[test]
 fn a_program_that_is_missing_is_told_of_although_a_first_process_of_ours_is_there() {
     require!(host, busybox);
     let instance = Instance::with_busybox("attendant-missing");
