@@ -14,6 +14,7 @@ pub mod arn;
 pub mod cluster;
 pub mod exec;
 pub mod fact;
+pub mod form;
 pub mod ids;
 pub mod lifecycle;
 pub mod network;
