@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     }
     match words.next().as_deref().and_then(OsStr::to_str) {
         Some("shim") => shim::main(words),
+        Some("init") => shim::init::main(words),
         Some("oci") => cli::oci::main(env::args_os().skip(1)),
         Some(_) | None => match cli::main(daemon::examine) {
             Next::Exit(code) => code,

@@ -15,6 +15,7 @@
 
 mod bundle;
 mod environment;
+mod exec;
 mod facts;
 mod failure;
 pub mod images;
@@ -47,6 +48,8 @@ use crate::model::task::{StopRequest, Task};
 use crate::model::task_definition::TaskDefinition;
 use crate::model::time::Timestamp;
 use crate::net::{Installed, NetError, Network};
+
+pub use exec::ExecError;
 
 use facts::Teller;
 use images::Images;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   <state>/tasks/<task>/            task.json · spec.json · ledger · network.json · boot
-//!                        volumes/<name>
+//!                        shm · volumes/<name>
 //!                        containers/<name>/  config.json · rootfs · upper · work · hosts · hostname · resolv.conf
 //!   <state>/volumes/<name>
 //!   <state>/logs/<task>/<name>.log
@@ -64,6 +64,11 @@ impl Places {
     /// Which boot of the host a task was started in.
     pub(crate) fn boot(&self, task: &TaskId) -> PathBuf {
         self.task(task).join("boot")
+    }
+
+    /// Where the memory that a task's containers share is mounted, for its shim only.
+    pub(crate) fn shared_memory(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join("shm")
     }
 
     /// The bundle of a container.

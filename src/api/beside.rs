@@ -4,6 +4,7 @@
 //!   GET    version                                       the release and the instance
 //!   GET    logs?task=|service=&cluster=&container=&follow=&since=&tail=      lines
 //!   GET    tasks/ID                                      the stored task, with timing and log files
+//!   POST   tasks/ID/exec                                 a command in it; the connection becomes its own
 //!   GET    events?follow=&cluster=&service=              lines
 //!   GET    images        GET images/inspect?ref=         DELETE images?ref=&force=
 //!   POST   images/pull   images/load   images/verify     lines
@@ -29,6 +30,7 @@ use super::{
 };
 use crate::{
     model::{
+        exec::ExecRequest,
         ids::{ContainerName, ServiceName, TaskId},
         reading,
         task::Task,
@@ -99,6 +101,11 @@ impl Api {
         if let Some(id) = path.strip_prefix("tasks/").filter(|_| method == Method::GET) {
             return stored_task(self, id).map(Reply::Whole);
         }
+        if let Some(id) = path.strip_prefix("tasks/").and_then(|rest| rest.strip_suffix("/exec"))
+            && method == Method::POST
+        {
+            return self.exec(id, self::body(body)?).await;
+        }
         match (method.as_str(), path) {
             ("GET", "version") => Ok(Reply::Whole(version(self))),
             ("GET", "events") => {
@@ -120,6 +127,24 @@ impl Api {
             }
             _ => Err(no_such(method, path)),
         }
+    }
+
+    async fn exec(&self, id: &str, request: ExecRequest) -> Result<Reply, Refused> {
+        let task = find_task(&self.store.snapshot(), id)?.id.clone();
+        if request.command.is_empty() {
+            return Err(Refused::parameter("The command is missing."));
+        }
+        if let Some(bad) = request.environment.iter().find(|variable| !variable.contains('=')) {
+            return Err(Refused::parameter(format!("The variable '{bad}' is not NAME=VALUE.")));
+        }
+        if request.working_directory.as_ref().is_some_and(|directory| !directory.starts_with('/')) {
+            return Err(Refused::parameter("The working directory is not absolute."));
+        }
+        let words = request.command.iter().chain(&request.environment).chain(&request.working_directory);
+        if words.chain(&request.user).any(|word| word.contains('\0')) {
+            return Err(Refused::parameter("A word of the command holds a zero byte."));
+        }
+        Ok(Reply::Bytes(self.live.exec(task, request).await?))
     }
 
     async fn images(&self, method: &Method, path: &str, query: &str, body: &str) -> Result<Reply, Refused> {

@@ -20,11 +20,13 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     client::conn::http1,
-    header::{CONTENT_TYPE, HOST},
+    header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE},
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
+
+use crate::model::exec::{ExecRequest, PROTOCOL};
 
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113";
 const ECS_JSON: &str = "application/x-amz-json-1.1";
@@ -125,6 +127,20 @@ impl Client {
         Ok(Lines { body: answer.into_body(), buffer: BytesMut::new(), ended: false })
     }
 
+    /// Asks for a connection that is one command's own, whose bytes are the frames of [`crate::model::exec`].
+    pub async fn exec(&self, path: &str, request: &ExecRequest) -> Result<Exchange, ClientError> {
+        let body = serde_json::to_value(request).map_err(ClientError::NotJson)?;
+        let head = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONNECTION, "upgrade")
+            .header(UPGRADE, PROTOCOL);
+        let answer = self.ask(path, head, Some(body)).await?;
+        let upgraded = hyper::upgrade::on(answer).await.map_err(ClientError::Broken)?;
+        Ok(TokioIo::new(upgraded))
+    }
+
     async fn ask(
         &self,
         path: &str,
@@ -142,11 +158,15 @@ impl Client {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(ClientError::Broken)?;
         // Ends by itself when the answer has been read or dropped.
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         let answer = sender.send_request(request).await.map_err(ClientError::Broken)?;
-        if answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
+        let is_agreed = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if is_agreed || answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
     }
 }
+
+/// A connection that is one command's own.
+pub type Exchange = TokioIo<hyper::upgrade::Upgraded>;
 
 /// An answer that comes line by line.
 pub struct Lines {

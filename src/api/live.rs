@@ -10,7 +10,10 @@ use futures_util::{Stream, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use tokio::net::UnixStream;
+
 use crate::model::{
+    exec::ExecRequest,
     ids::{ClusterName, ContainerName, ServiceName, TaskId},
     service::Service,
     time::Timestamp,
@@ -64,6 +67,9 @@ pub type Lines<T> = Pin<Box<dyn Stream<Item = Result<T, LiveError>> + Send>>;
 pub trait Live: Send + Sync {
     /// The output of containers.
     fn logs(&self, query: LogQuery) -> Answer<'_, Lines<LogLine>>;
+
+    /// Runs a command in a container of a task. The stream carries the frames of [`crate::model::exec`].
+    fn exec(&self, task: TaskId, request: ExecRequest) -> Answer<'_, UnixStream>;
 
     /// The images that are here.
     fn images(&self) -> Answer<'_, Vec<ImageSummary>>;

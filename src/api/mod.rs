@@ -39,6 +39,7 @@ mod service_request;
 mod signature;
 mod start_task;
 mod tags;
+mod takeover;
 mod task;
 mod task_definition;
 mod tls;

@@ -12,6 +12,7 @@ use hyper::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use tokio::net::UnixStream;
 
 use super::{
     live::Lines,
@@ -29,6 +30,8 @@ pub(super) enum Reply {
     Whole(Value),
     /// Lines, the last of which may be a refusal.
     Lines(Body),
+    /// Bytes both ways, which go to this stream and come from it.
+    Bytes(UnixStream),
 }
 
 /// Lines of a conversation.
@@ -59,6 +62,9 @@ pub(super) fn response(
     let (status, content_type, body) = match answer {
         Ok(Reply::Whole(value)) => (StatusCode::OK, content_type, whole(&value)),
         Ok(Reply::Lines(body)) => (StatusCode::OK, "application/x-ndjson", body),
+        Ok(Reply::Bytes(_)) => {
+            (StatusCode::SWITCHING_PROTOCOLS, content_type, Full::default().boxed_unsync())
+        }
         Err(refused) => (status(&refused), content_type, whole(&refused.document())),
     };
     let mut response = Response::new(body);

@@ -37,6 +37,7 @@ use super::{
     refused::{Kind, Refused},
     reply::{self, Body, ECS_JSON, Reply},
     signature::{self, Signature},
+    takeover,
     tls::Tls,
     uuid,
 };
@@ -181,7 +182,7 @@ async fn converse<S>(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(64 * 1024);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = async { tokio::select! { _ = closed.changed() => {} () = place.is_wanted() => {} } } => {
@@ -204,14 +205,25 @@ struct Door {
 impl Door {
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         caller: &Caller,
         patience: &Patience,
     ) -> Response<Body> {
         let id = uuid(self.api.source.random());
         let beside = request.uri().path().starts_with(PREFIX);
+        let upgrade = takeover::asked_for(&mut request);
         let answer = self.dispatch(request, caller).await;
         let answer = match answer {
+            Ok(Reply::Bytes(stream)) => {
+                match (upgrade, Arc::clone(&self.conversations).try_acquire_owned()) {
+                    (Some(upgrade), Ok(permit)) => {
+                        patience.be_long();
+                        return takeover::response(upgrade, stream, permit);
+                    }
+                    (None, _) => Err(takeover::not_asked_for()),
+                    (Some(_), Err(_)) => Err(too_many()),
+                }
+            }
             Ok(Reply::Lines(body)) => match Arc::clone(&self.conversations).try_acquire_owned() {
                 Ok(permit) => {
                     patience.be_long();
@@ -224,10 +236,7 @@ impl Door {
                         .boxed_unsync(),
                     ))
                 }
-                Err(_) => Err(Refused::new(
-                    Kind::ThrottlingException,
-                    "Too many conversations at once. Rate exceeded",
-                )),
+                Err(_) => Err(too_many()),
             },
             whole_or_refused => {
                 patience.be_short();
@@ -280,6 +289,10 @@ impl Door {
         }
         self.api.call(operation, value).await.map(Reply::Whole)
     }
+}
+
+fn too_many() -> Refused {
+    Refused::new(Kind::ThrottlingException, "Too many conversations at once. Rate exceeded")
 }
 
 /// Refuses strangers, and web pages that a browser on this host lets talk to loopback.

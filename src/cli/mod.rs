@@ -8,6 +8,7 @@ mod ahead;
 mod arguments;
 mod cluster;
 mod doctor;
+mod exec;
 mod failure;
 mod image;
 mod logs;
@@ -89,6 +90,7 @@ async fn command(arguments: Arguments, examine: Examine) -> Result<u8, Failure> 
         Command::Ps(arguments) => task::list(&session, arguments).await,
         Command::Show(arguments) => task::show(&session, arguments).await,
         Command::Logs(arguments) => logs::run(&session, arguments).await,
+        Command::Exec(arguments) => return exec::run(&session, arguments).await,
         Command::Stop(arguments) => task::stop(&session, arguments).await,
         Command::Service { command } => service::run(&session, command).await,
         Command::Plan(changes) => ahead::plan(&session, &changes).await,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::stream;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::{net::UnixStream, sync::mpsc};
 
 use super::{config::Config, doctor::Doctor};
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         SaveRequest, Subject,
     },
     model::{
+        exec::ExecRequest,
         ids::TaskId,
         service::{Service, ServiceStatus},
         task::TaskStatus,
@@ -23,6 +24,7 @@ use crate::{
 };
 
 mod ahead;
+mod exec;
 mod images;
 
 /// Lines that wait for a reader before their source does.
@@ -66,6 +68,10 @@ impl Live for Conversations {
             };
             Ok(lines(source, |line| Ok(log_line(line))))
         })
+    }
+
+    fn exec(&self, task: TaskId, request: ExecRequest) -> Answer<'_, UnixStream> {
+        Box::pin(async move { exec::begin(&self.store.snapshot(), &self.agent, &task, request).await })
     }
 
     fn images(&self) -> Answer<'_, Vec<ImageSummary>> {

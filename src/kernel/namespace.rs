@@ -99,11 +99,16 @@ impl BitOr for Namespaces {
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
     /// No thread to make it in.
-    #[error("start a thread for a new network namespace")]
+    #[error("start a thread for a new namespace")]
     Thread(#[source] std::io::Error),
     /// The kernel refused.
-    #[error("make a network namespace")]
-    Make(#[source] Errno),
+    #[error("make a namespace of the kind {kind}")]
+    Make {
+        /// Which kind.
+        kind: String,
+        /// Why.
+        source: Errno,
+    },
 }
 
 /// Moves this process (this thread, for all kinds but pid and time) into new namespaces.
@@ -127,18 +132,27 @@ pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 /// A new, empty network namespace that nobody is in. The caller stays where it is.
-///
-/// Network namespaces belong to threads, so a short-lived one makes it.
 pub fn new_network() -> Result<OwnedFd, NamespaceError> {
+    new_empty(Namespaces::NETWORK, "/proc/thread-self/ns/net")
+}
+
+/// A new namespace of System V and POSIX queues that nobody is in. The caller stays where it is.
+pub fn new_ipc() -> Result<OwnedFd, NamespaceError> {
+    new_empty(Namespaces::IPC, "/proc/thread-self/ns/ipc")
+}
+
+/// Most namespaces belong to threads, so a short-lived one makes it.
+fn new_empty(kind: Namespaces, file: &'static str) -> Result<OwnedFd, NamespaceError> {
+    let failed = |source| NamespaceError::Make { kind: kind.names().join(" "), source };
     let thread = std::thread::Builder::new()
-        .name("new-network".to_owned())
+        .name("new-namespace".to_owned())
         .stack_size(64 * 1024)
-        .spawn(|| {
-            make(Namespaces::NETWORK)?;
-            open(Path::new("/proc/thread-self/ns/net"))
+        .spawn(move || {
+            make(kind)?;
+            open(Path::new(file))
         })
         .map_err(NamespaceError::Thread)?;
-    thread.join().unwrap_or(Err(Errno::ECANCELED)).map_err(NamespaceError::Make)
+    thread.join().unwrap_or(Err(Errno::ECANCELED)).map_err(failed)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 pub mod action;
 pub mod arn;
 pub mod cluster;
+pub mod exec;
 pub mod fact;
 pub mod form;
 pub mod ids;

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -18,13 +19,14 @@ use super::defaults;
 use super::failure::ExecFailure;
 use super::handshake::Part;
 use super::hooks::{HookError, Inside};
-use super::init::Brought;
+use super::init::{self, Brought};
 use super::launch::Launch;
 use super::ops::{Container, Created};
 use super::sources::{self, SourceError};
 use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope};
 use crate::kernel::event::monotonic;
+use crate::kernel::mount::{Attributes, clone_tree, set_attributes};
 use crate::kernel::process::{self, Exit, dup_above_stdio};
 
 /// Where one of the standard streams goes.
@@ -101,6 +103,49 @@ pub struct Options {
     pub no_pivot: bool,
     /// Whether systemd makes the control group, as a scope.
     pub systemd: bool,
+    /// Whether the first process is one of ours.
+    pub first_process: FirstProcess,
+}
+
+/// What a container's first process is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum FirstProcess {
+    /// Its program.
+    #[default]
+    Program,
+    /// A small one of ours, `hythe init`, that forwards signals to the program and reaps.
+    Attendant,
+    /// The same without a program: it holds the namespaces until it is killed. What the specification wants executed
+    /// is not.
+    Pause,
+}
+
+impl FirstProcess {
+    /// Our own program, if it is needed.
+    fn open(self) -> Result<Option<BorrowedFd<'static>>, Errno> {
+        match self {
+            Self::Program => Ok(None),
+            Self::Attendant | Self::Pause => own_program().map(Some),
+        }
+    }
+}
+
+/// Opens our own program for first processes to come, as long as it can be: not after this process has left the mount
+/// namespace that it was executed in.
+pub fn hold_own_program() -> Result<(), Errno> {
+    own_program().map(drop)
+}
+
+/// Our own program behind a mount of its own that cannot be written through. Opened once, as it can be executed often.
+fn own_program() -> Result<BorrowedFd<'static>, Errno> {
+    static OWN: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(own) = OWN.get() {
+        return Ok(own.as_fd());
+    }
+    let own = clone_tree(c"/proc/self/exe", false)?;
+    let closed = Attributes::READ_ONLY.then(Attributes::NO_SUID).then(Attributes::NO_DEV);
+    set_attributes(own.as_fd(), closed, None, false)?;
+    Ok(OWN.get_or_init(|| own).as_fd())
 }
 
 impl Options {
@@ -116,6 +161,7 @@ impl Options {
             keeps_keyring: false,
             no_pivot: false,
             systemd: false,
+            first_process: FirstProcess::Program,
         }
     }
 
@@ -282,11 +328,15 @@ pub fn create(
     }
     let grouped = monotonic();
 
+    let own = options.first_process.open();
+    let own = own.map_err(|source| CreateError::Prepare { what: "open the first process", source })?;
+    let is_alone = options.first_process == FirstProcess::Pause;
+    let attendant = own.map(|program| init::Attendant { program, is_alone });
     let state = HookState::new(id, bundle);
     let brought =
         Brought { hooks: Inside::of(plan.hooks.as_ref(), &state)?, sources: sources::open(&plan.sources)? };
-    let launch =
-        Launch { brought: &brought, plan: &plan, group: &group, socket: options.start_socket.as_deref() };
+    let socket = options.start_socket.as_deref();
+    let launch = Launch { brought: &brought, plan: &plan, group: &group, socket, attendant };
     let (child, line) = launch.run(stdio)?;
     let cloned = monotonic();
     let attendant = Attendant {

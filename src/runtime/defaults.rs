@@ -5,12 +5,17 @@
 //! Whoever writes a specification starts from here; the runtime itself adds nothing but the devices, which the
 //! standard asks of it.
 
+mod calls;
+mod seccomp;
+
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
     Capabilities, Capability, LinuxCapabilities, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup,
     LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, Mount,
 };
+
+pub use seccomp::seccomp;
 
 /// The capabilities of an ordinary container.
 pub const CAPABILITIES: [Capability; 14] = [

@@ -22,6 +22,7 @@ pub(super) struct Launch<'a> {
     pub brought: &'a Brought,
     pub group: &'a Group,
     pub socket: Option<&'a Path>,
+    pub attendant: Option<init::Attendant<'a>>,
 }
 
 impl Launch<'_> {
@@ -42,6 +43,7 @@ impl Launch<'_> {
         let to_parent = ChildEnd { line: theirs.as_fd(), gate };
         let mut child = init::Child::new(self.plan, self.brought, streams.borrow(), to_parent);
         child.parents_end = Some(ours.as_raw_fd());
+        child.attendant = self.attendant;
         let first = self.first()?;
         let make = |request: &CloneRequest<'_>| process::clone(request, || init::run(&child));
         let made = match &self.plan.users {

@@ -39,6 +39,7 @@ use crate::{
         readiness::Readable,
     },
     model::{
+        exec::{ExecRequest, ExecUser},
         fact::{Fact, Seen},
         ids::{ContainerName, TaskId},
         task::StopRequest,
@@ -90,6 +91,14 @@ pub enum ClientError {
     Confused {
         /// Whose shim.
         task: TaskId,
+    },
+    /// The command is longer than the shim reads.
+    #[error("a command of {length} bytes, with its variables, is too long for the shim of task {task}")]
+    TooLong {
+        /// Whose shim.
+        task: TaskId,
+        /// Its bytes.
+        length: usize,
     },
     /// The socket failed.
     #[error("talk to the shim of task {task}")]
@@ -154,6 +163,31 @@ pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
 
 /// Finds the shim at `address`, and asks for its facts from number `from` on.
 pub async fn connect(address: &Address, from: u64) -> Result<Connection, ClientError> {
+    let stream = call(address).await?;
+    Connection::greet(&address.task, &address.ledger, stream, from).await
+}
+
+/// Has a command run in a container of the task. What goes over the stream are the frames of [`crate::model::exec`].
+pub async fn exec(
+    address: &Address,
+    container: &ContainerName,
+    request: ExecRequest,
+    user: Option<ExecUser>,
+) -> Result<UnixStream, ClientError> {
+    let talk = |source| ClientError::Talk { task: address.task.clone(), source };
+    let order = Order::Exec { container: container.clone(), request: Box::new(request), user };
+    let mut line = serde_json::to_vec(&order).map_err(|error| talk(error.into()))?;
+    if line.len() >= LINE_MAX {
+        return Err(ClientError::TooLong { task: address.task.clone(), length: line.len() });
+    }
+    line.push(b'\n');
+    let mut stream = call(address).await?;
+    stream.write_all(&line).await.map_err(talk)?;
+    Ok(stream)
+}
+
+/// Connects to the shim of the task.
+async fn call(address: &Address) -> Result<UnixStream, ClientError> {
     let talk = |source: io::Error| {
         let is_gone = matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
         let task = address.task.clone();
@@ -163,11 +197,10 @@ pub async fn connect(address: &Address, from: u64) -> Result<Connection, ClientE
     let (folder, name) = split(&address.socket).map_err(talk)?;
     let folder = File::open(folder).map_err(talk)?;
     let path = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
-    let stream = match timeout(HELLO, UnixStream::connect(path)).await {
-        Ok(stream) => stream.map_err(talk)?,
-        Err(_) => return Err(ClientError::Silent(address.task.clone())),
-    };
-    Connection::greet(&address.task, &address.ledger, stream, from).await
+    match timeout(HELLO, UnixStream::connect(path)).await {
+        Ok(stream) => stream.map_err(talk),
+        Err(_) => Err(ClientError::Silent(address.task.clone())),
+    }
 }
 
 /// Like [`connect`], but a shim that lives and does not listen yet is given the time to: whoever started it may have

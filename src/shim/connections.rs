@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     kernel::event::{Interest, Poll},
-    model::ids::TaskId,
+    model::{
+        exec::{ExecRequest, ExecUser},
+        ids::{ContainerName, TaskId},
+    },
 };
 
 /// Connections at a time; one is usual.
@@ -43,6 +46,30 @@ pub(super) struct Connections {
     open: Vec<Connection>,
     /// The number that the next connection gets.
     next: u32,
+}
+
+/// A command that somebody wants run, and the connection that is its own from now on.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Where its frames go.
+    pub(super) stream: UnixStream,
+    /// What has come of them already.
+    pub(super) heard: Vec<u8>,
+    /// In which container.
+    pub(super) container: ContainerName,
+    /// What is run.
+    pub(super) request: ExecRequest,
+    /// Whom the request's user is.
+    pub(super) user: Option<ExecUser>,
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// An order.
+    Order(Order),
+    /// A command to run.
+    Call(Call),
 }
 
 #[derive(Debug)]
@@ -106,11 +133,25 @@ impl Connections {
         Ok(())
     }
 
-    /// Everything that was ordered, by anybody.
-    pub(super) fn hear(&mut self, ledger: &Ledger) -> Vec<Order> {
-        let (task, mut orders) = (&self.task, Vec::new());
-        self.open.retain_mut(|connection| connection.hear(task, ledger, &mut orders).is_ok());
-        orders
+    /// Everything that was ordered, by anybody. A connection that has become a command's own is given away.
+    pub(super) fn hear(&mut self, ledger: &Ledger, poll: &Poll) -> Vec<Heard> {
+        let (mut all, mut at) = (Vec::new(), 0);
+        while at < self.open.len() {
+            let mut orders = Vec::new();
+            let going = self.open[at].hear(&self.task, ledger, &mut orders);
+            let call = orders.pop_if(|order| matches!(order, Order::Exec { .. }));
+            all.extend(orders.into_iter().map(Heard::Order));
+            match (going, call) {
+                (Ok(()), None) => at += 1,
+                (Ok(()), Some(order)) => {
+                    all.extend(self.open.remove(at).into_call(order, poll).map(Heard::Call));
+                }
+                (Err(_), _) => {
+                    self.open.remove(at);
+                }
+            }
+        }
+        all
     }
 
     /// Sends everybody the facts that they have not had.
@@ -163,6 +204,10 @@ impl Connection {
                         )?;
                     }
                     Order::Stop { .. } | Order::Signal { .. } => orders.push(order),
+                    Order::Exec { .. } => {
+                        orders.push(order);
+                        return Ok(());
+                    }
                     Order::Unknown => {}
                 }
             }
@@ -170,6 +215,13 @@ impl Connection {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
+    }
+
+    /// The connection as a command's own.
+    fn into_call(self, order: Order, poll: &Poll) -> Option<Call> {
+        let Order::Exec { container, request, user } = order else { return None };
+        poll.remove(&self.stream).ok()?;
+        Some(Call { stream: self.stream, heard: self.heard, container, request: *request, user })
     }
 
     /// Sends until there is no more, or the socket takes no more.

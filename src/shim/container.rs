@@ -18,7 +18,8 @@ use nix::{
 };
 
 use super::{
-    bundle::{Shared, prepare, probe},
+    bundle::{prepare, probe},
+    shared::Shared,
     spec::{ContainerSpec, TaskSpec},
 };
 use crate::{
@@ -27,7 +28,9 @@ use crate::{
         process::{Exit as Status, Pid, Signal},
     },
     model::{task::Exit, task_definition::HealthCheck},
-    runtime::{self, ContainerId, CreateError, ExecOptions, Options, Running, Stdio, Stream, Timing},
+    runtime::{
+        self, ContainerId, CreateError, ExecOptions, FirstProcess, Options, Running, Stdio, Stream, Timing,
+    },
 };
 
 /// The longest reason that ECS knows.
@@ -93,13 +96,14 @@ impl StartError {
 pub(super) fn start(
     task: &TaskSpec,
     container: &ContainerSpec,
-    shared: &Shared<'_>,
+    shared: &Shared,
     layout: &Layout,
 ) -> Result<Started, StartError> {
     let bundle = prepare(task, container, shared).map_err(StartError::create)?;
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let streams = streams(container).map_err(StartError::create)?;
-    let options = Options { die_with_parent: true, ..Options::new(layout.clone()) };
+    let first_process = if container.init { FirstProcess::Attendant } else { FirstProcess::Program };
+    let options = Options { die_with_parent: true, first_process, ..Options::new(layout.clone()) };
     let created = match runtime::create(&id, &bundle, streams.stdio, &options) {
         // The container could be made; what it is to run could not.
         Err(CreateError::Exec(failure)) => return Err(StartError::Start(Box::new(failure))),
@@ -120,6 +124,11 @@ pub(super) fn start(
 }
 
 impl Container {
+    /// It, for what else is run in it.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
     /// The first process, as the host numbers it.
     pub(super) fn pid(&self) -> Pid {
         self.running.pid()
@@ -151,8 +160,9 @@ impl Container {
         spec: &ContainerSpec,
         check: &HealthCheck,
     ) -> Result<BorrowedFd<'_>, Box<dyn Error + Send + Sync>> {
-        let process = probe(spec, check)?.ok_or("the bundle has no process")?;
-        let exec = self.running.exec(&process, Stdio::default(), &ExecOptions::default())?;
+        let command = probe(spec, check)?;
+        let options = ExecOptions { spec: Some(&command.spec), ..ExecOptions::default() };
+        let exec = self.running.exec(&command.process, Stdio::default(), &options)?;
         Ok(self.probe.insert(exec).pidfd.as_fd())
     }
 
@@ -219,7 +229,8 @@ fn out_of_memory(spec: &ContainerSpec, peak: Option<u64>, task_limit: Option<u64
     format!("OutOfMemoryError: Container killed due to memory usage: container {name} went over {limit}")
 }
 
-fn exit(status: Status) -> Exit {
+/// How a process ended, in the words of facts.
+pub(super) fn exit(status: Status) -> Exit {
     match status {
         Status::Code(code) => Exit::Code(code),
         Status::Signal(signal) => Exit::Signal(signal.as_raw()),
@@ -256,7 +267,7 @@ fn streams(spec: &ContainerSpec) -> io::Result<Streams> {
 }
 
 /// A pipe whose reading end, ours, never makes us wait.
-fn output() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(super) fn output() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     never_wait(&read)?;
     Ok((read, write))
@@ -271,7 +282,8 @@ fn terminal() -> io::Result<Streams> {
     Ok(Streams { stdio, stdin: None, stdout: Some(pty.master), stderr: None })
 }
 
-fn never_wait(fd: &OwnedFd) -> io::Result<()> {
+/// Makes reads and writes return at once.
+pub(super) fn never_wait(fd: &OwnedFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())

@@ -4,9 +4,16 @@ pub use crate::runtime::defaults::{
     capability_sets, device_rules, masked_paths, mounts, namespaces, readonly_paths,
 };
 
-use oci_spec::runtime::{Capabilities, Capability};
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{Capabilities, Capability, LinuxSeccomp};
 
+use crate::kernel::process::kernel_release;
 use crate::runtime::defaults;
+
+/// The filter of system calls of a container with these capabilities at most, on this kernel.
+pub fn seccomp(capabilities: &Capabilities) -> Result<LinuxSeccomp, OciSpecError> {
+    defaults::seccomp(capabilities, kernel_release())
+}
 
 /// The capabilities of an ordinary container.
 #[must_use]

@@ -10,6 +10,9 @@
 //!                       <-----   (end of stream)
 //! ```
 //!
+//! A connection on which [`Order::Exec`] is said belongs to that command from then on: what goes over it are the
+//! frames of [`crate::model::exec`].
+//!
 //! Any number of daemons may be connected; each gets every fact from the number it asked for. A daemon that goes
 //! away disturbs nothing, because facts are in the ledger before they are on a wire. Both sides pass over words they
 //! do not know, so that an older shim goes on under a newer daemon.
@@ -17,6 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
+    exec::{ExecRequest, ExecUser},
     fact::Fact,
     ids::{ContainerName, TaskId},
     task::StopRequest,
@@ -26,7 +30,7 @@ use crate::model::{
 pub const VERSION: u32 = 1;
 
 /// The longest line either side reads.
-pub const LINE_MAX: usize = 64 << 10;
+pub const LINE_MAX: usize = 256 << 10;
 
 /// What a daemon says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +52,15 @@ pub enum Order {
         container: ContainerName,
         /// The signal's number.
         signal: i32,
+    },
+    /// Runs a command in a container. What follows on this connection, both ways, is frames and nothing else.
+    Exec {
+        /// The container.
+        container: ContainerName,
+        /// What is run.
+        request: Box<ExecRequest>,
+        /// Whom the request's user is; none when it names none.
+        user: Option<ExecUser>,
     },
     /// A word of a later version.
     #[serde(other)]

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
-use super::spec::TaskSpec;
+use super::{shared::ShareError, spec::TaskSpec};
 use crate::model::task_definition::Condition;
 use crate::{
     kernel::{
@@ -46,6 +46,9 @@ pub(super) enum SetupError {
         /// Why.
         source: UnknownSignal,
     },
+    /// Something that the containers share.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// The shim's own descriptors or socket.
     #[error("{what}")]
     Own {
@@ -95,8 +98,7 @@ pub(super) fn view(spec: &TaskSpec) -> Result<TaskView, SetupError> {
             let on = place(&container.name, &dependency.container_name)?;
             view.needs.push(Need { on, condition: dependency.condition });
         }
-        let shares = [&container.shares.pid, &container.shares.ipc].into_iter().flatten();
-        for other in container.volumes_from.iter().chain(shares) {
+        for other in &container.volumes_from {
             view.needs.push(Need { on: place(&container.name, other)?, condition: Condition::Start });
         }
         view.start_timeout = container.start_timeout.map(seconds);

@@ -17,6 +17,8 @@ pub(super) enum Source {
     Container(u32),
     /// The end of a health probe.
     Probe(u32),
+    /// The end of a session, by its number.
+    Session(u32),
     /// Standard output.
     Stdout(u32),
     /// Standard error.
@@ -35,6 +37,7 @@ impl Source {
             Self::Probe(at) => (5, at),
             Self::Stdout(at) => (6, at),
             Self::Stderr(at) => (7, at),
+            Self::Session(number) => (8, number),
         };
         Token(kind << 32 | u64::from(which))
     }
@@ -51,6 +54,7 @@ impl Source {
             5 => Self::Probe(which),
             6 => Self::Stdout(which),
             7 => Self::Stderr(which),
+            8 => Self::Session(which),
             _ => return None,
         })
     }
@@ -62,8 +66,15 @@ mod tests {
 
     #[test]
     fn every_source_comes_back_from_its_number() {
-        let many =
-            |at| [Source::Connection(at), Source::Container(at), Source::Probe(at), Source::Stdout(at)];
+        let many = |at| {
+            [
+                Source::Connection(at),
+                Source::Container(at),
+                Source::Probe(at),
+                Source::Stdout(at),
+                Source::Session(at),
+            ]
+        };
         let sources = [many(0), many(9), many(u32::MAX)].concat();
         for source in sources.into_iter().chain([Source::Timer, Source::Signals, Source::Listener]) {
             assert_eq!(Source::of(source.token()), Some(source));

@@ -5,7 +5,7 @@
 //! container's process sees is in the container's own bundle, an OCI `config.json`.
 //!
 //! A bundle cannot name what exists only once the task runs. [`Sharing`] says which namespaces the shim fills in
-//! when it starts the container: the task's network, and the pid and ipc namespaces of another container.
+//! when it starts the container: those of the task, which the shim holds.
 
 use std::{
     fs,
@@ -39,6 +39,9 @@ pub struct TaskSpec {
     pub resources: Option<LinuxResources>,
     /// Whose network the containers have.
     pub network: Network,
+    /// The memory that its containers share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_memory: Option<SharedMemory>,
     /// In the definition's order.
     pub containers: Vec<ContainerSpec>,
     /// When the start of the task began, in microseconds since the host booted (`CLOCK_BOOTTIME`); spans of time
@@ -62,6 +65,7 @@ pub enum Network {
 }
 
 /// One container, as the shim sees it.
+#[expect(clippy::struct_excessive_bools, reason = "the definition's own switches, each independent")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerSpec {
@@ -107,6 +111,9 @@ pub struct ContainerSpec {
     /// Whether its standard streams are a terminal.
     #[serde(default)]
     pub tty: bool,
+    /// Whether its first process is one of ours that forwards signals and reaps.
+    #[serde(default)]
+    pub init: bool,
 }
 
 /// Namespaces that do not exist when the bundle is written.
@@ -115,12 +122,20 @@ pub struct ContainerSpec {
 pub struct Sharing {
     /// The task's network, see [`Network::Inherited`]: the shim adds the network namespace to the bundle's list.
     pub network: bool,
-    /// The pid namespace of this container.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pid: Option<ContainerName>,
-    /// The ipc namespace of this container.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipc: Option<ContainerName>,
+    /// The task's processes: a pid namespace that the shim holds by a first process of its own.
+    pub pid: bool,
+    /// The task's queues, semaphores and shared memory: an ipc namespace that the shim holds.
+    pub ipc: bool,
+}
+
+/// A file system in memory for all containers of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SharedMemory {
+    /// Where it is mounted, in the shim's own mount namespace; bundles bind it from there.
+    pub path: PathBuf,
+    /// Bytes that it holds at most.
+    pub size: u64,
 }
 
 /// Where a container's output goes.

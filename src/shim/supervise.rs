@@ -16,13 +16,14 @@ mod words;
 use std::{io, os::fd::OwnedFd, time::Duration};
 
 use super::{
-    bundle::Shared,
     clock::{micros, moment},
     connections::Connections,
     container::{Container, report, start},
     ledger::Ledger,
     logs::writer::Writer,
+    session::Sessions,
     setup::{self, SetupError},
+    shared::Shared,
     source::Source,
     spec::TaskSpec,
 };
@@ -34,7 +35,6 @@ use crate::{
     },
     model::{
         fact::Seen,
-        ids::ContainerName,
         task::{Span, StopRequest},
         time::Moment,
     },
@@ -52,7 +52,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Supervisor {
     spec: TaskSpec,
-    network: Option<OwnedFd>,
+    shared: Shared,
     layout: Layout,
     group: Group,
     view: TaskView,
@@ -61,6 +61,7 @@ pub(super) struct Supervisor {
     logs: Vec<Option<Writer>>,
     ledger: Ledger,
     connections: Connections,
+    sessions: Sessions,
     poll: Poll,
     timer: TimerFd,
     signals: SignalFd,
@@ -86,6 +87,7 @@ impl Supervisor {
         setup::outlive_the_others();
         let layout = Layout::detect().map_err(SetupError::Layout)?;
         let (group, not_enforced) = setup::groups(&spec, &layout)?;
+        let shared = Shared::make(&spec, network, &layout)?;
         let poll = Poll::new().map_err(kernel("make an epoll instance"))?;
         let timer = TimerFd::new().map_err(kernel("make a timer"))?;
         poll.add(&timer, Source::Timer.token(), Interest::READ).map_err(kernel("wait for a timer"))?;
@@ -97,13 +99,14 @@ impl Supervisor {
         let mut supervisor = Self {
             containers: spec.containers.iter().map(|_| None).collect(),
             logs: spec.containers.iter().map(|container| container.log.clone().map(Writer::new)).collect(),
-            network,
+            shared,
             layout,
             group,
             view,
             stop_signals,
             ledger,
             connections,
+            sessions: Sessions::default(),
             poll,
             timer,
             signals,
@@ -213,19 +216,9 @@ impl Supervisor {
     }
 
     fn start(&mut self, at: usize) -> bool {
-        let pid_of = |name: &Option<ContainerName>| {
-            let name = name.as_ref()?;
-            let other = self.spec.containers.iter().position(|container| container.name == *name)?;
-            self.containers[other].as_ref().map(|container| container.pid().as_raw())
-        };
         let spec = &self.spec.containers[at];
-        let shared = Shared {
-            network: self.network.as_ref(),
-            pid: pid_of(&spec.shares.pid),
-            ipc: pid_of(&spec.shares.ipc),
-        };
         let began = micros();
-        let started = match start(&self.spec, spec, &shared, &self.layout) {
+        let started = match start(&self.spec, spec, &self.shared, &self.layout) {
             Ok(started) => started,
             Err(error) => {
                 let reason = error.reason();
@@ -320,6 +313,9 @@ impl Supervisor {
 
     /// Clears away the task, and stays until somebody or the disk has all the facts.
     fn leave(mut self) {
+        if let Err(error) = self.shared.clear() {
+            eprintln!("take away the process that holds the task's pid namespace: {}", report(&error));
+        }
         let cleared = self.group.kill().and_then(|()| self.group.delete());
         if let Err(error) = cleared {
             eprintln!("clear away the task's control group: {}", report(&error));
@@ -332,7 +328,8 @@ impl Supervisor {
             self.ledger.write();
             self.converse();
             let safe = self.ledger.is_written() || self.connections.somebody_has_all(&self.ledger);
-            let heard = self.connections.everybody_has_all(&self.ledger) || moment() >= until;
+            let heard = self.connections.everybody_has_all(&self.ledger) && self.sessions.are_over();
+            let heard = heard || moment() >= until;
             if safe && heard {
                 return;
             }

@@ -12,6 +12,7 @@ mod api;
 mod cli;
 mod clients;
 mod crash;
+mod engines;
 mod harness;
 mod image;
 mod net;

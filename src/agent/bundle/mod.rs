@@ -32,7 +32,7 @@ mod resources;
 mod security;
 
 pub(crate) use devices::{HostDevice, find as find_devices};
-pub(crate) use mounts::Bind;
+pub(crate) use mounts::{Bind, shared_memory};
 pub(crate) use resources::task as task_resources;
 
 /// Everything that goes into a bundle.
@@ -56,6 +56,8 @@ pub(crate) struct Recipe<'a> {
     pub secrets: &'a [(String, String)],
     /// Its directory: `rootfs`, `upper`, `work` are in it.
     pub directory: &'a Path,
+    /// Where the memory is that the containers of its task share.
+    pub shared_memory: Option<&'a Path>,
     /// What is mounted from the host, in any order.
     pub binds: &'a [Bind],
     /// The devices it asks for, as they are on this host.
@@ -123,13 +125,14 @@ pub(crate) fn spec(recipe: &Recipe<'_>) -> Result<Bundle, BundleError> {
         return Err(BundleError::Privileged);
     }
     let mut notes = Vec::new();
+    let options = security::options(recipe, &mut notes)?;
     let spec = SpecBuilder::default()
         .version("1.2.0")
         .hostname(recipe.hostname)
         .root(root(recipe)?)
-        .process(process::process(recipe, &mut notes)?)
+        .process(process::process(recipe, &options)?)
         .mounts(mounts::mounts(recipe)?)
-        .linux(linux(recipe, &mut notes)?)
+        .linux(linux(recipe, &options, &mut notes)?)
         .build()?;
     Ok(Bundle { spec, notes })
 }
@@ -139,12 +142,12 @@ fn root(recipe: &Recipe<'_>) -> Result<Root, BundleError> {
     Ok(RootBuilder::default().path("rootfs").readonly(readonly).build()?)
 }
 
-fn linux(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Linux, BundleError> {
+fn linux(
+    recipe: &Recipe<'_>,
+    options: &security::Options,
+    notes: &mut Vec<String>,
+) -> Result<Linux, BundleError> {
     let resources = resources::container(recipe, notes)?;
-    if recipe.document.ipc_mode == Some(IpcMode::Task) {
-        let name = &recipe.definition.name;
-        notes.push(format!("container {name}: ipcMode task does not share the files of /dev/shm"));
-    }
     let mut builder = LinuxBuilder::default()
         .cgroups_path(format!("/{}", recipe.cgroup))
         .namespaces(namespaces(recipe)?)
@@ -154,6 +157,9 @@ fn linux(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Linux, BundleEr
     let made = devices::nodes(recipe.devices)?;
     if !made.is_empty() {
         builder = builder.devices(made);
+    }
+    if let Some(filter) = security::filter(recipe, options)? {
+        builder = builder.seccomp(filter);
     }
     // A list left out is not an empty one: the type has a usual list of its own.
     let (masked, read_only) = if recipe.is_privileged() {
@@ -168,17 +174,12 @@ fn linux(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Linux, BundleEr
 fn namespaces(recipe: &Recipe<'_>) -> Result<Vec<LinuxNamespace>, BundleError> {
     use LinuxNamespaceType as Kind;
     let mut kinds = vec![Kind::Mount, Kind::Uts, Kind::Cgroup];
-    // What a task shares is the first container's own.
-    let is_first = recipe.document.container_definitions.first().map(|first| &first.name)
-        == Some(&recipe.definition.name);
     match recipe.document.pid_mode {
         None => kinds.push(Kind::Pid),
-        Some(PidMode::Task) if is_first => kinds.push(Kind::Pid),
         Some(PidMode::Task | PidMode::Host) => {}
     }
     match recipe.document.ipc_mode {
         None | Some(IpcMode::None) => kinds.push(Kind::Ipc),
-        Some(IpcMode::Task) if is_first => kinds.push(Kind::Ipc),
         Some(IpcMode::Task | IpcMode::Host) => {}
     }
     if recipe.definition.disable_networking == Some(true) {

@@ -6,12 +6,20 @@ use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::{BundleError, Recipe};
 use crate::agent::volumes;
-use crate::model::task_definition::{IpcMode, LinuxParameters, Tmpfs};
+use crate::model::task_definition::{Document, IpcMode, LinuxParameters, Tmpfs};
 use crate::shim::defaults;
 
 const SHARED_MEMORY: &str = "/dev/shm";
 /// Its size in MiB where the definition names none.
 const SHARED_MIB: u32 = 64;
+
+/// Bytes of the memory that all containers of a task share: what the one that asks for most asks for.
+pub(crate) fn shared_memory(document: &Document) -> u64 {
+    let linux =
+        document.container_definitions.iter().filter_map(|definition| definition.linux_parameters.as_ref());
+    let most = linux.filter_map(|linux| linux.shared_memory_size).filter(|mib| *mib > 0).max();
+    u64::from(most.unwrap_or(SHARED_MIB)) << 20
+}
 
 /// Something of the host that a container sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,9 +86,14 @@ fn usual(recipe: &Recipe<'_>, linux: Option<&LinuxParameters>) -> Result<Vec<Mou
     for mount in &mut mounts {
         let destination = mount.destination().clone();
         let mut options = mount.options().clone().unwrap_or_default();
-        if destination == Path::new(SHARED_MEMORY) && recipe.document.ipc_mode == Some(IpcMode::Host) {
+        let shared = match recipe.document.ipc_mode {
+            Some(IpcMode::Host) => Some(Path::new(SHARED_MEMORY)),
+            Some(IpcMode::Task) => recipe.shared_memory,
+            Some(IpcMode::None) | None => None,
+        };
+        if let Some(source) = shared.filter(|_| destination == Path::new(SHARED_MEMORY)) {
             *mount = host(&Bind {
-                source: SHARED_MEMORY.into(),
+                source: source.to_owned(),
                 destination: SHARED_MEMORY.into(),
                 read_only: false,
             })?;

@@ -8,9 +8,8 @@ use super::{BundleError, Recipe, security};
 use crate::agent::environment::{self, Sources};
 use crate::model::task_definition::Ulimit;
 
-pub(super) fn process(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Process, BundleError> {
+pub(super) fn process(recipe: &Recipe<'_>, options: &security::Options) -> Result<Process, BundleError> {
     let definition = recipe.definition;
-    let options = security::options(recipe, notes)?;
     let mut builder = ProcessBuilder::default()
         .terminal(definition.pseudo_terminal.unwrap_or(false))
         .user(user(recipe)?)
@@ -19,18 +18,12 @@ pub(super) fn process(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Pr
         .cwd(working_directory(recipe)?)
         .capabilities(security::capabilities(recipe)?)
         .no_new_privileges(options.no_new_privileges);
-    if definition.linux_parameters.as_ref().is_some_and(|linux| linux.init_process_enabled == Some(true)) {
-        notes.push(format!(
-            "container {}: initProcessEnabled is not enforced: its own program is the first process",
-            definition.name
-        ));
-    }
     let limits = limits(&definition.ulimits)?;
     if !limits.is_empty() {
         builder = builder.rlimits(limits);
     }
-    if let Some(profile) = options.apparmor_profile {
-        builder = builder.apparmor_profile(profile);
+    if let Some(profile) = &options.apparmor_profile {
+        builder = builder.apparmor_profile(profile.clone());
     }
     Ok(builder.build()?)
 }

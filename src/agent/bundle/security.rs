@@ -1,6 +1,8 @@
 //! What a container's processes may do: capabilities and Docker's security options.
 
-use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, LinuxCapabilitiesBuilder};
+use oci_spec::runtime::{
+    Capabilities, Capability, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxSeccomp,
+};
 
 use super::{BundleError, Recipe};
 use crate::shim::defaults;
@@ -10,21 +12,25 @@ use crate::shim::defaults;
 pub(super) struct Options {
     pub(super) no_new_privileges: bool,
     pub(super) apparmor_profile: Option<String>,
+    /// Whether its system calls are filtered.
+    pub(super) is_filtered: bool,
 }
 
 /// Reads the options; those that this host does not enforce become notes.
 pub(super) fn options(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Options, BundleError> {
     let is_free = recipe.policy.allow_new_privileges || recipe.is_privileged();
-    let mut options = Options { no_new_privileges: !is_free, apparmor_profile: None };
+    let mut options =
+        Options { no_new_privileges: !is_free, apparmor_profile: None, is_filtered: !recipe.is_privileged() };
     for option in &recipe.definition.docker_security_options {
         match option.split_once([':', '=']).unwrap_or((option, "")) {
             ("no-new-privileges", "" | "true") => options.no_new_privileges = true,
-            ("no-new-privileges", "false") if is_free => options.no_new_privileges = false,
+            ("no-new-privileges", "false") => options.no_new_privileges = false,
             ("apparmor", profile) if !profile.is_empty() => {
                 options.apparmor_profile = Some(profile.to_owned());
             }
-            ("no-new-privileges", "false")
-            | ("label" | "credentialspec" | "credentialspecdomainless" | "seccomp", _) => {
+            ("seccomp", "unconfined") => options.is_filtered = false,
+            ("seccomp", "builtin") => options.is_filtered = true,
+            ("label" | "credentialspec" | "credentialspecdomainless", _) => {
                 let name = &recipe.definition.name;
                 notes.push(format!(
                     "container {name}: security option {option:?} is not enforced on this host"
@@ -36,9 +42,22 @@ pub(super) fn options(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Op
     Ok(options)
 }
 
+/// The filter of its system calls; none where it asks for none.
+pub(super) fn filter(recipe: &Recipe<'_>, options: &Options) -> Result<Option<LinuxSeccomp>, BundleError> {
+    if !options.is_filtered {
+        return Ok(None);
+    }
+    Ok(Some(defaults::seccomp(&bounding(recipe)?)?))
+}
+
+/// The capabilities that it may have at most.
+fn bounding(recipe: &Recipe<'_>) -> Result<Capabilities, BundleError> {
+    if recipe.is_privileged() { Ok(defaults::all_capabilities()) } else { chosen(recipe) }
+}
+
 /// The same set in every place, so that root keeps it over an exec; another user's processes start with none.
 pub(super) fn capabilities(recipe: &Recipe<'_>) -> Result<LinuxCapabilities, BundleError> {
-    let set = if recipe.is_privileged() { defaults::all_capabilities() } else { chosen(recipe)? };
+    let set = bounding(recipe)?;
     let is_root = recipe.user.uid == 0;
     let own = if is_root { set.clone() } else { Capabilities::new() };
     Ok(LinuxCapabilitiesBuilder::default()

@@ -48,6 +48,7 @@ impl Kitchen {
             files: &[],
             secrets: &[],
             directory: Path::new("/tasks/1/containers/web"),
+            shared_memory: Some(Path::new("/tasks/1/shm")),
             binds: &self.binds,
             devices: &self.devices,
             hostname: "box",
@@ -255,13 +256,32 @@ fn security_options_are_taken_noted_or_refused() {
     assert_eq!(spec["process"]["apparmorProfile"], "own");
     assert_eq!(notes, [] as [&str; 0]);
     let (spec, notes) = options(r#""label:type:x", "no-new-privileges:false""#).cook().unwrap();
-    assert_eq!(spec["process"]["noNewPrivileges"], true);
-    assert_eq!(notes.len(), 2);
+    assert_eq!(spec["process"]["noNewPrivileges"], false);
+    assert_eq!(notes.len(), 1);
     assert_eq!(notes[0], "container web: security option \"label:type:x\" is not enforced on this host");
     assert_eq!(
         options(r#""magic""#).cook().unwrap_err().to_string(),
         "security option \"magic\" is not known"
     );
+}
+
+#[test]
+fn system_calls_are_filtered_unless_a_container_asks_for_none() {
+    let filter = |members: &str| {
+        let mut kitchen = Kitchen::new("", members);
+        kitchen.policy.allow_privileged = true;
+        kitchen.json()["linux"]["seccomp"].clone()
+    };
+    let names = |filter: &Value| filter["syscalls"][0]["names"].to_string();
+    let usual = filter("");
+    assert_eq!(usual["defaultAction"], "SCMP_ACT_ERRNO");
+    assert!(names(&usual).contains("\"openat\"") && !names(&usual).contains("\"mount\""));
+    let more = filter(r#""linuxParameters": {"capabilities": {"add": ["SYS_ADMIN"]}}"#);
+    assert!(names(&more).contains("\"mount\""));
+    assert_eq!(filter(r#""dockerSecurityOptions": ["seccomp=unconfined"]"#), Value::Null);
+    assert_eq!(filter(r#""privileged": true"#), Value::Null);
+    let own = Kitchen::new("", r#""dockerSecurityOptions": ["seccomp=/etc/own.json"]"#);
+    assert!(own.cook().is_err(), "a weaker filter than asked for is not quietly the usual one");
 }
 
 #[test]
@@ -310,6 +330,7 @@ fn letters_that_overlayfs_reads_otherwise_are_escaped() {
         files: &[],
         secrets: &[],
         directory: Path::new("/t"),
+        shared_memory: None,
         binds: &[],
         devices: &[],
         hostname: "box",
@@ -331,7 +352,7 @@ fn namespaces_follow_the_modes_of_the_task() {
     };
     assert_eq!(kinds(r#""pidMode": "host", "ipcMode": "host""#, ""), ["cgroup", "mount", "uts"]);
     let of_the_task = kinds(r#""pidMode": "task", "ipcMode": "task""#, "");
-    assert_eq!(of_the_task, ["cgroup", "ipc", "mount", "pid", "uts"], "the first container's are the task's");
+    assert_eq!(of_the_task, ["cgroup", "mount", "uts"], "the task's are the shim's to fill in");
     let alone = kinds("", r#""disableNetworking": true"#);
     assert_eq!(alone, ["cgroup", "ipc", "mount", "network", "pid", "uts"]);
     let spec = Kitchen::new(r#""ipcMode": "none""#, "").json();

@@ -25,7 +25,7 @@ use crate::image::store::Image;
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::ContainerOverride;
 use crate::model::task_definition::{ContainerDefinition, Document, IpcMode, NetworkMode, PidMode};
-use crate::shim::spec::{ContainerSpec, Network, Sharing, TaskSpec};
+use crate::shim::spec::{ContainerSpec, Network, SharedMemory, Sharing, TaskSpec};
 
 /// What is built from.
 pub(super) struct Plot<'a> {
@@ -93,6 +93,7 @@ impl Plot<'_> {
                 NetworkMode::Host => Network::Host,
                 NetworkMode::Awsvpc | NetworkMode::Bridge | NetworkMode::None => Network::Inherited,
             },
+            shared_memory: self.shared_memory(),
             containers,
             begun_us: self.begun_us,
             socket: places.socket(task),
@@ -126,6 +127,7 @@ impl Plot<'_> {
         let (log, log_note) = log_spec(self.hands, self.task(), definition);
         notes.extend(log_note);
         let config = image.config.config().clone().unwrap_or_default();
+        let linux = definition.linux_parameters.as_ref();
         let memory = change.and_then(|change| change.memory).or(definition.memory);
         Ok(ContainerSpec {
             name: name.clone(),
@@ -143,6 +145,7 @@ impl Plot<'_> {
             log,
             open_stdin: definition.interactive.unwrap_or(false),
             tty: definition.pseudo_terminal.unwrap_or(false),
+            init: linux.is_some_and(|linux| linux.init_process_enabled == Some(true)),
         })
     }
 
@@ -171,6 +174,7 @@ impl Plot<'_> {
         if layers.is_empty() {
             layers.push(directory.join("lower"));
         }
+        let shared_memory = self.shared_memory().map(|memory| memory.path);
         let recipe = Recipe {
             document: self.document(),
             definition,
@@ -181,6 +185,7 @@ impl Plot<'_> {
             files: &files,
             secrets: &secrets,
             directory,
+            shared_memory: shared_memory.as_deref(),
             binds,
             devices: &devices,
             hostname,
@@ -235,19 +240,23 @@ impl Plot<'_> {
         changes.iter().find(|change| change.name == *container)
     }
 
-    /// The namespaces that the shim fills in: the task's network, and those of the first container that waits for no
-    /// other. The others wait for that one.
+    /// The namespaces of the task, which the shim fills in.
     fn sharing(&self, definition: &ContainerDefinition) -> Sharing {
         let document = self.document();
-        let is_free = |one: &&ContainerDefinition| one.depends_on.is_empty() && one.volumes_from.is_empty();
-        let first = document.container_definitions.iter().find(is_free).map(|first| &first.name);
-        let first = first.filter(|first| **first != definition.name).cloned();
         let has_own_network = definition.disable_networking == Some(true);
         Sharing {
             network: document.network_mode() != NetworkMode::Host && !has_own_network,
-            pid: first.clone().filter(|_| document.pid_mode == Some(PidMode::Task)),
-            ipc: first.filter(|_| document.ipc_mode == Some(IpcMode::Task)),
+            pid: document.pid_mode == Some(PidMode::Task),
+            ipc: document.ipc_mode == Some(IpcMode::Task),
         }
+    }
+
+    /// The memory that the containers share, if they do.
+    fn shared_memory(&self) -> Option<SharedMemory> {
+        (self.document().ipc_mode == Some(IpcMode::Task)).then(|| SharedMemory {
+            path: self.hands.places.shared_memory(self.task()),
+            size: bundle::shared_memory(self.document()),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 mod cluster;
+mod exec;
 mod image;
 mod service;
 mod task;
@@ -14,6 +15,7 @@ mod task_definition;
 
 pub(super) use self::{
     cluster::ClusterCommand,
+    exec::ExecArguments,
     image::ImageCommand,
     service::{Bounds, Changes, ExplainArguments, ServiceCommand},
     task::{LogsArguments, PsArguments, RunArguments, ShowArguments, StopArguments},
@@ -105,6 +107,8 @@ pub(super) enum Command {
     Show(ShowArguments),
     /// Print the output of a task or of a service's tasks
     Logs(LogsArguments),
+    /// Run a command in a container that runs
+    Exec(ExecArguments),
     /// Stop tasks
     Stop(StopArguments),
     /// Services

@@ -86,13 +86,35 @@ pub fn dup_above_stdio(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// Closes every descriptor from `first` on, except `keep` and `keep_too`.
-pub fn close_inherited(first: RawFd, keep: RawFd, keep_too: Option<RawFd>) -> Result<(), Errno> {
-    let other = keep_too.unwrap_or(keep);
-    let (low, high) = (keep.min(other), keep.max(other));
-    close_range(first, low - 1)?;
-    close_range(low + 1, high - 1)?;
-    close_range(high + 1, RawFd::MAX)
+/// Closes every descriptor from `first` on, except those in `keep`. Allocates nothing.
+pub fn close_inherited<const N: usize>(first: RawFd, mut keep: [RawFd; N]) -> Result<(), Errno> {
+    keep.sort_unstable();
+    let mut next = first;
+    for fd in keep {
+        close_range(next, fd - 1)?;
+        next = next.max(fd + 1);
+    }
+    close_range(next, RawFd::MAX)
+}
+
+/// Closes every descriptor above the standard three that is not in `keep`.
+///
+/// For a copy of a process that will not use, or drop, what belonged to the others any more.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept {
+        close_range(first, fd - 1)?;
+        first = first.max(fd + 1);
+    }
+    close_range(first, RawFd::MAX)
+}
+
+/// Sends `signal` to every process of the group that `leader`, a child of ours that we have not reaped, leads.
+pub fn signal_group(leader: super::Pid, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: the call takes two integers.
+    Errno::result(unsafe { libc::killpg(leader.as_raw(), signal.as_raw()) }).map(drop)
 }
 
 fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {

@@ -7,6 +7,7 @@
 //! A process is held by its [`Pidfd`], never by its number alone, so a signal cannot reach a stranger that was
 //! given the same number.
 
+mod attend;
 mod clone;
 mod control;
 mod pidfd;
@@ -15,11 +16,12 @@ mod schedule;
 mod signal;
 mod spawn;
 
+pub use attend::{execute_init, fork, put_in_front, reap_any, send, set_name, wait_for_signal};
 pub use clone::{Child, CloneRequest, clone};
 pub use control::{
-    PointerList, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute, exit_now,
-    is_here_reachable, is_open, kernel_release, new_session, own_stream, session_keyring, set_subreaper,
-    undumpable, write_file,
+    PointerList, close_all_but, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute,
+    exit_now, is_here_reachable, is_open, kernel_release, new_session, own_stream, session_keyring,
+    set_subreaper, signal_group, undumpable, write_file,
 };
 pub use nix::unistd::Pid;
 pub use pidfd::{Exit, Pidfd};

@@ -48,6 +48,10 @@ impl Signal {
     pub const CONT: Self = Self(libc::SIGCONT);
     /// The stop that cannot be refused.
     pub const STOP: Self = Self(libc::SIGSTOP);
+    /// Reading from the terminal in the background.
+    pub const TTIN: Self = Self(libc::SIGTTIN);
+    /// Writing to the terminal in the background.
+    pub const TTOU: Self = Self(libc::SIGTTOU);
     /// The terminal's size changed.
     pub const WINCH: Self = Self(libc::SIGWINCH);
 

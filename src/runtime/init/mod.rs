@@ -1,8 +1,9 @@
 //! The child: runs the list, reports, waits, executes. Allocates nothing.
 //!
 //! The child never executes our own program again: the list of steps is in the memory that clone has copied. So a
-//! container finds no handle to the runtime's executable to overwrite, with one exception, an image whose
-//! program is `/proc/self/exe`; that is refused by comparing what is about to be executed with ourselves.
+//! container finds no handle to the runtime's executable to overwrite, with two exceptions. An image whose
+//! program is `/proc/self/exe` is refused by comparing what is about to be executed with ourselves. And a first
+//! process that attends the program is our own one, through a mount of its own that cannot be written through.
 
 mod copy;
 mod home;
@@ -52,6 +53,17 @@ pub(super) struct Child<'a> {
     pub container: Option<&'a Pidfd>,
     /// Our own executable, which no container gets to run.
     pub own_program: Option<FileStat>,
+    /// The first process that attends the program, or takes its place.
+    pub attendant: Option<Attendant<'a>>,
+}
+
+/// A first process of ours, as an open program.
+#[derive(Clone, Copy)]
+pub(super) struct Attendant<'a> {
+    /// Where it is open.
+    pub program: BorrowedFd<'a>,
+    /// Whether nothing else is executed.
+    pub is_alone: bool,
 }
 
 impl<'a> Child<'a> {
@@ -73,6 +85,7 @@ impl<'a> Child<'a> {
             parents_end: None,
             container: None,
             own_program: nix::sys::stat::stat(c"/proc/self/exe").ok(),
+            attendant: None,
         }
     }
 }
@@ -142,17 +155,34 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
     FAILED
 }
 
-/// Executes the program under its filter. Returns only on failure.
+/// Executes the program under its filter, and before it the attendant if it has one. Returns only on failure.
 fn execute_under(child: &Child<'_>) -> Result<std::convert::Infallible, Failure> {
     let with_home = home::environment(child.program);
     let env = with_home.as_ref().unwrap_or(&child.program.env);
+    if let Some(attendant) = child.attendant {
+        // Before the filter, which may not know of this.
+        let made = if attendant.is_alone { None } else { process::fork()? };
+        if attendant.is_alone || made.is_some() {
+            made.into_iter().for_each(process::put_in_front);
+            load(child)?;
+            return Ok(process::execute_init(attendant.program, made)?);
+        }
+        // We are the program now: it ends with its attendant, and the terminal's keys are for it.
+        process::die_with_parent(Signal::KILL)?;
+        nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?;
+    }
+    load(child)?;
+    run_inside(&child.hooks.start_container, &child.hooks.created)?;
+    let (part, errno) = try_candidates(child.program, env, child.own_program.as_ref());
+    Err(at(part)(errno))
+}
+
+fn load(child: &Child<'_>) -> Result<(), Failure> {
     if let Some(filter) = child.late_filter {
         // One with a listener is loaded earlier, while the parent can take the listener's end.
         filter.load().map_err(at(Part::Attributes))?;
     }
-    run_inside(&child.hooks.start_container, &child.hooks.created)?;
-    let (part, errno) = try_candidates(child.program, env, child.own_program.as_ref());
-    Err(at(part)(errno))
+    Ok(())
 }
 
 /// Tries each path; returns the reason that says most, which is not "not there" if anything else came up.
@@ -327,7 +357,8 @@ fn close_inherited(child: &Child<'_>, found: &mut Found, kept: u32) -> Result<()
     found.null = None;
     found.blank = None;
     let (keep, keep_too): (RawFd, Option<RawFd>) = child.to_parent.descriptors();
-    process::close_inherited(FIRST_INHERITED + kept.cast_signed(), keep, keep_too)
+    let program = child.attendant.map_or(keep, |attendant| attendant.program.as_raw_fd());
+    process::close_inherited(FIRST_INHERITED + kept.cast_signed(), [keep, keep_too.unwrap_or(keep), program])
 }
 
 /// Makes a terminal from the container's own devpts the process's, and hands the other end to the parent.

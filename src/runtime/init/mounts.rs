@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, makedev, mknodat};
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
 use super::copy::copy_tree;
@@ -125,6 +126,9 @@ pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount, sources: &[OwnedFd])
         }
     };
     let place = make_in(root, &mount.at, made_kind).map_err(at(Part::Target))?;
+    if !may_be_covered(place.as_fd(), &mount.at)? {
+        return Err(at(Part::Target)(Errno::EPERM));
+    }
     if mount.no_links {
         // What was found or made must be the plain path: no link on the way, and none at its end.
         open_in_no_links(root, &mount.at).map_err(at(Part::Target))?;
@@ -143,6 +147,29 @@ pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount, sources: &[OwnedFd])
         set_attributes(tree.as_fd(), Attributes::NONE, Some(kind), deep).map_err(at(Part::Attributes))?;
     }
     Ok(())
+}
+
+/// Files of /proc that only tell numbers, for which others are put in their place.
+const TOLD: [&CStr; 10] = [
+    c"/proc/cpuinfo",
+    c"/proc/diskstats",
+    c"/proc/loadavg",
+    c"/proc/meminfo",
+    c"/proc/net/dev",
+    c"/proc/slabinfo",
+    c"/proc/stat",
+    c"/proc/swaps",
+    c"/proc/sys/crypto/fips_enabled",
+    c"/proc/uptime",
+];
+
+/// What a proc filesystem is known by (linux/magic.h).
+const PROC: FsType = FsType(0x9fa0);
+
+/// Whether something may be mounted on a place: nothing on what a proc filesystem holds, however it was reached, for
+/// that is how writes meant for the kernel are led astray.
+fn may_be_covered(place: BorrowedFd<'_>, wanted: &CStr) -> Result<bool, Errno> {
+    Ok(fstatfs(place)?.filesystem_type() != PROC || TOLD.contains(&wanted))
 }
 
 /// Makes a device node; where the kernel does not permit it, binds the host's.

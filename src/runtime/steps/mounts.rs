@@ -68,6 +68,12 @@ pub enum MountPlanError {
         /// Which mount.
         at: usize,
     },
+    /// Something else where the kernel shows processes and takes settings.
+    #[error("mounts[{at}].destination: /proc is for a proc filesystem, and nothing else")]
+    Proc {
+        /// Which mount.
+        at: usize,
+    },
     /// A string with a zero byte.
     #[error("mounts[{at}]: a path or option holds a zero byte")]
     Zero {
@@ -114,7 +120,18 @@ impl<'a> Entry<'a> {
     pub(super) fn read(at: usize, mount: &'a SpecMount) -> Result<Self, MountPlanError> {
         let options = Options::read(mount.options().as_deref().unwrap_or_default())
             .map_err(|Unsupported(option)| MountPlanError::Option { at, option })?;
-        Ok(Self { at, mount, options })
+        let entry = Self { at, mount, options };
+        if entry.covers_proc() { Err(MountPlanError::Proc { at }) } else { Ok(entry) }
+    }
+
+    /// Whether it would put something else in the place of `/proc`, by which processes are told apart and held. Places
+    /// below it are looked at when they are mounted on.
+    fn covers_proc(&self) -> bool {
+        let is_proc = match self.bind() {
+            Some(_) => self.mount.source().as_deref() == Some(Path::new("/proc")),
+            None => self.mount.typ().as_deref() == Some("proc"),
+        };
+        clean(self.mount.destination()) == "/proc" && !is_proc
     }
 
     pub(super) fn is_root(&self) -> bool {

@@ -120,7 +120,7 @@ pub fn process_steps(
 /// The container's filter, compiled.
 pub(in crate::runtime) fn filter_of(linux: Option<&Linux>) -> Result<Option<Filter>, PlanError> {
     let profile = linux.and_then(|linux| linux.seccomp().as_ref());
-    Ok(profile.map(Filter::compile).transpose()?)
+    Ok(profile.map(Filter::compiled).transpose()?)
 }
 
 /// The terminal that `process` asks for.

@@ -9,13 +9,16 @@ use crate::{
     kernel::{event::Event, process::Signal},
     model::{
         fact::Seen,
+        ids::ContainerName,
         task::{Exit, StopCode, StopRequest},
     },
     shim::{
         clock::{moment, nanos},
+        connections::{Call, Heard},
         container::{Container, read_output},
         logs::Stream,
         protocol::Order,
+        session,
         source::Source,
     },
 };
@@ -44,6 +47,7 @@ impl Supervisor {
             Some(Source::Stderr(at)) => {
                 self.read(at as usize, Stream::Stderr);
             }
+            Some(Source::Session(number)) => self.sessions.look_at(number, &self.poll),
             // Every connection is heard and told after each turn.
             Some(Source::Connection(_)) | None => {}
         }
@@ -61,23 +65,38 @@ impl Supervisor {
 
     /// Hears what daemons order and tells them what they have not heard. Gives whether anything was ordered.
     pub(super) fn converse(&mut self) -> bool {
-        let orders = self.connections.hear(&self.ledger);
-        let is_news = !orders.is_empty();
-        for order in orders {
-            match order {
-                Order::Stop { request } => self.stop(request),
-                Order::Signal { container, signal } => {
-                    let at = self.spec.containers.iter().position(|spec| spec.name == container);
-                    let running = at.and_then(|at| self.containers[at].as_ref());
+        let all = self.connections.hear(&self.ledger, &self.poll);
+        let is_news = !all.is_empty();
+        for heard in all {
+            match heard {
+                Heard::Order(Order::Stop { request }) => self.stop(request),
+                Heard::Order(Order::Signal { container, signal }) => {
+                    let running = self.place(&container).and_then(|at| self.containers[at].as_ref());
                     if let (Some(container), Some(signal)) = (running, Signal::from_raw(signal)) {
                         container.signal(signal);
                     }
                 }
-                Order::Hello { .. } | Order::Unknown => {}
+                Heard::Call(call) => self.call(call),
+                Heard::Order(Order::Hello { .. } | Order::Exec { .. } | Order::Unknown) => {}
             }
         }
         self.connections.tell(&self.ledger, &self.poll);
         is_news
+    }
+
+    /// Begins a command that somebody wants run.
+    fn call(&mut self, call: Call) {
+        let at = self.place(&call.container);
+        let running = at.and_then(|at| Some((&self.spec.containers[at], self.containers[at].as_ref()?)));
+        match running {
+            Some((spec, container)) => self.sessions.begin(call, spec, container, &self.poll),
+            None => session::refuse(&call),
+        }
+    }
+
+    /// Where a container is in the spec.
+    fn place(&self, name: &ContainerName) -> Option<usize> {
+        self.spec.containers.iter().position(|spec| spec.name == *name)
     }
 
     /// Looks whether a container's process has ended, and takes leave of it then.

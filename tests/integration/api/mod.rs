@@ -35,6 +35,7 @@ use hythe::{
     },
     model::{
         arn::Owner,
+        exec::ExecRequest,
         ids::{ContainerName, TaskId},
         resources::{Capacity, Resources},
         service::Service,
@@ -44,7 +45,7 @@ use hythe::{
     store::Store,
 };
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::{net::UnixStream, sync::oneshot};
 
 /// A clock that moves by a second each time it is read, and bytes that count up.
 #[derive(Default)]
@@ -85,6 +86,11 @@ impl Live for Script {
             Ok(lines.chain(end).boxed())
         }
         .boxed()
+    }
+
+    fn exec(&self, task: TaskId, _request: ExecRequest) -> Answer<'_, UnixStream> {
+        async move { Err(LiveError::new(LiveErrorKind::Invalid, format!("nothing runs in task {task}"))) }
+            .boxed()
     }
 
     fn images(&self) -> Answer<'_, Vec<ImageSummary>> {

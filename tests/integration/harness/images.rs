@@ -48,6 +48,17 @@ fn recipe(name: &str) -> PathBuf {
 
 /// An image of hand-made tars, each a layer, bottom first. Returns the manifest's digest.
 pub fn of_tars(layout: &Path, tag: &str, tars: &[Vec<u8>], compression: Compression) -> Digest {
+    of_config(layout, tag, tars, compression, &serde_json::json!({"Cmd": ["sh"]}))
+}
+
+/// The same with a configuration of its own.
+pub fn of_config(
+    layout: &Path,
+    tag: &str,
+    tars: &[Vec<u8>],
+    compression: Compression,
+    config: &serde_json::Value,
+) -> Digest {
     let layout = Layout::create(layout).unwrap();
     let layers: Vec<(Blob, Digest)> = tars
         .iter()
@@ -65,7 +76,7 @@ pub fn of_tars(layout: &Path, tag: &str, tars: &[Vec<u8>], compression: Compress
     let config = serde_json::json!({
         "architecture": hythe::image::platform::Platform::host().architecture,
         "os": "linux",
-        "config": {"Cmd": ["sh"]},
+        "config": config,
         "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|(_, d)| d.to_string()).collect::<Vec<_>>()},
     });
     write_image(&layout, tag, config.to_string().as_bytes(), &layers, compression).unwrap()

@@ -126,6 +126,17 @@ pub fn debootstrap() -> Probe {
     program("debootstrap")
 }
 
+/// podman, and the program that minds its containers.
+pub fn podman() -> Probe {
+    root()?;
+    program("podman").and_then(|()| program("conmon"))
+}
+
+/// A C compiler that makes static programs.
+pub fn compiler() -> Probe {
+    program("cc")
+}
+
 /// A mount namespace for commands of the test.
 pub fn unshare() -> Probe {
     root()?;

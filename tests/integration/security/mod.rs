@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod calls;
 mod escape;
+mod exec;
+mod filter;
+mod images;
 mod inside;
+mod neighbours;
+mod races;
 mod reach;

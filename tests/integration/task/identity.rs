@@ -130,8 +130,14 @@ fn shared_memory_has_its_size_and_can_be_shared_in_the_task() {
     let reader = with(container("reader", script), after("writer", "START"));
     let document = with(definition("ipc", &[reader, writer]), json!({ "ipcMode": "task" }));
     let (id, task) = instance.ran(&document);
-    let notes = instance.stored(&id)["notEnforced"].to_string();
-    assert!(instance.said(&id, "reader") == "ours\n" || notes.contains("/dev/shm"), "{task:#}");
+    assert_eq!(instance.said(&id, "reader"), "ours\n", "{task:#}");
+    let wide = with(container("reader", "df -m /dev/shm | tail -1 | awk '{print $2}'"), json!({}));
+    let narrow = with(container("other", "true"), json!({ "linuxParameters": { "sharedMemorySize": 16 } }));
+    let document = with(
+        definition("ipc-size", &[wide, with(narrow, json!({ "essential": false }))]),
+        json!({ "ipcMode": "task" }),
+    );
+    assert_eq!(instance.says_in(&document), "16\n", "what one asks for is there for all");
 }
 
 #[test]
@@ -147,7 +153,7 @@ fn kernel_parameters_of_the_tasks_namespaces_are_set() {
 }
 
 #[test]
-fn a_small_first_process_is_there_or_its_absence_is_said() {
+fn a_small_first_process_is_there_when_it_is_asked_for() {
     require!(host, busybox);
     let instance = Instance::with_busybox("init");
     let script = format!("echo $$; {FOREVER}");
@@ -155,8 +161,7 @@ fn a_small_first_process_is_there_or_its_absence_is_said() {
     let id = instance.launch(&definition("init", &[app]));
     instance.running(&id);
     let said = instance.printed(&id, "app", "\n");
-    let notes = instance.stored(&id)["notEnforced"].to_string();
-    assert!(said.trim() != "1" || notes.contains("initProcessEnabled"), "{said} {notes}");
+    assert_ne!(said.trim(), "1");
     let task = instance.stop(&id);
     assert_eq!(task["containers"][0]["exitCode"], 0, "the signal arrives: {task:#}");
 }

@@ -80,6 +80,7 @@ impl Lab {
             task,
             resources: None,
             network: Network::Inherited,
+            shared_memory: None,
             containers: Vec::new(),
             begun_us: 0,
             socket: place.path().join("run/task.sock"),
@@ -113,6 +114,7 @@ impl Lab {
             memory: None,
             open_stdin: false,
             tty: false,
+            init: false,
         });
         self.spec.containers.last_mut().unwrap()
     }

@@ -229,17 +229,26 @@ async fn the_stop_signal_is_the_one_that_was_chosen() {
 }
 
 #[tokio::test]
-async fn a_container_sees_the_processes_of_the_one_whose_pid_namespace_it_shares() {
+async fn containers_that_share_processes_see_each_other_and_do_not_end_each_other() {
     require!(root, busybox, cgroup_memory);
     let mut lab = Lab::new();
-    lab.container("app", "exec sleep 4242").stop_timeout = Some(0);
-    let viewer = lab.container("viewer", "cat /proc/1/cmdline");
+    let app = lab.container("app", "exec sleep 4242");
+    app.stop_timeout = Some(0);
+    app.shares.pid = true;
+    let script =
+        "cat /proc/1/cmdline; echo; cat /proc/[0-9]*/cmdline; ls /proc/1/root /proc/1/fd; cat /proc/1/mounts";
+    let viewer = lab.container("viewer", script);
     viewer.essential = false;
-    viewer.shares.pid = Some(super::lab::name("app"));
+    viewer.shares.pid = true;
+    viewer.depends_on = on("app", Condition::Start);
     let mut talk = lab.start().await;
     talk.until("the viewer's end", has_exited("viewer")).await;
     let log = std::fs::read_to_string(lab.log("viewer")).unwrap();
-    assert!(log.contains("sleep\x004242"), "{log:?}");
+    let (first, rest) = log.split_once('\n').unwrap();
+    assert!(first.contains("hythe\0init\0"), "{log:?}");
+    assert!(rest.contains("sleep\x004242"), "{log:?}");
+    assert!(!rest.contains("/var/lib") && !rest.contains("ext4") && !rest.contains("etc\n"), "{log:?}");
     talk.stop().await;
     talk.end().await;
+    assert_eq!(talk.exit("app").0, Exit::Signal(15));
 }

@@ -5,6 +5,7 @@
 mod agent;
 mod counts;
 mod environment;
+mod exec;
 mod failures;
 mod health;
 mod identity;

@@ -11,6 +11,7 @@ mod rules;
 mod syscalls;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSyscall};
@@ -70,6 +71,20 @@ impl Filter {
             return Err(invalid("syscalls", reason));
         }
         Ok(Self { program, flags: flags(profile) })
+    }
+
+    /// The same, compiled once for as long as the same profile is asked for again.
+    pub fn compiled(profile: &LinuxSeccomp) -> Result<Self, SeccompError> {
+        static LAST: Mutex<Option<(LinuxSeccomp, Filter)>> = Mutex::new(None);
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, filter)) = &*last
+            && known == profile
+        {
+            return Ok(filter.clone());
+        }
+        let filter = Self::compile(profile)?;
+        *last = Some((profile.clone(), filter.clone()));
+        Ok(filter)
     }
 
     /// How many instructions it has.

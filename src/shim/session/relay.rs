@@ -1,0 +1,465 @@
+//! One session: the command, the person, and the bytes between them.
+//!
+//! Each way has a buffer with an end, and what would overfill one is left where it is, so that whoever is slow slows
+//! only the other. When the command ends, what it has written is passed on and then how it ended. When the person is
+//! gone, the command's terminal hangs up, and whatever of its session is left a moment later is killed.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::{pipe2, write},
+};
+
+use super::CANNOT;
+use crate::{
+    kernel::{
+        cgroup::Group,
+        event::monotonic,
+        process::{self, Pid, Pidfd, Signal},
+        terminal::{Size, set_size},
+    },
+    model::{
+        exec::{ExecRequest, Frame, Frames},
+        task::Exit,
+    },
+    runtime::{Exec, ExecError, ExecOptions, Running, Stdio, Stream},
+    shim::{
+        bundle::Command,
+        connections::Call,
+        container::{exit, never_wait, output, read_output, report},
+    },
+};
+
+/// Bytes of one way that wait before its source does.
+const FULL: usize = 256 << 10;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 16 << 10;
+
+/// Reads after which the pipe of a command that has ended is given up; it holds less than that.
+const LAST_READS: usize = 64;
+
+/// How long a command may take to end after its person has gone.
+const HANG_UP: Duration = Duration::from_secs(1);
+
+/// How long a person may take to read the last of it.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// The end of input, as a terminal takes it.
+const END_OF_INPUT: u8 = 4;
+
+/// What the copy of the shim does. Its exit code means nothing.
+pub(super) fn main(call: &mut Call, command: &Command, running: &Running) -> i32 {
+    if process::die_with_parent(Signal::KILL).is_err() {
+        return 1;
+    }
+    match begin(call, command, running) {
+        Ok(mut relay) => {
+            relay.run();
+            0
+        }
+        Err(error) => {
+            let code = match &error {
+                ExecError::Exec(failure) => u8::try_from(failure.code()).unwrap_or(CANNOT),
+                ExecError::Process(_)
+                | ExecError::Plan(_)
+                | ExecError::NotRunning(_)
+                | ExecError::Make(_)
+                | ExecError::Step { .. }
+                | ExecError::Delivery(_) => CANNOT,
+            };
+            super::say(call, code, &report(&error));
+            1
+        }
+    }
+}
+
+/// Runs the command and lets go of everything else that came with the copy.
+fn begin<'a>(call: &'a mut Call, command: &Command, running: &'a Running) -> Result<Relay<'a>, ExecError> {
+    let mut ends = Ends::default();
+    let stdio = if call.request.terminal { Stdio::default() } else { ends.pipes(&call.request)? };
+    let options = ExecOptions { spec: Some(&command.spec), ..ExecOptions::default() };
+    let exec = running.exec(&command.process, stdio, &options)?;
+    if let Some(terminal) = &exec.terminal {
+        ends.terminal(terminal)?;
+    }
+    let mut frames = Frames::default();
+    frames.push(&call.heard);
+    let relay = Relay {
+        stream: &call.stream,
+        frames,
+        exec,
+        ends,
+        group: running.group(),
+        to_command: Vec::new(),
+        is_input_over: !call.request.input,
+        to_person: Vec::new(),
+        until: None,
+    };
+    // Above all the shim's own pipes: a reader too many keeps their writers from noticing an end.
+    process::close_all_but(&relay.descriptors()).map_err(ExecError::Make)?;
+    Ok(relay)
+}
+
+/// Our ends of the command's streams; none where there is none, or no more.
+#[derive(Default)]
+struct Ends {
+    input: Option<OwnedFd>,
+    output: Option<OwnedFd>,
+    errors: Option<OwnedFd>,
+}
+
+impl Ends {
+    fn pipes(&mut self, request: &ExecRequest) -> Result<Stdio, ExecError> {
+        let make = |error: io::Error| {
+            ExecError::Make(error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
+        };
+        let stdin = if request.input {
+            let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(ExecError::Make)?;
+            never_wait(&write).map_err(make)?;
+            self.input = Some(write);
+            Stream::Fd(read)
+        } else {
+            Stream::Null
+        };
+        let (our_output, stdout) = output().map_err(make)?;
+        let (our_errors, stderr) = output().map_err(make)?;
+        (self.output, self.errors) = (Some(our_output), Some(our_errors));
+        Ok(Stdio { stdin, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) })
+    }
+
+    fn terminal(&mut self, master: &OwnedFd) -> Result<(), ExecError> {
+        let copy = || {
+            let copy = master.try_clone()?;
+            never_wait(&copy)?;
+            Ok(copy)
+        };
+        let make = |error: io::Error| {
+            ExecError::Make(error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
+        };
+        (self.input, self.output) = (Some(copy().map_err(make)?), Some(copy().map_err(make)?));
+        Ok(())
+    }
+}
+
+struct Relay<'a> {
+    stream: &'a UnixStream,
+    frames: Frames,
+    exec: Exec,
+    ends: Ends,
+    group: &'a Group,
+    to_command: Vec<u8>,
+    is_input_over: bool,
+    to_person: Vec<u8>,
+    /// When the command has ended: until when the person may take the rest.
+    until: Option<Duration>,
+}
+
+/// What became ready.
+#[derive(Clone, Copy)]
+struct Ready {
+    person: PollFlags,
+    input: PollFlags,
+    output: PollFlags,
+    errors: PollFlags,
+    command: PollFlags,
+}
+
+impl Ready {
+    const NOTHING: Self = {
+        let none = PollFlags::empty();
+        Self { person: none, input: none, output: none, errors: none, command: none }
+    };
+}
+
+impl Relay<'_> {
+    /// What must stay open.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let mut all = vec![self.stream.as_fd(), self.exec.pidfd.as_fd()];
+        let own = [&self.ends.input, &self.ends.output, &self.ends.errors, &self.exec.terminal];
+        all.extend(own.into_iter().flatten().map(AsFd::as_fd));
+        all
+    }
+
+    /// Goes on until the person has everything, or is gone.
+    fn run(&mut self) {
+        loop {
+            match self.turn() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => return self.hang_up(),
+            }
+        }
+    }
+
+    /// Waits and passes on what there is. Gives whether there is more to do; an error means that the person is gone.
+    fn turn(&mut self) -> io::Result<bool> {
+        let is_last = self.until.is_some();
+        if is_last && self.to_person.is_empty() {
+            return Ok(false);
+        }
+        let ready = self.wait()?;
+        if ready.person.intersects(PollFlags::POLLIN) {
+            self.listen()?;
+        } else if ready.person.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if !ready.input.is_empty() {
+            self.feed();
+        }
+        if !ready.output.is_empty() {
+            self.read_output();
+        }
+        if !ready.errors.is_empty() {
+            self.read_errors();
+        }
+        if !ready.command.is_empty() {
+            self.take_leave();
+        }
+        if ready.person.intersects(PollFlags::POLLOUT) {
+            self.speak()?;
+        }
+        Ok(true)
+    }
+
+    /// Waits for what there is room for.
+    fn wait(&self) -> io::Result<Ready> {
+        let none = PollFlags::empty();
+        let when = |wanted: bool, flags| if wanted { flags } else { none };
+        let has_room = self.to_person.len() < FULL;
+        let person = when(self.to_command.len() < FULL && self.until.is_none(), PollFlags::POLLIN)
+            | when(!self.to_person.is_empty(), PollFlags::POLLOUT);
+        let mut sources = vec![(self.stream.as_fd(), person)];
+        let has_input = !self.to_command.is_empty();
+        let ends = [
+            (self.ends.input.as_ref(), has_input, PollFlags::POLLOUT),
+            (self.ends.output.as_ref(), has_room, PollFlags::POLLIN),
+            (self.ends.errors.as_ref(), has_room, PollFlags::POLLIN),
+            (None, false, none),
+        ];
+        let mut places = [None; 4];
+        for (place, (end, wanted, flags)) in places.iter_mut().zip(ends) {
+            if let Some(end) = end.filter(|_| wanted) {
+                *place = Some(sources.len());
+                sources.push((end.as_fd(), flags));
+            }
+        }
+        if self.until.is_none() {
+            places[3] = Some(sources.len());
+            sources.push((self.exec.pidfd.as_fd(), PollFlags::POLLIN));
+        }
+        let mut fds: Vec<PollFd<'_>> = sources.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
+        let limit = self.until.map(|until| until.saturating_sub(monotonic()));
+        let limit =
+            limit.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
+        match poll(&mut fds, limit) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(Ready::NOTHING),
+            Err(errno) => return Err(errno.into()),
+        }
+        let seen = |place: Option<usize>| place.and_then(|at| fds[at].revents()).unwrap_or(none);
+        let [input, output, errors, command] = places.map(seen);
+        Ok(Ready { person: seen(Some(0)), input, output, errors, command })
+    }
+
+    /// Hears the person. An error means that there is nobody any more, or that it is not one of ours.
+    fn listen(&mut self) -> io::Result<()> {
+        let mut chunk = [0; CHUNK];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => self.frames.push(&chunk[..count]),
+            Err(error) if is_passing(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        while let Some(frame) = self.frames.next_frame().map_err(io::Error::other)? {
+            match frame {
+                Frame::Input(bytes) if self.ends.input.is_some() => self.to_command.extend(bytes),
+                Frame::InputEnd => {
+                    self.is_input_over = true;
+                    if self.exec.terminal.is_some() {
+                        self.to_command.push(END_OF_INPUT);
+                    }
+                }
+                Frame::Size { rows, columns } => {
+                    if let Some(terminal) = &self.exec.terminal {
+                        // A terminal that has been hung up has no size.
+                        let _ = set_size(terminal.as_fd(), Size { rows, columns });
+                    }
+                }
+                Frame::Signal(number) => self.signal(number),
+                Frame::Input(_)
+                | Frame::Output(_)
+                | Frame::Errors(_)
+                | Frame::Ended(_)
+                | Frame::Failed { .. } => {}
+            }
+        }
+        self.feed();
+        Ok(())
+    }
+
+    /// Sends a signal to the command and what runs in its group.
+    fn signal(&self, number: i32) {
+        let Some(signal) = Signal::from_raw(number).filter(|_| self.until.is_none()) else { return };
+        // It is our child and not reaped, so its number, and its group's, are still its own.
+        if process::signal_group(self.exec.pid, signal).is_err() {
+            let _ = self.exec.pidfd.signal(signal);
+        }
+    }
+
+    /// Passes on input.
+    fn feed(&mut self) {
+        let Some(input) = &self.ends.input else { return self.to_command.clear() };
+        while !self.to_command.is_empty() {
+            match write(input, &self.to_command) {
+                Ok(count) => {
+                    self.to_command.drain(..count);
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                Err(_) => {
+                    // The command does not want any more.
+                    self.to_command.clear();
+                    self.ends.input = None;
+                    return;
+                }
+            }
+        }
+        if self.is_input_over && self.exec.terminal.is_none() {
+            self.ends.input = None;
+        }
+    }
+
+    /// Reads a piece of output. Gives whether there may be more at once.
+    fn read_output(&mut self) -> bool {
+        match read_end(&mut self.ends.output) {
+            Some(bytes) => Frame::Output(bytes).put(&mut self.to_person),
+            None => return false,
+        }
+        true
+    }
+
+    /// The same for errors.
+    fn read_errors(&mut self) -> bool {
+        match read_end(&mut self.ends.errors) {
+            Some(bytes) => Frame::Errors(bytes).put(&mut self.to_person),
+            None => return false,
+        }
+        true
+    }
+
+    /// Passes on the last of a command that has ended, and how it ended.
+    fn take_leave(&mut self) {
+        let ended = match self.exec.pidfd.try_wait() {
+            Ok(None) => return,
+            Ok(Some(status)) => exit(status),
+            Err(_) => Exit::Signal(Signal::KILL.as_raw()),
+        };
+        (0..LAST_READS).take_while(|_| self.read_output()).count();
+        (0..LAST_READS).take_while(|_| self.read_errors()).count();
+        self.ends = Ends::default();
+        Frame::Ended(ended).put(&mut self.to_person);
+        self.until = Some(monotonic() + FAREWELL);
+    }
+
+    fn speak(&mut self) -> io::Result<()> {
+        match self.stream.write(&self.to_person) {
+            Ok(count) => {
+                self.to_person.drain(..count);
+                Ok(())
+            }
+            Err(error) if is_passing(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a command whose person is gone, and everything in its session.
+    fn hang_up(&mut self) {
+        if self.until.is_some() {
+            return;
+        }
+        self.ends = Ends::default();
+        let _ = process::signal_group(self.exec.pid, Signal::HUP);
+        self.exec.terminal = None;
+        let until = monotonic() + HANG_UP;
+        while monotonic() < until {
+            let left = until.saturating_sub(monotonic());
+            let limit = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let ended = poll(&mut [PollFd::new(self.exec.pidfd.as_fd(), PollFlags::POLLIN)], limit);
+            if ended != Err(Errno::EINTR) {
+                break;
+            }
+        }
+        // Its number belongs to it until it is reaped, and so does that of its session.
+        while kill_session(self.exec.pid, self.group) {}
+        let _ = self.exec.pidfd.wait();
+    }
+}
+
+/// Kills the processes of the group that are in the session. Gives whether there may be more.
+fn kill_session(leader: Pid, group: &Group) -> bool {
+    let members = group.procs().unwrap_or_default();
+    let mut killed = false;
+    for pid in members {
+        let Ok(handle) = Pidfd::open(pid) else { continue };
+        // Looked at through the number after the handle was opened, so the handle is of what was looked at.
+        if session_of(pid) == Some((leader, true)) && handle.exists() {
+            killed |= handle.signal(Signal::KILL).is_ok();
+        }
+    }
+    killed
+}
+
+/// The session of a process, and whether it still runs.
+fn session_of(pid: Pid) -> Option<(Pid, bool)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in front may hold anything, blanks and brackets included.
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut words = rest.split_whitespace();
+    let is_running = !matches!(words.next()?, "Z" | "X");
+    let session = words.nth(2)?.parse().ok()?;
+    Some((Pid::from_raw(session), is_running))
+}
+
+/// Reads what is there. None when there is nothing now; an end that is over is taken away.
+fn read_end(end: &mut Option<OwnedFd>) -> Option<Vec<u8>> {
+    let mut chunk = vec![0; CHUNK];
+    match read_output(end.as_ref()?, &mut chunk) {
+        Ok(0) => *end = None,
+        Ok(count) => {
+            chunk.truncate(count);
+            return Some(chunk);
+        }
+        Err(error) if is_passing(&error) => {}
+        Err(_) => *end = None,
+    }
+    None
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_in_its_session() {
+        let own = nix::unistd::getsid(None).unwrap();
+        assert_eq!(session_of(Pid::this()), Some((own, true)));
+        assert_eq!(session_of(Pid::from_raw(i32::MAX)), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! Images that were made to harm whoever unpacks or runs them.
+
+use std::fs;
+
+use hythe::image::manifest::Compression;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Instance, images, require,
+    stage::{container, definition, word},
+    tasks::with,
+};
+
+/// Loads an image whose layer is busybox and whose configuration is `config`; whether that worked.
+fn load(instance: &Instance, name: &str, config: &Value) -> bool {
+    let layout = instance.path(format!("evil-{name}"));
+    let busybox = fs::read("/usr/bin/busybox").unwrap();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(busybox.len() as u64);
+    builder.append_data(&mut header, "bin/sh", &busybox[..]).unwrap();
+    let layer = builder.into_inner().unwrap();
+    images::of_config(&layout, "latest", &[layer], Compression::None, config);
+    instance.cli(&["image", "load", &format!("oci:{}", layout.display()), "--name", name]).code == 0
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_fails_the_task_and_nothing_else() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("configs");
+    let many: Vec<String> = (0..40_000).map(|number| format!("V{number}={}", "x".repeat(60))).collect();
+    let configs = [
+        ("zero-env", json!({ "Env": ["A=b\u{0}c"], "Cmd": ["/bin/sh", "-c", "true"] })),
+        ("zero-cmd", json!({ "Cmd": ["/bin/sh\u{0}", "-c", "true"] })),
+        ("zero-dir", json!({ "WorkingDir": "/\u{0}", "Cmd": ["/bin/sh", "-c", "true"] })),
+        ("up-dir", json!({ "WorkingDir": "../../../../../../etc", "Cmd": ["/bin/sh", "-c", "pwd"] })),
+        ("huge-env", json!({ "Env": many, "Cmd": ["/bin/sh", "-c", "true"] })),
+        (
+            "huge-word",
+            json!({ "Env": [format!("A={}", "x".repeat(200_000))], "Cmd": ["/bin/sh", "-c", "true"] }),
+        ),
+        ("up-user", json!({ "User": "../../etc/passwd", "Cmd": ["/bin/sh", "-c", "true"] })),
+        ("up-volume", json!({ "Volumes": { "/../../../../tmp/x": {} }, "Cmd": ["/bin/sh", "-c", "no"] })),
+    ];
+    for (name, config) in configs {
+        if !load(&instance, name, &config) {
+            continue; // refused at the door is the best that can be
+        }
+        let mut app = with(container("app", ""), json!({ "image": name }));
+        app.as_object_mut().unwrap().remove("command");
+        let (id, task) = instance.ran(&definition(name, &[app]));
+        let is_refused = word(&task, "stopCode") == "TaskFailedToStart";
+        let ran_inside = name == "up-volume" || instance.said(&id, "app").is_empty();
+        assert!(is_refused || ran_inside, "{name}: {task:#}");
+        assert!(!word(&task, "stoppedReason").contains('\u{0}'), "{name}");
+    }
+    assert!(!std::path::Path::new("/tmp/x/..data").exists());
+    assert_eq!(instance.says(&container("app", "echo well")), "well\n", "the daemon goes on");
+}
+
+#[test]
+fn a_working_directory_with_dots_stays_inside() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("dots");
+    let script = "pwd; ls -d ../../../../../../bin | head -1";
+    let app = with(container("app", script), json!({ "workingDirectory": "/../../../../tmp/../etc" }));
+    assert_eq!(instance.says(&app), "/etc\n../../../../../../bin\n");
+}
+
+#[test]
+fn hard_links_of_a_layer_link_nothing_outside_of_it() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("hard-links");
+    let treasure = instance.path("treasure");
+    fs::write(&treasure, "the treasure\n").unwrap();
+    let inode = std::os::unix::fs::MetadataExt::nlink(&fs::metadata(&treasure).unwrap());
+    let deep = format!("../../../../../../../../../../../..{}", treasure.display());
+    for (name, target, through) in [
+        ("absolute", treasure.display().to_string(), false),
+        ("climbing", deep.clone(), false),
+        ("through", format!("out{}", treasure.display()), true),
+    ] {
+        let mut builder = tar::Builder::new(Vec::new());
+        if through {
+            let mut link = tar::Header::new_gnu();
+            link.set_entry_type(tar::EntryType::Symlink);
+            link.set_size(0);
+            builder.append_link(&mut link, "out", "/").unwrap();
+        }
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(tar::EntryType::Link);
+        link.set_size(0);
+        link.set_link_name_literal(&target).unwrap();
+        link.set_path("stolen").unwrap();
+        link.set_cksum();
+        builder.append(&link, std::io::empty()).unwrap();
+        // Written after the link: where the link led outside, so would this.
+        let mut file = tar::Header::new_gnu();
+        file.set_mode(0o644);
+        file.set_size(5);
+        builder.append_data(&mut file, "stolen", &b"gone\n"[..]).unwrap();
+        let layout = instance.path(format!("layout-{name}"));
+        images::of_tars(&layout, "latest", &[builder.into_inner().unwrap()], Compression::None);
+        let _ = instance.cli(&["image", "load", &format!("oci:{}", layout.display()), "--name", name]);
+        assert_eq!(fs::read_to_string(&treasure).unwrap(), "the treasure\n", "{name}");
+        let now = std::os::unix::fs::MetadataExt::nlink(&fs::metadata(&treasure).unwrap());
+        assert_eq!(now, inode, "{name}: no further name of it");
+    }
+}
