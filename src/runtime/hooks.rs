@@ -138,7 +138,7 @@ impl Prepared {
         let ready = process::die_with_parent(Signal::KILL)
             .and_then(|()| default_dispositions())
             .and_then(|()| duplicate_to(input.as_fd(), 0))
-            .and_then(|()| close_inherited(3, tell.as_raw_fd(), None));
+            .and_then(|()| close_inherited(3, [tell.as_raw_fd()]));
         let reason = match ready {
             Ok(()) => match execute(&self.program, &self.args, &self.env) {
                 Ok(never) => match never {},

@@ -144,8 +144,9 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
     if default_dispositions().is_err() {
         return FAILED;
     }
-    // Whoever makes a container hears at once of a program that is not there.
-    if let Err((part, errno)) = find_program(child.program, child.own_program.as_ref()) {
+    // Whoever makes a container hears at once of a program that is not there, if one is to be executed.
+    let is_alone = child.attendant.is_some_and(|attendant| attendant.is_alone);
+    if !is_alone && let Err((part, errno)) = find_program(child.program, child.own_program.as_ref()) {
         child.to_parent.send(Report::not_executed(part, errno as i32));
         return FAILED;
     }

@@ -167,9 +167,11 @@ const TOLD: [&CStr; 10] = [
 const PROC: FsType = FsType(0x9fa0);
 
 /// Whether something may be mounted on a place: nothing on what a proc filesystem holds, however it was reached, for
-/// that is how writes meant for the kernel are led astray.
+/// that is how writes meant for the kernel are led astray. On `/proc` itself, where a root may bring one along, the plan
+/// has seen to it that another goes.
 fn may_be_covered(place: BorrowedFd<'_>, wanted: &CStr) -> Result<bool, Errno> {
-    Ok(fstatfs(place)?.filesystem_type() != PROC || TOLD.contains(&wanted))
+    let is_free = wanted == c"/proc" || TOLD.contains(&wanted);
+    Ok(is_free || fstatfs(place)?.filesystem_type() != PROC)
 }
 
 /// Makes a device node; where the kernel does not permit it, binds the host's.
