@@ -4,11 +4,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Answer, Api, input,
+    Answer, Api, account_setting, capacity_provider, input,
     page::Page,
     reference,
     refused::{Kind, Refused},
-    tags,
+    tags, update_cluster,
     wire::{self, cluster::Include},
 };
 use crate::{
@@ -27,10 +27,10 @@ struct CreateCluster {
     cluster_name: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
-    settings: Option<Value>,
+    settings: Option<Vec<Value>>,
     configuration: Option<Value>,
-    capacity_providers: Option<Value>,
-    default_capacity_provider_strategy: Option<Value>,
+    capacity_providers: Option<Vec<String>>,
+    default_capacity_provider_strategy: Option<Vec<Value>>,
     service_connect_defaults: Option<Value>,
 }
 
@@ -38,23 +38,26 @@ pub(super) async fn create(api: &Api, value: Value) -> Answer {
     let input: CreateCluster = input(value)?;
     tags::check(&input.tags)?;
     let name = reference::cluster_name(&api.owner, input.cluster_name.as_deref())?;
+    update_cluster::check_settings(input.settings.as_deref().unwrap_or_default())?;
+    capacity_provider::check_names(input.capacity_providers.as_deref().unwrap_or_default())?;
+    capacity_provider::check_strategy(
+        input.default_capacity_provider_strategy.as_deref().unwrap_or_default(),
+    )?;
+    let settings = input.settings.filter(|settings| !settings.is_empty()).unwrap_or_else(|| {
+        let value = account_setting::container_insights(api, &api.store.snapshot());
+        vec![json!({"name": "containerInsights", "value": value})]
+    });
     let kept = [
-        ("settings", input.settings),
+        ("settings", Some(settings.into())),
         ("configuration", input.configuration),
-        ("capacityProviders", input.capacity_providers),
-        ("defaultCapacityProviderStrategy", input.default_capacity_provider_strategy),
+        ("capacityProviders", input.capacity_providers.map(Value::from)),
+        ("defaultCapacityProviderStrategy", input.default_capacity_provider_strategy.map(Value::from)),
         ("serviceConnectDefaults", input.service_connect_defaults),
     ];
     let extra: Map<String, Value> =
         kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    let new = Cluster {
-        name: name.clone(),
-        status: ClusterStatus::Active,
-        instance: InstanceId::from_random(api.source.random()),
-        created_at: api.source.now(),
-        tags: input.tags,
-        extra,
-    };
+    let instance = InstanceId::from_random(api.source.random());
+    let new = Cluster { tags: input.tags, extra, ..Cluster::new(name.clone(), instance, api.source.now()) };
     let make = move |draft: &mut Draft| {
         make(draft, new);
         Ok::<_, Refused>(())
@@ -84,7 +87,7 @@ impl Api {
     }
 }
 
-fn described(api: &Api, name: &ClusterName) -> Answer {
+pub(super) fn described(api: &Api, name: &ClusterName) -> Answer {
     let snapshot = api.store.snapshot();
     let gone = || Refused::new(Kind::ClusterNotFoundException, "Cluster not found.");
     let cluster = snapshot.cluster(name).ok_or_else(gone)?;

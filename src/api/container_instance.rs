@@ -1,4 +1,6 @@
-//! DescribeContainerInstances, ListContainerInstances: this host, once in each cluster.
+//! DescribeContainerInstances, ListContainerInstances, UpdateContainerInstancesState: this host, once in each cluster.
+//!
+//! A DRAINING instance takes no new task. What ends the tasks of services on it is decided elsewhere.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +12,10 @@ use super::{
     refused::{Kind, Refused},
     wire,
 };
-use crate::model::ids::InstanceId;
+use crate::model::{
+    cluster::{Cluster, InstanceStatus},
+    ids::InstanceId,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -27,13 +32,14 @@ pub(super) fn describe(api: &Api, value: Value) -> Answer {
     if !(1..=100).contains(&container_instances.len()) {
         return Err(Refused::parameter("Container instances cannot be empty, nor more than 100."));
     }
+    let with_tags = include.iter().any(|word| word == "TAGS");
     let snapshot = api.store.snapshot();
     let cluster = reference::cluster(&snapshot, &api.owner, cluster.as_deref())?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for text in &container_instances {
         let id = reference::instance_id(&api.owner, &cluster.name, text)?;
         if id == cluster.instance {
-            found.push(wire::container_instance::document(cluster, &snapshot, api));
+            found.push(wire::container_instance::document(cluster, &snapshot, api, with_tags));
         } else {
             failures.push(wire::failure(api.owner.container_instance(&cluster.name, &id), "MISSING"));
         }
@@ -54,8 +60,7 @@ struct ListContainerInstances {
 pub(super) fn list(api: &Api, value: Value) -> Answer {
     let input: ListContainerInstances = input(value)?;
     let words = ["ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED", "INACTIVE"];
-    let status = input.status.as_deref().unwrap_or("ACTIVE");
-    reference::words("status", &[status], &words)?;
+    reference::words("status", input.status.as_slice(), &words)?;
     if input.filter.is_some() {
         let message = "Filters of container instances are not supported by this release of hythe.";
         return Err(Refused::new(Kind::UnsupportedFeatureException, message));
@@ -63,8 +68,53 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     let snapshot = api.store.snapshot();
     let cluster = reference::cluster(&snapshot, &api.owner, input.cluster.as_deref())?;
     let arn = api.owner.container_instance(&cluster.name, &cluster.instance);
-    let all = (status == "ACTIVE").then(|| (cluster.instance.clone(), Value::from(arn)));
+    let status = wire::container_instance::status(cluster.instance_status);
+    let is_wanted = input.status.as_deref().is_none_or(|wanted| wanted == status);
+    let all = is_wanted.then(|| (cluster.instance.clone(), Value::from(arn)));
     let page = Page { max_results: input.max_results, next_token: input.next_token };
     let parse = |text: &str| InstanceId::parse(text).ok();
     Ok(page.of(all.into_iter(), 100, parse, |id, seen| id > seen)?.under("containerInstanceArns"))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct UpdateContainerInstancesState {
+    cluster: Option<String>,
+    container_instances: Vec<String>,
+    status: String,
+}
+
+pub(super) async fn update_state(api: &Api, value: Value) -> Answer {
+    let UpdateContainerInstancesState { cluster, container_instances, status } = input(value)?;
+    reference::words("status", &[&status], &["ACTIVE", "DRAINING"])?;
+    if !(1..=10).contains(&container_instances.len()) {
+        return Err(Refused::parameter("Container instances cannot be empty, nor more than 10."));
+    }
+    let status = if status == "DRAINING" { InstanceStatus::Draining } else { InstanceStatus::Active };
+    let owner = api.owner.clone();
+    let (name, failures) = api
+        .store
+        .write(move |draft| {
+            let mut cluster = Cluster::clone(reference::cluster(draft, &owner, cluster.as_deref())?);
+            let (name, mut is_meant, mut failures) = (cluster.name.clone(), false, Vec::new());
+            for text in &container_instances {
+                let id = reference::instance_id(&owner, &name, text)?;
+                if id == cluster.instance {
+                    is_meant = true;
+                } else {
+                    failures.push(wire::failure(owner.container_instance(&name, &id), "MISSING"));
+                }
+            }
+            if is_meant && cluster.instance_status != status {
+                cluster.instance_status = status;
+                cluster.instance_changes += 1;
+                draft.put_cluster(cluster);
+            }
+            Ok::<_, Refused>((is_meant.then_some(name), failures))
+        })
+        .await?;
+    let snapshot = api.store.snapshot();
+    let cluster = name.and_then(|name| snapshot.cluster(&name));
+    let changed = cluster.map(|cluster| wire::container_instance::document(cluster, &snapshot, api, true));
+    Ok(json!({"containerInstances": changed.into_iter().collect::<Vec<_>>(), "failures": failures}))
 }

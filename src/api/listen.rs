@@ -10,11 +10,21 @@ use std::{
         unix::{fs::PermissionsExt as _, net::UnixStream as BlockingStream},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::net::{TcpListener, UnixListener};
 
-use super::identity::Access;
+use super::{identity::Access, keys::Keys, tls::Tls};
+
+/// Who may call over TCP.
+#[derive(Clone, Debug)]
+pub enum Guard {
+    /// Everybody on this host.
+    Loopback,
+    /// Whoever signs with one of these keys.
+    Keys(Arc<Keys>),
+}
 
 /// Why a listener cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +57,8 @@ pub enum ListenError {
 pub enum Listener {
     /// A unix socket, and who may call over it.
     Unix(UnixListener, Access),
-    /// A TCP socket on loopback.
-    Tcp(TcpListener),
+    /// A TCP socket, who may call over it, and TLS where there is a certificate.
+    Tcp(TcpListener, Guard, Option<Tls>),
 }
 
 impl Listener {
@@ -79,13 +89,23 @@ impl Listener {
         Ok(Self::Unix(listener, access))
     }
 
-    /// A TCP socket, on loopback only.
-    pub async fn tcp(address: SocketAddr) -> Result<Self, ListenError> {
-        if !address.ip().is_loopback() {
+    /// A TCP socket; without keys on loopback only.
+    pub async fn tcp(address: SocketAddr, guard: Guard, tls: Option<Tls>) -> Result<Self, ListenError> {
+        if matches!(guard, Guard::Loopback) && !address.ip().is_loopback() {
             return Err(ListenError::NotLoopback(address));
         }
         let failed = |source| ListenError::Tcp { address, source };
-        TcpListener::bind(address).await.map(Self::Tcp).map_err(failed)
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        Ok(Self::Tcp(listener, guard, tls))
+    }
+
+    /// The address of a TCP socket.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unix(..) => None,
+            Self::Tcp(listener, ..) => listener.local_addr().ok(),
+        }
     }
 }
 

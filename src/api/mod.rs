@@ -8,18 +8,26 @@
 //! have ([`beside`]). Wire shapes stay in here: `wire` turns the nouns of `model` into the documents of ECS, one
 //! file a noun.
 
+mod account_setting;
 mod ahead;
+mod attribute;
 mod beside;
+mod capacity_provider;
 pub mod client;
 mod cluster;
 mod container_instance;
+mod crowd;
 mod events;
 mod identity;
+mod keys;
+mod launch;
 mod listen;
 pub mod live;
+mod namespace;
 mod operations;
 mod page;
 mod patience;
+mod protection;
 mod reference;
 mod refused;
 mod reply;
@@ -28,9 +36,13 @@ mod server;
 mod service;
 mod service_deployment;
 mod service_request;
+mod signature;
+mod start_task;
 mod tags;
 mod task;
 mod task_definition;
+mod tls;
+mod update_cluster;
 mod update_service;
 mod wire;
 
@@ -42,9 +54,11 @@ use serde_json::Value;
 use self::live::Live;
 pub use self::{
     identity::Access,
-    listen::{ListenError, Listener},
+    keys::{Keys, KeysError},
+    listen::{Guard, ListenError, Listener},
     refused::{Kind, Refused},
     server::serve,
+    tls::{Tls, TlsError},
 };
 use crate::{
     model::{arn::Owner, reading, resources::Capacity, time::Timestamp},

@@ -45,11 +45,23 @@ impl Page {
         parse: impl Fn(&str) -> Option<K>,
         is_after: impl Fn(&K, &K) -> bool,
     ) -> Result<Listed, Refused> {
+        self.of_at_most(100, all, usual, parse, is_after)
+    }
+
+    /// The same for a list whose pages have at most `largest`.
+    pub(super) fn of_at_most<K: ToString>(
+        &self,
+        largest: usize,
+        all: impl Iterator<Item = (K, Value)>,
+        usual: usize,
+        parse: impl Fn(&str) -> Option<K>,
+        is_after: impl Fn(&K, &K) -> bool,
+    ) -> Result<Listed, Refused> {
         let most = match self.max_results {
             None => usual,
             Some(number) => {
-                usize::try_from(number).ok().filter(|most| (1..=100).contains(most)).ok_or_else(|| {
-                    Refused::parameter(format!("maxResults is {number}, and must be between 1 and 100"))
+                usize::try_from(number).ok().filter(|most| (1..=largest).contains(most)).ok_or_else(|| {
+                    Refused::parameter(format!("maxResults is {number}, and must be between 1 and {largest}"))
                 })?
             }
         };

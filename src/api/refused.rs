@@ -19,6 +19,8 @@ use crate::{
 pub enum Kind {
     /// The caller may not call.
     AccessDeniedException,
+    /// More attributes than one instance may have.
+    AttributeLimitExceededException,
     /// The caller's fault, most of all in task definitions.
     ClientException,
     /// The cluster still has services.
@@ -29,8 +31,16 @@ pub enum Kind {
     ClusterNotFoundException,
     /// A client token was used for another request.
     ConflictException,
+    /// A signature that lacks something.
+    IncompleteSignatureException,
     /// A value or a combination that is not possible.
     InvalidParameterException,
+    /// A signature that is wrong, or of another time or place.
+    InvalidSignatureException,
+    /// A request without a signature where one is needed.
+    MissingAuthenticationTokenException,
+    /// There is no such namespace.
+    NamespaceNotFoundException,
     /// The thing is in use.
     ResourceInUseException,
     /// There is no such thing.
@@ -45,10 +55,14 @@ pub enum Kind {
     ServiceNotActiveException,
     /// There is no such service.
     ServiceNotFoundException,
+    /// What an attribute is for is not there.
+    TargetNotFoundException,
     /// More at once than the daemon takes.
     ThrottlingException,
     /// There is no such operation.
     UnknownOperationException,
+    /// A signature with a key that nobody has.
+    UnrecognizedClientException,
     /// ECS has it and this host does not.
     UnsupportedFeatureException,
 }
@@ -59,12 +73,17 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::AccessDeniedException => "AccessDeniedException",
+            Self::AttributeLimitExceededException => "AttributeLimitExceededException",
             Self::ClientException => "ClientException",
             Self::ClusterContainsServicesException => "ClusterContainsServicesException",
             Self::ClusterContainsTasksException => "ClusterContainsTasksException",
             Self::ClusterNotFoundException => "ClusterNotFoundException",
             Self::ConflictException => "ConflictException",
+            Self::IncompleteSignatureException => "IncompleteSignatureException",
             Self::InvalidParameterException => "InvalidParameterException",
+            Self::MissingAuthenticationTokenException => "MissingAuthenticationTokenException",
+            Self::InvalidSignatureException => "InvalidSignatureException",
+            Self::NamespaceNotFoundException => "NamespaceNotFoundException",
             Self::ResourceInUseException => "ResourceInUseException",
             Self::ResourceNotFoundException => "ResourceNotFoundException",
             Self::SerializationException => "SerializationException",
@@ -72,8 +91,10 @@ impl Kind {
             Self::ServiceDeploymentNotFoundException => "ServiceDeploymentNotFoundException",
             Self::ServiceNotActiveException => "ServiceNotActiveException",
             Self::ServiceNotFoundException => "ServiceNotFoundException",
+            Self::TargetNotFoundException => "TargetNotFoundException",
             Self::ThrottlingException => "ThrottlingException",
             Self::UnknownOperationException => "UnknownOperationException",
+            Self::UnrecognizedClientException => "UnrecognizedClientException",
             Self::UnsupportedFeatureException => "UnsupportedFeatureException",
         }
     }

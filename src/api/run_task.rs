@@ -1,25 +1,25 @@
-//! RunTask: checks the request, places as many tasks as fit, and remembers the answer under the client's token.
+//! RunTask: places as many tasks as fit, and remembers the answer under the client's token.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Answer, Api, Source, input,
-    reference::{self, Definition},
+    Answer, Api, capacity_provider, input,
+    launch::{self, Launch, Request},
+    reference,
     refused::{Kind, Refused},
-    tags, wire,
 };
 use crate::{
     model::{
         arn::Owner,
-        ids::{ClusterName, TaskId},
-        resources::{Capacity, Reservation},
-        task::{NewTask, Tag, Task, TaskOverride},
-        task_definition::{Document, NetworkMode, TaskDefinition},
+        cluster::Cluster,
+        ids::TaskId,
+        task::{Tag, TaskOverride},
+        task_definition::{Document, NetworkMode},
         time::Timestamp,
     },
     store::{ClientToken, Draft},
@@ -59,26 +59,6 @@ struct RunTask {
     client_token: Option<String>,
 }
 
-/// A request that was found good, ready to be placed.
-struct Wanted {
-    cluster: ClusterName,
-    definition: Definition,
-    count: usize,
-    group: Option<String>,
-    started_by: Option<String>,
-    overrides: TaskOverride,
-    tags: Vec<Tag>,
-    propagate: bool,
-    managed_tags: bool,
-    extra: Map<String, Value>,
-    token: Option<(String, String)>,
-    capacity: Capacity,
-    architecture: String,
-    owner: Owner,
-    source: Arc<dyn Source>,
-    now: Timestamp,
-}
-
 /// Tasks that were placed, and why the others were not.
 type Placed = (Vec<TaskId>, Vec<&'static str>);
 
@@ -86,16 +66,15 @@ pub(super) async fn run(api: &Api, value: Value) -> Answer {
     let fingerprint = fingerprint(&value);
     let request: RunTask = input(value)?;
     check(&request)?;
-    let wanted = wanted(api, request, fingerprint)?;
-    let cluster = wanted.cluster.clone();
-    let (ids, reasons) = api.store.write(move |draft| wanted.place(draft)).await?;
+    let count = count(&request)?;
     let snapshot = api.store.snapshot();
-    let tasks = ids.iter().filter_map(|id| snapshot.task(id));
-    let tasks: Value = tasks.map(|task| wire::task::document(task, &snapshot, api, true)).collect();
-    let instance = snapshot.cluster(&cluster).map(|cluster| cluster.instance.clone());
-    let arn = instance.map(|instance| api.owner.container_instance(&cluster, &instance));
-    let failures: Value = reasons.into_iter().map(|reason| wire::failure(arn.clone(), reason)).collect();
-    Ok(json!({"tasks": tasks, "failures": failures}))
+    let cluster = reference::cluster(&snapshot, &api.owner, request.cluster.as_deref())?;
+    let token = request.client_token.as_ref();
+    let token = token.map(|token| Token { key: format!("RunTask/{}/{token}", cluster.name), fingerprint });
+    let launch = Launch::new(api, &snapshot, cluster, request.launch(cluster))?;
+    let (name, owner) = (cluster.name.clone(), api.owner.clone());
+    let (ids, reasons) = api.store.write(move |draft| place(&launch, count, token, &owner, draft)).await?;
+    Ok(launch::answer(api, &name, &ids, &reasons, Vec::new()))
 }
 
 /// A digest of everything in a request but its token.
@@ -103,37 +82,17 @@ fn fingerprint(value: &Value) -> String {
     let mut value = value.clone();
     if let Some(members) = value.as_object_mut() {
         members.remove("clientToken");
-        members.sort_keys();
     }
+    value.sort_all_objects();
     URL_SAFE_NO_PAD.encode(Sha256::digest(value.to_string()))
 }
 
 fn check(request: &RunTask) -> Result<(), Refused> {
-    tags::check(&request.tags)?;
     reference::words("launchType", request.launch_type.as_slice(), &LAUNCH_TYPES)?;
-    reference::words(
-        "propagateTags",
-        request.propagate_tags.as_slice(),
-        &["TASK_DEFINITION", "SERVICE", "NONE"],
-    )?;
-    if request.propagate_tags.as_deref() == Some("SERVICE") {
-        return Err(Refused::parameter(
-            "propagateTags: SERVICE is for services; RunTask takes TASK_DEFINITION.",
-        ));
-    }
     if request.launch_type.is_some() && request.capacity_provider_strategy.is_some() {
         return Err(Refused::parameter("Specify either launchType or capacityProviderStrategy, not both."));
     }
-    let is_word =
-        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_/-".contains(&byte));
-    if request.started_by.as_deref().is_some_and(|text| text.len() > 128 || !is_word(text)) {
-        return Err(Refused::parameter(
-            "startedBy has at most 128 letters, digits, hyphens, underscores and slashes.",
-        ));
-    }
-    if request.group.as_deref().is_some_and(|group| group.starts_with("service:")) {
-        return Err(Refused::parameter("A group that begins with service: is reserved for services."));
-    }
+    capacity_provider::check_strategy(request.capacity_provider_strategy.as_deref().unwrap_or_default())?;
     let is_token =
         |text: &str| (1..=64).contains(&text.len()) && text.bytes().all(|byte| (33..=126).contains(&byte));
     if request.client_token.as_deref().is_some_and(|text| !is_token(text)) {
@@ -145,67 +104,44 @@ fn check(request: &RunTask) -> Result<(), Refused> {
     if request.placement_strategy.as_ref().is_some_and(|list| list.len() > 5) {
         return Err(Refused::parameter("Too many placement strategies. A request may have 5."));
     }
-    let overrides = serde_json::to_string(&request.overrides).unwrap_or_default();
-    if overrides.len() > 8192 {
-        return Err(Refused::parameter("Overrides have at most 8192 characters."));
-    }
     Ok(())
 }
 
-fn wanted(api: &Api, request: RunTask, fingerprint: String) -> Result<Wanted, Refused> {
+fn count(request: &RunTask) -> Result<usize, Refused> {
     let count = request.count.unwrap_or(1);
-    let count = usize::try_from(count)
-        .ok()
-        .filter(|count| (1..=10).contains(count))
-        .ok_or_else(|| Refused::parameter(format!("count is {count}, and must be between 1 and 10")))?;
-    let snapshot = api.store.snapshot();
-    let cluster = reference::cluster(&snapshot, &api.owner, request.cluster.as_deref())?.name.clone();
-    let definition = Definition::parse(&api.owner, &request.task_definition)?;
-    let document = &definition.usable(&snapshot)?.document;
-    network(document, request.network_configuration.as_ref())?;
-    for change in &request.overrides.container_overrides {
-        if document.container(&change.name).is_none() {
-            return Err(Refused::parameter(format!(
-                "Override for container named {} is not a container in the TaskDefinition.",
-                change.name
-            )));
+    let bounded = usize::try_from(count).ok().filter(|count| (1..=10).contains(count));
+    bounded.ok_or_else(|| Refused::parameter(format!("count is {count}, and must be between 1 and 10")))
+}
+
+impl RunTask {
+    /// What it has in common with StartTask. A cluster's default strategy holds where the request says nothing.
+    fn launch(self, cluster: &Cluster) -> Request {
+        let usual = cluster.extra.get("defaultCapacityProviderStrategy").and_then(Value::as_array);
+        let strategy =
+            self.capacity_provider_strategy.as_ref().or(usual.filter(|_| self.launch_type.is_none()));
+        let provider = strategy.and_then(|strategy| capacity_provider::first_of(strategy));
+        let list = |list: Option<Vec<Value>>| list.map(Value::from);
+        Request {
+            task_definition: self.task_definition,
+            group: self.group,
+            started_by: self.started_by,
+            overrides: self.overrides,
+            tags: self.tags,
+            propagate_tags: self.propagate_tags,
+            enable_ecs_managed_tags: self.enable_ecs_managed_tags,
+            launch_type: self.launch_type,
+            provider,
+            platform_version: self.platform_version,
+            network_configuration: self.network_configuration,
+            kept: vec![
+                ("placementConstraints", list(self.placement_constraints)),
+                ("placementStrategy", list(self.placement_strategy)),
+                ("referenceId", self.reference_id.map(Value::from)),
+                ("volumeConfigurations", self.volume_configurations),
+                ("enableExecuteCommand", self.enable_execute_command.then_some(Value::Bool(true))),
+            ],
         }
     }
-    let provider = request
-        .capacity_provider_strategy
-        .as_ref()
-        .and_then(|list| list.first()?.get("capacityProvider")?.as_str().map(str::to_owned));
-    let launch_type = request.launch_type.or_else(|| provider.is_none().then(|| "EC2".into()));
-    let kept = [
-        ("launchType", launch_type.map(Value::from)),
-        ("capacityProviderName", provider.map(Value::from)),
-        ("networkConfiguration", request.network_configuration),
-        ("platformVersion", request.platform_version.map(Value::from)),
-        ("placementConstraints", request.placement_constraints.map(Value::from)),
-        ("placementStrategy", request.placement_strategy.map(Value::from)),
-        ("referenceId", request.reference_id.map(Value::from)),
-        ("volumeConfigurations", request.volume_configurations),
-        ("enableExecuteCommand", request.enable_execute_command.then_some(Value::Bool(true))),
-    ];
-    let token = request.client_token.map(|token| (format!("RunTask/{cluster}/{token}"), fingerprint));
-    Ok(Wanted {
-        cluster,
-        definition,
-        count,
-        group: request.group,
-        started_by: request.started_by,
-        overrides: request.overrides,
-        tags: request.tags,
-        propagate: request.propagate_tags.as_deref() == Some("TASK_DEFINITION"),
-        managed_tags: request.enable_ecs_managed_tags,
-        extra: kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
-        token,
-        capacity: api.host.capacity.clone(),
-        architecture: api.host.architecture.clone(),
-        owner: api.owner.clone(),
-        source: Arc::clone(&api.source),
-        now: api.source.now(),
-    })
 }
 
 /// A network configuration is there exactly when the mode wants one.
@@ -234,80 +170,50 @@ pub(super) fn network(document: &Document, configuration: Option<&Value>) -> Res
     reference::words("assignPublicIp", public.as_slice(), &["ENABLED", "DISABLED"])
 }
 
-impl Wanted {
-    /// Writes as many tasks as fit. The same token with the same request gives the tasks of the first time.
-    fn place(self, draft: &mut Draft) -> Result<Placed, Refused> {
-        if let Some((key, fingerprint)) = &self.token
-            && let Some(known) = draft.client_token(key).filter(|token| token.expires_at >= self.now)
-        {
-            if known.fingerprint == *fingerprint {
-                return Ok((known.tasks.clone(), Vec::new()));
-            }
-            let message = "The client token was used before with other parameters.";
-            let mut conflict = Refused::new(Kind::ConflictException, message);
-            let arn = |id: &TaskId| self.owner.task(&self.cluster, id);
-            conflict.more.insert("resourceIds".into(), known.tasks.iter().map(arn).collect());
-            return Err(conflict);
-        }
-        let definition = Arc::clone(self.definition.usable(draft)?);
-        let reservation = Reservation::of(&definition.document, &self.overrides);
-        let (mut placed, mut failures) = (Vec::new(), Vec::new());
-        for _ in 0..self.count {
-            if let Some(reason) = self.obstacle(&definition.document, &reservation, draft) {
-                failures.push(reason);
-            } else {
-                let task = self.task(&definition);
-                placed.push(task.id.clone());
-                draft.put_task(task);
-            }
-        }
-        if let Some((key, fingerprint)) = self.token.clone().filter(|_| !placed.is_empty()) {
-            let life = u64::try_from(TOKEN_LIFE.as_millis()).unwrap_or(u64::MAX);
-            let expires_at = Timestamp(self.now.0.saturating_add(life));
-            draft.put_client_token(
-                ClientToken { key, fingerprint, tasks: placed.clone(), expires_at },
-                self.now,
-            );
-        }
-        Ok((placed, failures))
-    }
+/// What makes a request that comes again the same request.
+struct Token {
+    key: String,
+    fingerprint: String,
+}
 
-    /// Why this host cannot take one more, in the words of `failures`.
-    fn obstacle(
-        &self,
-        document: &Document,
-        reservation: &Reservation,
-        draft: &Draft,
-    ) -> Option<&'static str> {
-        let platform = document.runtime_platform.as_ref();
-        if let Some(word) = platform.and_then(|platform| platform.cpu_architecture.as_deref())
-            && !word.eq_ignore_ascii_case(&self.architecture)
-        {
-            return Some("ATTRIBUTE");
+impl Token {
+    /// The tasks of the first time, where there was one.
+    fn known(&self, owner: &Owner, launch: &Launch, draft: &Draft) -> Result<Option<Vec<TaskId>>, Refused> {
+        let known = draft.client_token(&self.key).filter(|token| token.expires_at >= launch.now);
+        let Some(known) = known else { return Ok(None) };
+        if known.fingerprint == self.fingerprint {
+            return Ok(Some(known.tasks.clone()));
         }
-        let taken = draft.taken();
-        let admitted = self.capacity.admit(taken.resources, reservation, |port| taken.has(port));
-        admitted.err().map(crate::model::resources::Shortage::reason)
+        let message = "The client token was used before with other parameters.";
+        let mut conflict = Refused::new(Kind::ConflictException, message);
+        let arn = |id: &TaskId| owner.task(&launch.cluster, id);
+        conflict.more.insert("resourceIds".into(), known.tasks.iter().map(arn).collect());
+        Err(conflict)
     }
+}
 
-    fn task(&self, definition: &TaskDefinition) -> Task {
-        let mut tags = if self.propagate { definition.tags.clone() } else { Vec::new() };
-        tags::merge(&mut tags, self.tags.clone());
-        if self.managed_tags {
-            tags.push(Tag { key: "aws:ecs:clusterName".into(), value: self.cluster.to_string() });
-        }
-        NewTask {
-            id: TaskId::from_random(self.source.random()),
-            cluster: self.cluster.clone(),
-            definition,
-            owner: None,
-            group: self.group.clone(),
-            started_by: self.started_by.clone(),
-            overrides: self.overrides.clone(),
-            tags,
-            extra: self.extra.clone(),
-            at: self.now,
-        }
-        .into()
+/// Writes as many tasks as fit. The same token with the same request gives the tasks of the first time.
+fn place(
+    launch: &Launch,
+    count: usize,
+    token: Option<Token>,
+    owner: &Owner,
+    draft: &mut Draft,
+) -> Result<Placed, Refused> {
+    if let Some(token) = &token
+        && let Some(tasks) = token.known(owner, launch, draft)?
+    {
+        return Ok((tasks, Vec::new()));
     }
+    if !launch.is_open(draft) {
+        return Err(Refused::parameter("No Container Instances were found in your cluster."));
+    }
+    let (placed, failures) = launch.place(count, draft)?;
+    if let Some(Token { key, fingerprint }) = token.filter(|_| !placed.is_empty()) {
+        let life = u64::try_from(TOKEN_LIFE.as_millis()).unwrap_or(u64::MAX);
+        let expires_at = Timestamp(launch.now.0.saturating_add(life));
+        let token = ClientToken { key, fingerprint, tasks: placed.clone(), expires_at };
+        draft.put_client_token(token, launch.now);
+    }
+    Ok((placed, failures))
 }

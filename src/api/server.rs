@@ -2,7 +2,8 @@
 //!
 //! One task a connection, HTTP/1.1. A request's head and body have a time limit each, so a client that sends a byte
 //! a minute is closed; a client that does not read its answer is closed too, with more patience where the answer is
-//! a conversation. Whoever may not call is told so and nothing else.
+//! a conversation. When all places are taken, connections that wait for a next request give theirs up, and who finds
+//! none even so is told and sent away. Whoever may not call is told so and nothing else.
 
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
     sync::{Semaphore, watch},
     task::JoinSet,
     time::timeout,
@@ -27,20 +29,18 @@ use tracing::{debug, warn};
 use super::{
     Api,
     beside::PREFIX,
-    listen::Listener,
+    crowd::{Crowd, Place, Turn},
+    keys::Keys,
+    listen::{Guard, Listener},
     operations::TARGET,
     patience::{Patience, Patient},
     refused::{Kind, Refused},
     reply::{self, Body, ECS_JSON, Reply},
+    signature::{self, Signature},
+    tls::Tls,
     uuid,
 };
 use crate::model::reading;
-
-/// Connections at once; more wait in the socket's queue.
-const CONNECTIONS: usize = 512;
-
-/// Conversations at once, so that there is always room for a question.
-const CONVERSATIONS: usize = 384;
 
 /// Most bytes of a request's body.
 const MOST_BYTES: usize = 1024 * 1024;
@@ -51,6 +51,9 @@ const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// For the body of a request.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
+/// For the handshake of TLS.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+
 /// For answers that are under way when the daemon stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -58,7 +61,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const BREATH: Duration = Duration::from_millis(100);
 
 /// How a caller came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Caller {
     /// Over the unix socket, and may call.
     Admitted,
@@ -66,28 +69,31 @@ enum Caller {
     Stranger,
     /// Over TCP on loopback.
     Loopback,
+    /// Over TCP, and has to sign with one of these keys.
+    Unknown(Arc<Keys>),
 }
 
 /// Answers calls until `stop` is ready, then lets those under way finish for a moment.
 pub async fn serve(listener: Listener, api: Arc<Api>, stop: impl Future<Output = ()> + Send) {
     let (closing, closed) = watch::channel(false);
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let door = Arc::new(Door { api, conversations: Arc::new(Semaphore::new(CONVERSATIONS)) });
+    let mut crowd = Crowd::default();
+    let door = Arc::new(Door { api, conversations: Arc::new(Semaphore::new(crowd.conversations())) });
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &mut crowd) => accepted,
         };
         match accepted {
-            Ok((connection, permit)) => {
+            Ok((connection, Some(place))) => {
                 let (door, closed) = (Arc::clone(&door), closed.clone());
-                connections.spawn(async move {
-                    connection.serve(door, closed).await;
-                    drop(permit);
-                });
+                connections.spawn(async move { connection.serve(door, closed, place).await });
+            }
+            Ok((connection, None)) => {
+                let (id, turn) = (uuid(door.api.source.random()), crowd.turn_away());
+                connections.spawn(async move { connection.send_away(&id, turn).await });
             }
             Err(error) => {
                 warn!(%error, "connection not accepted");
@@ -105,56 +111,81 @@ pub async fn serve(listener: Listener, api: Arc<Api>, stop: impl Future<Output =
 
 /// A connection that was accepted.
 enum Connection {
-    Unix(tokio::net::UnixStream, Caller),
-    Tcp(tokio::net::TcpStream),
+    Unix(UnixStream, Caller),
+    Tcp(TcpStream, Caller),
+    Tls(TcpStream, Caller, Tls),
 }
 
-async fn accept(
-    listener: &Listener,
-    room: &Arc<Semaphore>,
-) -> io::Result<(Connection, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+/// The next connection, and its place where there is one.
+async fn accept(listener: &Listener, crowd: &mut Crowd) -> io::Result<(Connection, Option<Place>)> {
     let connection = match listener {
         Listener::Unix(listener, access) => {
             let (stream, _) = listener.accept().await?;
             let admitted = stream.peer_cred().is_ok_and(|peer| access.admits(peer));
             Connection::Unix(stream, if admitted { Caller::Admitted } else { Caller::Stranger })
         }
-        Listener::Tcp(listener) => {
+        Listener::Tcp(listener, guard, tls) => {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Connection::Tcp(stream)
+            let caller = match guard {
+                Guard::Loopback => Caller::Loopback,
+                Guard::Keys(keys) => Caller::Unknown(Arc::clone(keys)),
+            };
+            match tls {
+                None => Connection::Tcp(stream, caller),
+                Some(tls) => Connection::Tls(stream, caller, tls.clone()),
+            }
         }
     };
-    Ok((connection, permit))
+    Ok((connection, crowd.place().await))
 }
 
 impl Connection {
-    async fn serve(self, door: Arc<Door>, closed: watch::Receiver<bool>) {
+    async fn serve(self, door: Arc<Door>, closed: watch::Receiver<bool>, place: Place) {
         match self {
-            Self::Unix(stream, caller) => converse(stream, caller, door, closed).await,
-            Self::Tcp(stream) => converse(stream, Caller::Loopback, door, closed).await,
+            Self::Unix(stream, caller) => converse(stream, caller, door, closed, place).await,
+            Self::Tcp(stream, caller) => converse(stream, caller, door, closed, place).await,
+            Self::Tls(stream, caller, tls) => match timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
+                Ok(Ok(stream)) => converse(stream, caller, door, closed, place).await,
+                Ok(Err(error)) => debug!(%error, "no handshake"),
+                Err(_) => debug!("the handshake took too long"),
+            },
+        }
+    }
+
+    /// Says that there is no place. Who expects TLS would not understand it.
+    async fn send_away(self, id: &str, turn: Turn) {
+        match self {
+            Self::Unix(stream, _) => turn.tell(stream, id).await,
+            Self::Tcp(stream, _) => turn.tell(stream, id).await,
+            Self::Tls(..) => {}
         }
     }
 }
 
 /// Answers one connection's requests, one after the other.
-async fn converse<S>(stream: S, caller: Caller, door: Arc<Door>, mut closed: watch::Receiver<bool>)
-where
+async fn converse<S>(
+    stream: S,
+    caller: Caller,
+    door: Arc<Door>,
+    mut closed: watch::Receiver<bool>,
+    mut place: Place,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let patience = Patience::default();
     let stream = Patient::new(stream, patience.clone());
     let service = service_fn(move |request| {
-        let (door, patience) = (Arc::clone(&door), patience.clone());
-        async move { Ok::<_, std::convert::Infallible>(door.answer(request, caller, &patience).await) }
+        let (door, patience, caller) = (Arc::clone(&door), patience.clone(), caller.clone());
+        async move { Ok::<_, std::convert::Infallible>(door.answer(request, &caller, &patience).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(64 * 1024);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = closed.changed() => {
+        () = async { tokio::select! { _ = closed.changed() => {} () = place.is_wanted() => {} } } => {
+            // Ends at once where no request is under way.
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -174,7 +205,7 @@ impl Door {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        caller: Caller,
+        caller: &Caller,
         patience: &Patience,
     ) -> Response<Body> {
         let id = uuid(self.api.source.random());
@@ -209,10 +240,21 @@ impl Door {
         reply::response(answer, if beside { "application/json" } else { ECS_JSON }, &id)
     }
 
-    async fn dispatch(&self, request: Request<Incoming>, caller: Caller) -> Result<Reply, Refused> {
+    async fn dispatch(&self, request: Request<Incoming>, caller: &Caller) -> Result<Reply, Refused> {
         may_call(&request, caller)?;
         let (head, body) = request.into_parts();
+        let signature = match caller {
+            Caller::Admitted | Caller::Stranger | Caller::Loopback => None,
+            Caller::Unknown(keys) => {
+                let place = signature::Place { region: &self.api.owner.region, service: "ecs" };
+                Some(Signature::of(&head, keys, &place, self.api.source.now())?)
+            }
+        };
         let body = read(body).await?;
+        if let Some(signature) = signature {
+            signature.verify(&body)?;
+            debug!(key = signature.name(), "signature good");
+        }
         let text = std::str::from_utf8(&body).map_err(|error| {
             let message = format!("the body is not UTF-8 after byte {}", error.valid_up_to());
             Refused::new(Kind::SerializationException, message)
@@ -241,10 +283,11 @@ impl Door {
 }
 
 /// Refuses strangers, and web pages that a browser on this host lets talk to loopback.
-fn may_call(request: &Request<Incoming>, caller: Caller) -> Result<(), Refused> {
+fn may_call(request: &Request<Incoming>, caller: &Caller) -> Result<(), Refused> {
     let denied = |message: &str| Err(Refused::new(Kind::AccessDeniedException, message));
     match caller {
-        Caller::Admitted => Ok(()),
+        // Whose signature is good cannot be a web page: no browser has the key.
+        Caller::Admitted | Caller::Unknown(_) => Ok(()),
         Caller::Stranger => {
             denied("This user may not call hythe. Root may, and whom the configuration names.")
         }

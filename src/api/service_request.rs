@@ -46,6 +46,7 @@ pub(super) struct ServiceRequest {
     service_connect_configuration: Option<Value>,
     volume_configurations: Option<Vec<Value>>,
     vpc_lattice_configurations: Option<Vec<Value>>,
+    gateway_connectors: Option<Vec<Value>>,
     monitoring: Option<Value>,
 }
 
@@ -235,6 +236,7 @@ impl ServiceRequest {
             ("serviceConnectConfiguration", self.service_connect_configuration.clone()),
             ("volumeConfigurations", list(&self.volume_configurations)),
             ("vpcLatticeConfigurations", list(&self.vpc_lattice_configurations)),
+            ("gatewayConnectors", list(&self.gateway_connectors)),
             ("monitoring", self.monitoring.clone()),
         ];
         kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     model::{
-        ids::{ClusterName, TaskDefinitionId, TaskId},
+        cluster::Cluster,
+        ids::{ClusterName, InstanceId, TaskDefinitionId, TaskId},
         task::Tag,
     },
     store::{Draft, ServiceKey, Snapshot},
@@ -65,6 +66,7 @@ pub(super) fn merge(mine: &mut Vec<Tag>, more: Vec<Tag>) {
 #[derive(Clone, Debug)]
 enum Tagged {
     Cluster(ClusterName),
+    Instance(ClusterName, InstanceId),
     Service(ServiceKey),
     Task(TaskId),
     TaskDefinition(TaskDefinitionId),
@@ -85,6 +87,11 @@ impl Tagged {
         };
         match kind {
             "cluster" => Ok(Self::Cluster(ClusterName::parse(rest)?)),
+            "container-instance" => {
+                let cluster = of_cluster()?;
+                let id = reference::instance_id(owner, &cluster, arn)?;
+                Ok(Self::Instance(cluster, id))
+            }
             "service" => Ok(Self::Service(reference::service_key(owner, &of_cluster()?, arn)?)),
             "task" => Ok(Self::Task(reference::task_id(owner, &of_cluster()?, arn)?)),
             "task-definition" => match Definition::parse(owner, arn)? {
@@ -98,6 +105,10 @@ impl Tagged {
     fn tags(&self, snapshot: &Snapshot) -> Option<Vec<Tag>> {
         match self {
             Self::Cluster(name) => snapshot.cluster(name).map(|cluster| cluster.tags.clone()),
+            Self::Instance(name, id) => {
+                let cluster = snapshot.cluster(name).filter(|cluster| cluster.instance == *id);
+                cluster.map(|cluster| cluster.instance_tags.clone())
+            }
             Self::Service(key) => snapshot.service(key).map(|service| service.tags.clone()),
             Self::Task(id) => snapshot.task(id).map(|task| task.tags.clone()),
             Self::TaskDefinition(id) => {
@@ -106,12 +117,17 @@ impl Tagged {
         }
     }
 
-    /// Replaces the tags; whether there was such a thing.
+    /// Replaces the tags of a thing that is there.
     fn set(&self, draft: &mut Draft, tags: Vec<Tag>) {
         match self {
             Self::Cluster(name) => {
                 if let Some(cluster) = draft.cluster(name).map(|cluster| (**cluster).clone()) {
-                    draft.put_cluster(crate::model::cluster::Cluster { tags, ..cluster });
+                    draft.put_cluster(Cluster { tags, ..cluster });
+                }
+            }
+            Self::Instance(name, _) => {
+                if let Some(cluster) = draft.cluster(name).map(|cluster| (**cluster).clone()) {
+                    draft.put_cluster(Cluster { instance_tags: tags, ..cluster });
                 }
             }
             Self::Service(key) => {
@@ -188,7 +204,7 @@ pub(super) fn list_tags_for_resource(api: &Api, value: Value) -> Answer {
     let tagged = Tagged::parse(api, &resource_arn)?;
     let tags = tagged.tags(&api.store.snapshot()).ok_or_else(|| match tagged {
         Tagged::Cluster(_) => Refused::new(Kind::ClusterNotFoundException, "Cluster not found."),
-        Tagged::Service(_) | Tagged::Task(_) | Tagged::TaskDefinition(_) => {
+        Tagged::Instance(..) | Tagged::Service(_) | Tagged::Task(_) | Tagged::TaskDefinition(_) => {
             Refused::parameter("The specified resource wasn't found.")
         }
     })?;

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::{
     agent::{Adopted, Agent, StartTask},
     model::{
-        cluster::{Cluster, ClusterStatus},
+        cluster::Cluster,
         fact::{Fact, Seen},
         ids::{ClusterName, InstanceId, TaskId},
         task::{DesiredStatus, StopCode, StopRequest, Task, TaskStatus},
@@ -88,14 +88,7 @@ fn take_back(draft: &mut Draft, kept: Vec<StartTask>, now: Timestamp) -> usize {
 
 /// A cluster as it begins.
 pub(super) fn new_cluster(name: ClusterName, at: Timestamp) -> Cluster {
-    Cluster {
-        name,
-        status: ClusterStatus::Active,
-        instance: InstanceId::from_random(system::random()),
-        created_at: at,
-        tags: Vec::new(),
-        extra: serde_json::Map::new(),
-    }
+    Cluster::new(name, InstanceId::from_random(system::random()), at)
 }
 
 /// Finds every live task on the host, and says what the hands hold.

@@ -35,6 +35,14 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// Keys that do not go together.
+    #[error("{}: {message}", path.display())]
+    Together {
+        /// The file.
+        path: PathBuf,
+        /// What does not, and what would.
+        message: &'static str,
+    },
     /// A key or a value is not valid.
     #[error("{}:{line}:{column}: {message}", path.display())]
     Invalid {
@@ -83,12 +91,25 @@ pub struct Config {
 pub struct ApiConfig {
     /// The unix socket.
     pub socket: PathBuf,
-    /// A TCP address on loopback, when there is one.
+    /// A TCP address, when there is one.
     pub listen: Option<SocketAddr>,
+    /// Who may call there.
+    pub signed: Signed,
+    /// The files of a certificate and its key, for TLS there.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Users who may call over the socket, besides root and the daemon's own.
     pub allowed_uids: Vec<u32>,
     /// The group that the socket belongs to.
     pub group: Option<u32>,
+}
+
+/// Whether requests over TCP are signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// Everybody on this host may call.
+    No,
+    /// With a key of this file.
+    With(PathBuf),
 }
 
 /// What the host gives to tasks.
@@ -157,6 +178,7 @@ impl Config {
     /// Reads the text of the file at `path`.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let file: file::File = toml::from_str(text).map_err(|error| explain(&error, text, path))?;
+        file.goes_together().map_err(|message| ConfigError::Together { path: path.to_owned(), message })?;
         Ok(file.into())
     }
 }
@@ -255,6 +277,23 @@ mod tests {
         assert!(refused.contains("is not the name of a cgroup"), "{refused}");
         let refused = parse("[containers]\nlog_max_size = \"many\"").unwrap_err();
         assert!(refused.starts_with("hythe.toml:2:16: "), "{refused}");
+    }
+
+    #[test]
+    fn over_tcp_requests_are_signed_unless_the_file_says_otherwise() {
+        let refused = parse("[api]\nlisten = \"127.0.0.1:8080\"").unwrap_err();
+        assert!(refused.contains("keys_file") && refused.contains("allow_unsigned"), "{refused}");
+        let unsigned = parse("[api]\nlisten = \"127.0.0.1:8080\"\nallow_unsigned = true").unwrap();
+        assert_eq!(unsigned.api.signed, Signed::No);
+        let signed = parse("[api]\nlisten = \"0.0.0.0:8080\"\nkeys_file = \"/k\"").unwrap();
+        assert_eq!(signed.api.signed, Signed::With("/k".into()));
+        for both in [
+            "[api]\nlisten = \"127.0.0.1:1\"\nkeys_file = \"/k\"\nallow_unsigned = true",
+            "[api]\nlisten = \"0.0.0.0:1\"\nallow_unsigned = true",
+            "[api]\ntls_certificate = \"/c\"",
+        ] {
+            assert!(parse(both).is_err(), "{both}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 
 use super::{
     adopt, clock,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Signed},
     doctor::Doctor,
     facts,
     hands::HandsOf,
@@ -45,7 +45,7 @@ use super::{
 };
 use crate::{
     agent::{Agent, AgentConfig, AgentError, Policy, RegistryConfig},
-    api::{self, Access, Api, Host, ListenError, Listener},
+    api::{self, Access, Api, Guard, Host, Keys, KeysError, ListenError, Listener, Tls, TlsError},
     model::{fact::Fact, ids::ClusterName, time::Timestamp},
     net::NetError,
     store::{OpenError, Opened, Store, Watch, WriteError},
@@ -72,6 +72,12 @@ pub enum DaemonError {
     /// The agent cannot work.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// The keys of callers cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The API's sockets cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -133,7 +139,9 @@ where
             error!(error = %sentence, "daemon ended");
             notify::tell(&format!("STATUS={sentence}"));
             match why {
-                DaemonError::Config(_) => ExitCode::from(MISCONFIGURED),
+                DaemonError::Config(_) | DaemonError::Keys(_) | DaemonError::Tls(_) => {
+                    ExitCode::from(MISCONFIGURED)
+                }
                 DaemonError::Lock(_)
                 | DaemonError::Store(_)
                 | DaemonError::Write(_)
@@ -310,7 +318,15 @@ async fn listen(config: &Config) -> Result<Vec<Listener>, DaemonError> {
     let access = Access { uids: api.allowed_uids.clone(), gid: api.group };
     let mut listeners = vec![Listener::unix(&api.socket, access)?];
     if let Some(address) = api.listen {
-        listeners.push(Listener::tcp(address).await?);
+        let guard = match &api.signed {
+            Signed::No => Guard::Loopback,
+            Signed::With(path) => Guard::Keys(Arc::new(Keys::load(path)?)),
+        };
+        let tls = api.tls.as_ref().map(|(chain, key)| Tls::load(chain, key)).transpose()?;
+        if tls.is_none() && !address.ip().is_loopback() {
+            warn!(%address, "served without TLS: others on the way can read requests and answers");
+        }
+        listeners.push(Listener::tcp(address, guard, tls).await?);
     }
     Ok(listeners)
 }

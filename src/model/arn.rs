@@ -74,6 +74,12 @@ impl Owner {
         self.arn("container-instance", &format!("{cluster}/{id}"))
     }
 
+    /// `capacity-provider/NAME`.
+    #[must_use]
+    pub fn capacity_provider(&self, name: &str) -> String {
+        self.arn("capacity-provider", name)
+    }
+
     /// `task-definition/FAMILY:REVISION`.
     #[must_use]
     pub fn task_definition(&self, id: &TaskDefinitionId) -> String {

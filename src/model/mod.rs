@@ -13,6 +13,7 @@ pub mod action;
 pub mod arn;
 pub mod cluster;
 pub mod fact;
+pub mod form;
 pub mod ids;
 pub mod lifecycle;
 pub mod network;

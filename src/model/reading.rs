@@ -63,6 +63,7 @@ pub struct Refusal {
 }
 
 mod locate;
+mod strict;
 
 impl MemberPath {
     /// This path and one member further.
@@ -127,9 +128,9 @@ impl Refusal {
     }
 }
 
-/// The JSON value that `text` is.
+/// The JSON value that `text` is. No object has a member twice.
 pub fn parse(text: &str) -> Result<Value, Refusal> {
-    serde_json::from_str(text).map_err(|error| Refusal {
+    serde_json::from_str::<strict::Strict>(text).map(|strict| strict.0).map_err(|error| Refusal {
         fault: Fault::Syntax,
         path: MemberPath::default(),
         message: without_place(&error.to_string()).to_owned(),

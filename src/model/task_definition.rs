@@ -112,6 +112,9 @@ pub struct Document {
     /// Kept and echoed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_fault_injection: Option<bool>,
+    /// Kept and echoed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_execution_configuration: Option<Value>,
 }
 
 /// How a task reaches the network.

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use super::{
     record::{ClientToken, LastRevision, Record, ServiceKey, Table, service_row},
-    snapshot::{BOOT_ID, Snapshot},
+    snapshot::{BOOT_ID, Snapshot, account_setting_row},
     watch::Changes,
 };
 use crate::model::{
@@ -169,6 +169,21 @@ impl Draft {
     /// Notes the boot of the host that this daemon runs in.
     pub fn set_boot_id(&mut self, id: impl Into<String>) {
         self.put(Table::Meta, BOOT_ID.to_owned(), Record::Meta(BOOT_ID.to_owned(), id.into()));
+    }
+
+    /// Sets an account setting of `principal`.
+    pub fn put_account_setting(&mut self, principal: &str, name: &str, value: impl Into<String>) {
+        let row = account_setting_row(principal, name);
+        self.put(Table::Meta, row.clone(), Record::Meta(row, value.into()));
+    }
+
+    /// Forgets an account setting of `principal`; what it was, if there was one.
+    pub fn remove_account_setting(&mut self, principal: &str, name: &str) -> Option<String> {
+        let row = account_setting_row(principal, name);
+        let value = self.view.meta.get(&row).cloned()?;
+        self.view.meta.remove_mut(&row);
+        self.remove(Table::Meta, row);
+        Some(value)
     }
 
     /// Forgets what is over and old enough: stopped tasks, INACTIVE services without events since, and definitions

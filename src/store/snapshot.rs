@@ -23,6 +23,14 @@ use crate::model::{
 /// The name of the row that holds the boot id.
 pub(super) const BOOT_ID: &str = "boot-id";
 
+/// Before the name of a row that holds an account setting.
+const ACCOUNT_SETTING: &str = "account-setting/";
+
+/// The row of an account setting. No principal has a space in its name.
+pub(super) fn account_setting_row(principal: &str, name: &str) -> String {
+    format!("{ACCOUNT_SETTING}{principal} {name}")
+}
+
 /// One consistent view of everything.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -202,6 +210,13 @@ impl Snapshot {
     #[must_use]
     pub fn boot_id(&self) -> Option<&str> {
         self.meta.get(BOOT_ID).map(String::as_str)
+    }
+
+    /// The account settings that somebody made, as principal, name and value.
+    pub fn account_settings(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let rows = self.meta.range(ACCOUNT_SETTING.to_owned()..);
+        rows.map_while(|(row, value)| Some((row.strip_prefix(ACCOUNT_SETTING)?, value)))
+            .filter_map(|(row, value)| row.split_once(' ').map(|(of, name)| (of, name, value.as_str())))
     }
 
     /// Takes in a record that was read or is about to be written.

@@ -10,6 +10,7 @@
 
 mod api;
 mod cli;
+mod clients;
 mod crash;
 mod harness;
 mod image;

@@ -4,18 +4,25 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Members, task};
+use super::{Members, tags};
 use crate::{
     api::Api,
     model::{
-        cluster::Cluster,
+        cluster::{Attribute, Cluster, InstanceStatus},
         network::Protocol,
         resources::{HostPort, Resources},
     },
     store::Snapshot,
 };
 
-pub(in crate::api) fn document(cluster: &Cluster, snapshot: &Snapshot, api: &Api) -> Value {
+pub(in crate::api) fn status(status: InstanceStatus) -> &'static str {
+    match status {
+        InstanceStatus::Active => "ACTIVE",
+        InstanceStatus::Draining => "DRAINING",
+    }
+}
+
+pub(in crate::api) fn document(cluster: &Cluster, snapshot: &Snapshot, api: &Api, with_tags: bool) -> Value {
     let counts = snapshot.counts_of_cluster(&cluster.name);
     let capacity = &api.host.capacity;
     let taken = snapshot.taken();
@@ -28,17 +35,17 @@ pub(in crate::api) fn document(cluster: &Cluster, snapshot: &Snapshot, api: &Api
     let mut members = Members::default();
     members
         .put("containerInstanceArn", api.owner.container_instance(&cluster.name, &cluster.instance))
-        .put("status", "ACTIVE")
+        .put("status", status(cluster.instance_status))
         .put("agentConnected", true)
-        .put("version", 1)
+        .put("version", u64::from(cluster.instance_changes) + 1)
         .put("versionInfo", json!({"agentVersion": api.host.version}))
         .put("registeredResources", resources(capacity.registered, &capacity.reserved_ports))
         .put("remainingResources", resources(remaining, &used))
         .put("runningTasksCount", counts.running)
         .put("pendingTasksCount", counts.pending)
-        .put("attributes", attributes(api))
+        .put("attributes", attributes(cluster, api).iter().map(attribute).collect::<Value>())
         .put("attachments", json!([]))
-        .put("tags", json!([]))
+        .put("tags", if with_tags { tags(&cluster.instance_tags) } else { json!([]) })
         .put_time("registeredAt", Some(cluster.created_at.max(api.host.registered_at)));
     members.document()
 }
@@ -61,13 +68,20 @@ fn resources(resources: Resources, ports: &BTreeSet<HostPort>) -> Value {
     ])
 }
 
-fn attributes(api: &Api) -> Value {
-    let mut attributes = task::attributes(&api.host);
+/// What the host is by itself, and what somebody said of it.
+pub(in crate::api) fn attributes(cluster: &Cluster, api: &Api) -> Vec<Attribute> {
     let zone = format!("{}a", api.owner.region);
-    let more =
-        [("ecs.availability-zone", zone.as_str()), ("ecs.os-type", "linux"), ("ecs.os-family", "LINUX")];
-    if let Some(list) = attributes.as_array_mut() {
-        list.extend(more.map(|(name, value)| json!({"name": name, "value": value})));
-    }
-    attributes
+    let own = [
+        ("ecs.cpu-architecture", api.host.architecture.as_str()),
+        ("ecs.availability-zone", &zone),
+        ("ecs.os-type", "linux"),
+        ("ecs.os-family", "LINUX"),
+    ];
+    let own = own.map(|(name, value)| Attribute { name: name.to_owned(), value: Some(value.to_owned()) });
+    own.into_iter().chain(cluster.instance_attributes.iter().cloned()).collect()
+}
+
+fn attribute(attribute: &Attribute) -> Value {
+    let mut members = Members::default();
+    members.put("name", attribute.name.as_str()).put_some("value", attribute.value.as_deref()).document()
 }

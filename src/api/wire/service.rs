@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Members of the request that a service shows as they came, where they came.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 7] = [
     "launchType",
     "platformVersion",
     "platformFamily",
@@ -23,21 +23,20 @@ const KEPT: [&str; 10] = [
     "healthCheckGracePeriodSeconds",
     "propagateTags",
     "availabilityZoneRebalancing",
-    "serviceConnectConfiguration",
-    "volumeConfigurations",
-    "vpcLatticeConfigurations",
 ];
 
 /// Lists that are empty where they did not come.
 const LISTS: [&str; 4] = ["loadBalancers", "serviceRegistries", "placementConstraints", "placementStrategy"];
 
 /// Members of the service that its deployments show too.
-const OF_DEPLOYMENTS: [&str; 5] = [
+const OF_DEPLOYMENTS: [&str; 7] = [
     "launchType",
     "capacityProviderStrategy",
     "platformVersion",
     "networkConfiguration",
     "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
 ];
 
 pub(in crate::api) fn status(status: ServiceStatus) -> &'static str {

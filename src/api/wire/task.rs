@@ -89,7 +89,7 @@ pub(in crate::api) fn document(task: &Task, snapshot: &Snapshot, api: &Api, with
         .put("tags", if with_tags { tags(&task.tags) } else { json!([]) })
         .put_kept(
             &task.extra,
-            &["launchType", "capacityProviderName", "platformVersion", "ephemeralStorage"],
+            &["launchType", "capacityProviderName", "platformVersion", "platformFamily", "ephemeralStorage"],
             &["inferenceAccelerators"],
         )
         .put("enableExecuteCommand", task.extra.get("enableExecuteCommand") == Some(&Value::Bool(true)));
@@ -123,7 +123,7 @@ fn put_size(members: &mut Members, task: &Task, definition: Option<&TaskDefiniti
     members.put("cpu", taken.cpu.to_string()).put("memory", taken.memory.to_string());
 }
 
-pub(in crate::api) fn attributes(host: &Host) -> Value {
+fn attributes(host: &Host) -> Value {
     json!([{"name": "ecs.cpu-architecture", "value": host.architecture}])
 }
 

@@ -10,8 +10,8 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ApiConfig, Config, ContainersConfig, HistoryConfig, HostConfig, ImagesConfig,
-    words::{AbsolutePath, Account, CgroupName, Port, Size},
+    ApiConfig, Config, ContainersConfig, HistoryConfig, HostConfig, ImagesConfig, Signed,
+    words::{AbsolutePath, Account, CgroupName, Group, Port, Size},
 };
 use crate::{
     agent::PullPolicy,
@@ -46,8 +46,12 @@ pub(super) struct File {
 struct Api {
     socket: Option<AbsolutePath>,
     listen: Option<SocketAddr>,
+    keys_file: Option<AbsolutePath>,
+    allow_unsigned: bool,
+    tls_certificate: Option<AbsolutePath>,
+    tls_key: Option<AbsolutePath>,
     allowed_uids: Vec<u32>,
-    group: Option<u32>,
+    group: Option<Group>,
 }
 
 #[derive(Default, Deserialize)]
@@ -113,6 +117,31 @@ struct History {
     most_tasks: Option<usize>,
 }
 
+impl File {
+    /// Whether keys that depend on each other are as they must be; what would be, where they are not.
+    pub(super) fn goes_together(&self) -> Result<(), &'static str> {
+        let Api { listen, keys_file, allow_unsigned, tls_certificate, tls_key, .. } = &self.api;
+        if tls_certificate.is_some() != tls_key.is_some() {
+            return Err("tls_certificate and tls_key in [api] belong together");
+        }
+        if keys_file.is_some() && *allow_unsigned {
+            return Err(
+                "[api] has keys_file, so requests are signed, and allow_unsigned, so they are not; keep one",
+            );
+        }
+        match listen {
+            Some(address) if *allow_unsigned && !address.ip().is_loopback() => {
+                Err("allow_unsigned in [api] is for a listen address on loopback; elsewhere name a keys_file")
+            }
+            Some(_) if keys_file.is_none() && !*allow_unsigned => Err(
+                "listen in [api] needs keys_file, the keys that requests are signed with, or, on loopback, \
+                     allow_unsigned = true",
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 impl From<File> for Config {
     fn from(file: File) -> Self {
         let path = |given: Option<AbsolutePath>, usual: &str| {
@@ -130,8 +159,10 @@ impl From<File> for Config {
             api: ApiConfig {
                 socket: file.api.socket.map_or_else(|| runtime_dir.join("hythe.sock"), |path| path.0),
                 listen: file.api.listen,
+                signed: file.api.keys_file.map_or(Signed::No, |path| Signed::With(path.0)),
+                tls: file.api.tls_certificate.zip(file.api.tls_key).map(|(chain, key)| (chain.0, key.0)),
                 allowed_uids: file.api.allowed_uids,
-                group: file.api.group,
+                group: file.api.group.map(|group| group.0),
             },
             network: file.network.into(),
             publish_address,

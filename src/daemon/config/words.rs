@@ -55,6 +55,31 @@ impl<'de> Deserialize<'de> for Account {
     }
 }
 
+/// A group of this host: its number, or its name in `/etc/group`.
+pub(super) struct Group(pub(super) u32);
+
+impl<'de> Deserialize<'de> for Group {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = match NumberOrText::deserialize(from)? {
+            NumberOrText::Number(gid) => {
+                let bad = || D::Error::custom(format!("{gid} is not the number of a group"));
+                return u32::try_from(gid).map(Self).map_err(|_| bad());
+            }
+            NumberOrText::Text(name) => name,
+        };
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        gid_of(&groups, &name).map(Self).ok_or_else(|| {
+            D::Error::custom(format!("{name:?} is not a group in /etc/group: groupadd {name}"))
+        })
+    }
+}
+
+/// The number of a group in the text of `/etc/group`.
+fn gid_of(groups: &str, name: &str) -> Option<u32> {
+    let mut lines = groups.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines.find(|fields| fields.first() == Some(&name))?.get(2)?.parse().ok()
+}
+
 /// Bytes: a number, or a text such as `10m`.
 pub(super) struct Size(pub(super) u64);
 

@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     daemon::facts,
     model::{
-        cluster::{Cluster, ClusterStatus},
+        cluster::Cluster,
         ids::{ClusterName, ContainerName, DeploymentId, InstanceId, ServiceName, TaskDefinitionId},
         resources::Resources,
         service::{
@@ -153,14 +153,7 @@ impl World {
         let watch = store.watch();
         store
             .write(|draft| {
-                draft.put_cluster(Cluster {
-                    name: cluster(),
-                    status: ClusterStatus::Active,
-                    instance: InstanceId::from_random([7; 16]),
-                    created_at: Timestamp(0),
-                    tags: Vec::new(),
-                    extra: serde_json::Map::new(),
-                });
+                draft.put_cluster(Cluster::new(cluster(), InstanceId::from_random([7; 16]), Timestamp(0)));
                 for (family, memory) in [("web", 10), ("big", 600), ("huge", 5000), ("broken", 10)] {
                     draft.put_task_definition(definition(family, memory));
                 }

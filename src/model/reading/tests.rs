@@ -67,6 +67,21 @@ fn text_that_is_no_json_is_refused_where_it_stops_being_json() {
 }
 
 #[test]
+fn a_member_that_is_there_twice_is_refused_at_its_second_place() {
+    assert_eq!(
+        refused("{\"name\": \"Ada\",\n \"name\": \"Eve\"}"),
+        "line 2, column 7: member `name` is there twice"
+    );
+}
+
+#[test]
+fn numbers_lists_and_texts_are_read_as_they_are() {
+    let text = r#"{"a":[1,-2,1.5,18446744073709551615,"x\u00e9",true,null],"b":{}}"#;
+    let plain: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert_eq!(parse(text), Ok(plain));
+}
+
+#[test]
 fn null_counts_as_absent() {
     assert!(read::<Ship>(serde_json::json!({"name": "Ada", "kind": null, "berths": null})).is_ok());
 }

@@ -10,15 +10,21 @@ mod limits;
 mod ports;
 mod volumes;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde_json::Value;
 
 use super::{CpuUnits, Document, Mebibytes, NetworkMode};
 use crate::model::{
+    form::Forms,
     reading::{self, Fault, MemberPath, Refusal, Step},
     task::Tag,
 };
+
+/// The form of what RegisterTaskDefinition carries.
+pub const FORM: &str = include_str!("form.txt");
+
+static FORMS: LazyLock<Forms> = LazyLock::new(|| Forms::read(&[FORM]));
 
 /// Most containers of a task.
 const MOST_CONTAINERS: usize = 10;
@@ -32,6 +38,7 @@ pub fn parse_document(text: &str) -> Result<(Document, Vec<Tag>), Refusal> {
 /// Reads what RegisterTaskDefinition carries and checks it: the document and its tags.
 pub fn read_document(mut value: Value) -> Result<(Document, Vec<Tag>), Refusal> {
     refuse_nul(&value, &MemberPath::default())?;
+    let form = FORMS.check("RegisterTaskDefinition", &value);
     let tags = value.as_object_mut().and_then(|members| members.shift_remove("tags"));
     let tags = tags.filter(|tags| !tags.is_null()).map_or_else(
         || Ok(Vec::new()),
@@ -39,6 +46,8 @@ pub fn read_document(mut value: Value) -> Result<(Document, Vec<Tag>), Refusal> 
     )?;
     let document: Document = reading::read(value).map_err(in_the_words_of_ecs)?;
     check(&document)?;
+    // Last, because the sentences of types and rules say more.
+    form?;
     Ok((document, tags))
 }
 

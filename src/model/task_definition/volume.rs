@@ -19,16 +19,16 @@ pub struct Volume {
     /// A named volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docker_volume_configuration: Option<DockerVolume>,
-    /// Refused on this host.
+    /// Kept and echoed; no task of it is placed on this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub efs_volume_configuration: Option<Value>,
-    /// Refused on this host.
+    /// Kept and echoed; no task of it is placed on this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fsx_windows_file_server_volume_configuration: Option<Value>,
-    /// Refused on this host.
+    /// Kept and echoed; no task of it is placed on this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3files_volume_configuration: Option<Value>,
-    /// Refused on this host.
+    /// Kept and echoed; no task of it is placed on this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configured_at_launch: Option<bool>,
 }

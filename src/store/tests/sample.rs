@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     model::{
-        cluster::{Cluster, ClusterStatus},
+        cluster::Cluster,
         ids::{ClusterName, DeploymentId, Family, InstanceId, ServiceName, TaskDefinitionId, TaskId},
         service::{
             Breaker, CrashLoop, Deployment, DeploymentBounds, SchedulingStrategy, Service, ServiceStatus,
@@ -73,14 +73,7 @@ pub(super) async fn put(store: &Store, name: &str) {
 }
 
 pub(super) fn cluster() -> Cluster {
-    Cluster {
-        name: cluster_name(),
-        status: ClusterStatus::Active,
-        instance: InstanceId::from_random([7; 16]),
-        created_at: Timestamp(1),
-        tags: Vec::new(),
-        extra: serde_json::Map::new(),
-    }
+    Cluster::new(cluster_name(), InstanceId::from_random([7; 16]), Timestamp(1))
 }
 
 pub(super) fn deployment(number: u64) -> DeploymentId {

@@ -2,9 +2,15 @@
 //!
 //! Some tests write raw bytes, because no client would send them.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use hythe::api::{Access, ListenError, Listener, client::Client, serve};
+use hythe::api::{Access, Guard, Keys, ListenError, Listener, Tls, client::Client, serve};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -67,7 +73,8 @@ async fn bodies_that_are_no_request_are_refused_and_the_server_goes_on() {
         (b"{\"clusters\": \"\xff\"}", "not UTF-8"),
         (&deep, "recursion limit"),
         (b"{\"clusters\": 5}", "SerializationException"),
-        (b"{\"clusters\": [], \"clusters\": [], \"x\": 1}", "unknown member"),
+        (b"{\"clusters\": [], \"clusters\": []}", "is there twice"),
+        (b"{\"clusters\": [], \"x\": 1}", "unknown member"),
     ] {
         let answer = raw(&api, &post("AmazonEC2ContainerServiceV20141113.DescribeClusters", body)).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
@@ -130,15 +137,177 @@ async fn stopping_ends_conversations_and_comes_to_an_end() {
     timeout(scaled(SOON), served).await.expect("serving ends though a follower is there").unwrap();
 }
 
+/// The same API over TCP.
+async fn over_tcp(api: &Fixture, guard: Guard, tls: Option<Tls>) -> SocketAddr {
+    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), guard, tls).await.unwrap();
+    let address = listener.address().unwrap();
+    tokio::spawn(serve(listener, Arc::clone(&api.api), std::future::pending()));
+    address
+}
+
+fn keys(directory: &std::path::Path) -> Guard {
+    let path = directory.join("keys");
+    fs::write(&path, "[ada]\naws_access_key_id = AKADA\naws_secret_access_key = secret\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    Guard::Keys(Arc::new(Keys::load(&path).unwrap()))
+}
+
+/// A request signed by the official crate, as bytes.
+fn signed(address: SocketAddr, secret: &str, at: SystemTime, body: &str) -> Vec<u8> {
+    use aws_credential_types::Credentials;
+    use aws_sigv4::{
+        http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+        sign::v4::SigningParams,
+    };
+
+    let credentials = Credentials::new("AKADA", secret, None, None, "test").into();
+    let params = SigningParams::builder()
+        .identity(&credentials)
+        .region("us-east-1")
+        .name("ecs")
+        .time(at)
+        .settings(SigningSettings::default())
+        .build()
+        .unwrap()
+        .into();
+    let host = address.to_string();
+    let headers = [("host", host.as_str()), ("x-amz-target", LIST)];
+    let url = format!("http://{address}/");
+    let request =
+        SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(body.as_bytes())).unwrap();
+    let (instructions, _) = sign(request, &params).unwrap().into_parts();
+    let mut request = hyper::Request::new(());
+    instructions.apply_to_request_http1x(&mut request);
+    let line = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+        format!("{name}: {}\r\n", value.to_str().unwrap())
+    };
+    let lines = request.headers().iter().map(line).collect::<Vec<_>>().concat();
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: {LIST}\r\nConnection: close\r\n{lines}");
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+#[tokio::test]
+async fn with_keys_only_signed_requests_are_answered() {
+    let api = fixture().await;
+    let directory = tempfile::tempdir().unwrap();
+    let address = over_tcp(&api, keys(directory.path()), None).await;
+    // The fixture's clock stands in 2023.
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let ask = async |request: Vec<u8>| exchange(TcpStream::connect(address).await.unwrap(), &request).await;
+    let good = signed(address, "secret", now, "{}");
+    assert!(ask(good.clone()).await.starts_with("HTTP/1.1 200"));
+    assert!(ask(good.clone()).await.starts_with("HTTP/1.1 200"), "SDKs send the same bytes again");
+    let plain = ask(post(LIST, b"{}")).await;
+    assert!(
+        plain.starts_with("HTTP/1.1 400") && plain.contains("MissingAuthenticationTokenException"),
+        "{plain}"
+    );
+    assert!(ask(signed(address, "guess", now, "{}")).await.contains("InvalidSignatureException"));
+    let late = now - Duration::from_secs(600);
+    assert!(ask(signed(address, "secret", late, "{}")).await.contains("Signature expired"));
+    let other_body = String::from_utf8(good).unwrap().replace("{}", "[]");
+    assert!(ask(other_body.into_bytes()).await.contains("InvalidSignatureException"));
+    // The socket is for those whom the kernel knows; nobody signs there.
+    api.ok("ListClusters", json!({})).await;
+}
+
+#[tokio::test]
+async fn with_a_certificate_only_tls_is_spoken() {
+    use rustls::{
+        ClientConfig, RootCertStore,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    };
+
+    let api = fixture().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (chain, key) = (directory.path().join("chain.pem"), directory.path().join("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:false",
+        ])
+        .arg("-out")
+        .arg(&chain)
+        .arg("-keyout")
+        .arg(&key)
+        .output();
+    if !made.is_ok_and(|output| output.status.success()) {
+        crate::harness::skipped("openssl is not installed");
+        return;
+    }
+    assert!(Tls::load(&key, &key).is_err());
+    let tls = Tls::load(&chain, &key).unwrap();
+    let address = over_tcp(&api, keys(directory.path()), Some(tls)).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&chain).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let answer = exchange(stream, &signed(address, "secret", now, "{}")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let plain =
+        exchange(TcpStream::connect(address).await.unwrap(), &signed(address, "secret", now, "{}")).await;
+    assert!(!plain.contains("HTTP/1.1 200"), "{plain}");
+}
+
+#[tokio::test]
+async fn who_finds_no_place_is_told_and_idle_connections_make_room() {
+    let api = fixture().await;
+    let address = over_tcp(&api, Guard::Loopback, None).await;
+    // Half a request each: their places are taken until the time for a head is over.
+    let mut held = Vec::new();
+    let (descriptors, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    for _ in 0..(descriptors / 4).min(512) + 20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\n").await.unwrap();
+        held.push(stream);
+    }
+    let answer = exchange(TcpStream::connect(address).await.unwrap(), &post(LIST, b"{}")).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("ThrottlingException"), "{answer}");
+    // Over the socket there are other places.
+    api.ok("ListClusters", json!({})).await;
+    drop(held);
+    let again = timeout(SOON, async {
+        loop {
+            let answer = exchange(TcpStream::connect(address).await.unwrap(), &post(LIST, b"{}")).await;
+            if answer.starts_with("HTTP/1.1 200") {
+                break;
+            }
+        }
+    });
+    again.await.expect("there are places again");
+}
+
 #[tokio::test]
 async fn over_tcp_only_loopback_is_served_and_no_web_page() {
     let api = fixture().await;
-    let outside = Listener::tcp("0.0.0.0:0".parse().unwrap()).await;
+    let outside = Listener::tcp("0.0.0.0:0".parse().unwrap(), Guard::Loopback, None).await;
     assert!(matches!(outside, Err(ListenError::NotLoopback(_))));
-    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let Listener::Tcp(socket) = &listener else { panic!("a TCP listener") };
-    let address = socket.local_addr().unwrap();
-    tokio::spawn(serve(listener, Arc::clone(&api.api), std::future::pending()));
+    let address = over_tcp(&api, Guard::Loopback, None).await;
     let ask = async |host: &str, more: &str| {
         let request = format!(
             "POST / HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\nX-Amz-Target: {LIST}\r\nContent-Length: 2\r\n\r\n{{}}"

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod beside;
+mod botocore;
 mod clusters;
 mod door;
+mod instances;
 mod services;
+mod settings;
 mod task_definitions;
 mod tasks;
 

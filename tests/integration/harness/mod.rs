@@ -21,6 +21,7 @@ use std::{
     time::{Duration, Instant as Clock},
 };
 
+pub mod clients;
 pub mod disk;
 pub mod images;
 pub mod instance;

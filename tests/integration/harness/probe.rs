@@ -32,6 +32,13 @@ pub fn host() -> Probe {
     if cgroup_mounts().is_empty() { Err("no cgroup file system is mounted".to_owned()) } else { Ok(()) }
 }
 
+/// The official clients of ECS.
+pub fn clients() -> Probe {
+    let aws = super::clients::program("aws");
+    let place = aws.display();
+    if aws.exists() { Ok(()) } else { Err(format!("{place} is not there: scripts/test installs it")) }
+}
+
 /// The overlay file system.
 pub fn overlay() -> Probe {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();

@@ -46,9 +46,11 @@ pub(super) fn check(document: &Document, containers: &MemberPath) -> Result<(), 
     Ok(())
 }
 
-/// A volume is one thing, and one that this host has.
+/// A volume is one thing. What only the cloud has is kept, and is missed where a task wants to start.
 fn one_kind(volume: &Volume, path: &MemberPath) -> Result<(), Refusal> {
-    let elsewhere = [
+    let kinds = [
+        ("host", volume.host.is_some()),
+        ("dockerVolumeConfiguration", volume.docker_volume_configuration.is_some()),
         ("efsVolumeConfiguration", volume.efs_volume_configuration.is_some()),
         (
             "fsxWindowsFileServerVolumeConfiguration",
@@ -57,16 +59,13 @@ fn one_kind(volume: &Volume, path: &MemberPath) -> Result<(), Refusal> {
         ("s3filesVolumeConfiguration", volume.s3files_volume_configuration.is_some()),
         ("configuredAtLaunch", volume.configured_at_launch == Some(true)),
     ];
-    if let Some((member, _)) = elsewhere.into_iter().find(|(_, given)| *given) {
-        let message = format!("'{member}' of volume '{}' is not supported on this host.", volume.name);
-        return Err(Refusal::rule(path.member(member), message));
+    let given: Vec<&str> = kinds.into_iter().filter(|(_, given)| *given).map(|(member, _)| member).collect();
+    if let [one, other, ..] = given.as_slice() {
+        let message = format!("Volume '{}' has both '{one}' and '{other}'.", volume.name);
+        return Err(Refusal::rule(path.member(other), message));
     }
     let Some(docker) = &volume.docker_volume_configuration else { return Ok(()) };
     let path = path.member("dockerVolumeConfiguration");
-    if volume.host.is_some() {
-        let message = format!("Volume '{}' has both 'host' and 'dockerVolumeConfiguration'.", volume.name);
-        return Err(Refusal::rule(path, message));
-    }
     if docker.scope.unwrap_or(VolumeScope::Task) == VolumeScope::Task && docker.autoprovision == Some(true) {
         let message = "'autoprovision' is for volumes with scope 'shared'.";
         return Err(Refusal::rule(path.member("autoprovision"), message));

@@ -1,0 +1,235 @@
+//! How standalone tasks come to be: the rules that RunTask and StartTask share, and placement on this host.
+//!
+//! A request is found good first, outside the store's one writer; what then happens inside is a question of room.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{Api, Source, reference, reference::Definition, refused::Refused, run_task, tags, wire};
+use crate::{
+    model::{
+        cluster::{Cluster, InstanceStatus},
+        ids::{ClusterName, TaskId},
+        resources::{Capacity, Reservation, Shortage},
+        task::{NewTask, Tag, Task, TaskOverride},
+        task_definition::{Document, TaskDefinition},
+        time::Timestamp,
+    },
+    store::{Draft, Snapshot},
+};
+
+/// The platform of ECS that `LATEST` stands for.
+const LATEST_PLATFORM: &str = "1.4.0";
+
+/// What RunTask and StartTask both carry.
+pub(super) struct Request {
+    pub(super) task_definition: String,
+    pub(super) group: Option<String>,
+    pub(super) started_by: Option<String>,
+    pub(super) overrides: TaskOverride,
+    pub(super) tags: Vec<Tag>,
+    pub(super) propagate_tags: Option<String>,
+    pub(super) enable_ecs_managed_tags: bool,
+    pub(super) launch_type: Option<String>,
+    pub(super) provider: Option<String>,
+    pub(super) platform_version: Option<String>,
+    pub(super) network_configuration: Option<Value>,
+    /// Members that the tasks keep as they came.
+    pub(super) kept: Vec<(&'static str, Option<Value>)>,
+}
+
+impl Request {
+    fn check(&self) -> Result<(), Refused> {
+        tags::check(&self.tags)?;
+        let words = ["TASK_DEFINITION", "SERVICE", "NONE"];
+        reference::words("propagateTags", self.propagate_tags.as_slice(), &words)?;
+        if self.propagate_tags.as_deref() == Some("SERVICE") {
+            return Err(Refused::parameter(
+                "propagateTags: SERVICE is for services; standalone tasks take TASK_DEFINITION.",
+            ));
+        }
+        let is_word =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_/-".contains(&byte));
+        if self.started_by.as_deref().is_some_and(|text| text.len() > 128 || !is_word(text)) {
+            return Err(Refused::parameter(
+                "startedBy has at most 128 letters, digits, hyphens, underscores and slashes.",
+            ));
+        }
+        if self.group.as_deref().is_some_and(|group| group.starts_with("service:")) {
+            return Err(Refused::parameter("A group that begins with service: is reserved for services."));
+        }
+        if self.group.as_deref().is_some_and(|group| group.len() > 255) {
+            return Err(Refused::parameter("group has at most 255 characters."));
+        }
+        let overrides = serde_json::to_string(&self.overrides).unwrap_or_default();
+        if overrides.len() > 8192 {
+            return Err(Refused::parameter("Overrides have at most 8192 characters."));
+        }
+        Ok(())
+    }
+}
+
+/// A request that was found good, ready to be placed.
+pub(super) struct Launch {
+    pub(super) cluster: ClusterName,
+    pub(super) now: Timestamp,
+    definition: Definition,
+    group: Option<String>,
+    started_by: Option<String>,
+    overrides: TaskOverride,
+    tags: Vec<Tag>,
+    propagate: bool,
+    managed_tags: bool,
+    extra: Map<String, Value>,
+    capacity: Capacity,
+    architecture: String,
+    source: Arc<dyn Source>,
+}
+
+impl Launch {
+    /// Checks what was asked for in `cluster`.
+    pub(super) fn new(
+        api: &Api,
+        snapshot: &Snapshot,
+        cluster: &Cluster,
+        request: Request,
+    ) -> Result<Self, Refused> {
+        request.check()?;
+        let definition = Definition::parse(&api.owner, &request.task_definition)?;
+        let document = &definition.usable(snapshot)?.document;
+        run_task::network(document, request.network_configuration.as_ref())?;
+        for change in &request.overrides.container_overrides {
+            if document.container(&change.name).is_none() {
+                return Err(Refused::parameter(format!(
+                    "Override for container named {} is not a container in the TaskDefinition.",
+                    change.name
+                )));
+            }
+        }
+        let extra = kept(&request);
+        Ok(Self {
+            cluster: cluster.name.clone(),
+            now: api.source.now(),
+            definition,
+            group: request.group,
+            started_by: request.started_by,
+            overrides: request.overrides,
+            tags: request.tags,
+            propagate: request.propagate_tags.as_deref() == Some("TASK_DEFINITION"),
+            managed_tags: request.enable_ecs_managed_tags,
+            extra,
+            capacity: api.host.capacity.clone(),
+            architecture: api.host.architecture.clone(),
+            source: Arc::clone(&api.source),
+        })
+    }
+
+    /// Whether this host takes new tasks of the cluster.
+    pub(super) fn is_open(&self, draft: &Draft) -> bool {
+        let cluster = draft.cluster(&self.cluster);
+        cluster.is_some_and(|cluster| match cluster.instance_status {
+            InstanceStatus::Active => true,
+            InstanceStatus::Draining => false,
+        })
+    }
+
+    /// Writes as many of `count` tasks as fit; of each of the others, why not, in the words of `failures`.
+    pub(super) fn place(
+        &self,
+        count: usize,
+        draft: &mut Draft,
+    ) -> Result<(Vec<TaskId>, Vec<&'static str>), Refused> {
+        let definition = Arc::clone(self.definition.usable(draft)?);
+        let reservation = Reservation::of(&definition.document, &self.overrides);
+        let (mut placed, mut failures) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            if let Some(reason) = self.obstacle(&definition.document, &reservation, draft) {
+                failures.push(reason);
+            } else {
+                let task = self.task(&definition);
+                placed.push(task.id.clone());
+                draft.put_task(task);
+            }
+        }
+        Ok((placed, failures))
+    }
+
+    /// Why this host cannot take one more.
+    fn obstacle(
+        &self,
+        document: &Document,
+        reservation: &Reservation,
+        draft: &Draft,
+    ) -> Option<&'static str> {
+        let platform = document.runtime_platform.as_ref();
+        if let Some(word) = platform.and_then(|platform| platform.cpu_architecture.as_deref())
+            && !word.eq_ignore_ascii_case(&self.architecture)
+        {
+            return Some("ATTRIBUTE");
+        }
+        let taken = draft.taken();
+        let admitted = self.capacity.admit(taken.resources, reservation, |port| taken.has(port));
+        admitted.err().map(Shortage::reason)
+    }
+
+    fn task(&self, definition: &TaskDefinition) -> Task {
+        let mut tags = if self.propagate { definition.tags.clone() } else { Vec::new() };
+        tags::merge(&mut tags, self.tags.clone());
+        if self.managed_tags {
+            tags.push(Tag { key: "aws:ecs:clusterName".into(), value: self.cluster.to_string() });
+        }
+        NewTask {
+            id: TaskId::from_random(self.source.random()),
+            cluster: self.cluster.clone(),
+            definition,
+            owner: None,
+            group: self.group.clone(),
+            started_by: self.started_by.clone(),
+            overrides: self.overrides.clone(),
+            tags,
+            extra: self.extra.clone(),
+            at: self.now,
+        }
+        .into()
+    }
+}
+
+/// What the tasks of a request show of it later.
+fn kept(request: &Request) -> Map<String, Value> {
+    let text = |text: &Option<String>| text.clone().map(Value::from);
+    let launch_type =
+        request.launch_type.clone().or_else(|| request.provider.is_none().then(|| "EC2".to_owned()));
+    let on_fargate = launch_type.as_deref() == Some("FARGATE")
+        || request.provider.as_deref().is_some_and(|provider| provider.starts_with("FARGATE"));
+    let platform = match request.platform_version.as_deref() {
+        None | Some("LATEST") if on_fargate => Some(LATEST_PLATFORM.into()),
+        given => given.map(Value::from),
+    };
+    let own = [
+        ("launchType", launch_type.map(Value::from)),
+        ("capacityProviderName", text(&request.provider)),
+        ("networkConfiguration", request.network_configuration.clone()),
+        ("platformVersion", platform),
+        ("platformFamily", on_fargate.then(|| "Linux".into())),
+    ];
+    let kept = own.into_iter().chain(request.kept.iter().cloned());
+    kept.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// The answer of both calls: the tasks, and failures that name this host as `cluster` knows it.
+pub(super) fn answer(
+    api: &Api,
+    cluster: &ClusterName,
+    ids: &[TaskId],
+    reasons: &[&'static str],
+    mut failures: Vec<Value>,
+) -> Value {
+    let snapshot = api.store.snapshot();
+    let tasks = ids.iter().filter_map(|id| snapshot.task(id));
+    let tasks: Value = tasks.map(|task| wire::task::document(task, &snapshot, api, true)).collect();
+    let instance = snapshot.cluster(cluster).map(|cluster| cluster.instance.clone());
+    let arn = instance.map(|instance| api.owner.container_instance(cluster, &instance));
+    failures.extend(reasons.iter().map(|reason| wire::failure(arn.clone(), reason)));
+    json!({"tasks": tasks, "failures": failures})
+}

@@ -1,0 +1,11 @@
+//! The official clients, in an environment of their own: the `aws` command and boto3.
+//!
+//! `scripts/test` makes it in `target/clients`; `HYTHE_CLIENTS` names another one.
+
+use std::path::{Path, PathBuf};
+
+/// A program of the environment.
+pub fn program(name: &str) -> PathBuf {
+    let usual = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients");
+    std::env::var_os("HYTHE_CLIENTS").map_or(usual, PathBuf::from).join("bin").join(name)
+}
