@@ -143,6 +143,10 @@ impl<D: Doer> Reconciler<D> {
     fn mark(&mut self, changes: &Changes) {
         let snapshot = self.store.snapshot();
         self.dirty.extend(changes.services.iter().cloned());
+        for cluster in &changes.clusters {
+            let services = snapshot.services_of(cluster);
+            self.dirty.extend(services.map(|of| (of.cluster.clone(), of.name.clone())));
+        }
         for id in &changes.tasks {
             let task = snapshot.task(id);
             if let Some(owner) = task.and_then(|task| task.owner.as_ref().map(|owner| (task, owner))) {

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{
+        cluster::InstanceStatus,
         ids::{DeploymentId, InstanceId, TaskId},
         resources::{Capacity, Reservation},
         service::{Service, ServiceEvent, ServiceStatus},
@@ -98,12 +99,13 @@ pub fn view(snapshot: &Snapshot, of: &Service, context: &PassContext) -> Service
         let unknown = || Moment(context.now.0.saturating_sub(context.wall.0.saturating_sub(at.0)));
         context.moments.get(&at).copied().unwrap_or_else(unknown)
     };
+    let cluster = snapshot.cluster(&of.cluster);
     let around = Surroundings {
         document: &document,
         moment: &moment,
         ahead: &|at| context.ahead(at),
         now: context.now,
-        is_draining: false,
+        is_draining: cluster.is_some_and(|cluster| cluster.instance_status == InstanceStatus::Draining),
         healthy_after: context.healthy_after,
         room: room_for(snapshot, of, &context.capacity),
         seed: context.seed,

@@ -205,6 +205,25 @@ fn a_lost_database_loses_no_task() {
 }
 
 #[test]
+fn a_lost_database_loses_no_service_and_no_port() {
+    require!(host, busybox, nft);
+    let mut instance = Instance::with_busybox("copy");
+    let ports = json!({ "portMappings": [{ "containerPort": 80, "hostPort": 8094 }] });
+    let web = with(container("web", &serves("kept", 80)), ports);
+    instance.service("web", &instance.register(definition("web", &[web])), 1);
+    let before = instance.steady("web", 1);
+    let bindings = instance.task(&before[0])["containers"][0]["networkBindings"].clone();
+    assert_eq!(bindings[0]["hostPort"], 8094, "{bindings:#}");
+    instance.kill_daemon();
+    fs::write(instance.path("state/store.db"), "this is no database at all").unwrap();
+    instance.start_daemon();
+    assert_eq!(instance.steady("web", 1), before, "the service has its task");
+    assert_eq!(instance.task(&before[0])["containers"][0]["networkBindings"], bindings);
+    instance.stop(&before[0]);
+    wait_for("the replacement", PATIENCE, || Some(instance.steady("web", 1)).filter(|ids| *ids != before));
+}
+
+#[test]
 fn after_a_reboot_services_come_back_and_standalone_tasks_do_not() {
     require!(host, busybox, nft);
     // Another boot has another id; this thread and its children see it through a mount of their own.
