@@ -211,7 +211,7 @@ def main():
     generator = generate.Generator(7, endpoint)
     generator.prepare()
     for name in sorted(done, key=lambda name: name.startswith("Delete")):
-        generator.operation(name, 20)
+        generator.operation(name, 60)
     yes = lambda is_so: "yes" if is_so else "no"
 
     print("# The API\n")
