@@ -31,6 +31,9 @@ const HEARD: usize = 64;
 /// For hearing the rest of what the other side says: who is closed with words unread may lose ours.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// The same where too many others are heard already: enough for what has been sent by now.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// The places of one listener.
 pub(super) struct Crowd {
     most: usize,
@@ -120,11 +123,12 @@ impl Turn {
             stream.write_all(answer.as_bytes()).await?;
             stream.shutdown().await?;
             let mut rest = [0; 4096];
-            while self.hearing.is_some() && stream.read(&mut rest).await? > 0 {}
+            while stream.read(&mut rest).await? > 0 {}
             Ok::<_, std::io::Error>(())
         };
+        let limit = if self.hearing.is_some() { LAST_WORDS } else { GLANCE };
         // Who does not listen to the end has been told enough.
-        let _ = timeout(LAST_WORDS, telling).await;
+        let _ = timeout(limit, telling).await;
     }
 }
 

@@ -175,10 +175,14 @@ impl Session {
         }
     }
 
-    /// Prints JSON for programs.
+    /// Prints JSON for programs, indented as `aws` does it.
     pub(super) fn print_json(&self, answer: &Value) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(answer).unwrap_or_default();
-        self.print(&format!("{text}\n"))
+        let mut text = Vec::new();
+        let format = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        let mut writer = serde_json::Serializer::with_formatter(&mut text, format);
+        // A value can be written: its keys are strings, and memory takes what it is given.
+        let _ = serde::Serialize::serialize(answer, &mut writer);
+        self.print(&format!("{}\n", String::from_utf8_lossy(&text)))
     }
 
     /// Prints text. A reader that has gone away (`| head`) is no failure worth a word.

@@ -62,10 +62,19 @@ impl Owner {
         self.arn("task", &format!("{cluster}/{id}"))
     }
 
-    /// `container/CLUSTER/TASK/NAME`. ECS writes a UUID of its own for the last part.
+    /// `container/CLUSTER/TASK/UUID`. The UUID follows from the task and the container's name.
     #[must_use]
     pub fn container(&self, cluster: &ClusterName, task: &TaskId, name: &ContainerName) -> String {
-        self.arn("container", &format!("{cluster}/{task}/{name}"))
+        let text = format!("{task}/{name}");
+        // FNV-1a, 128 bits wide: containers of one task differ in their names, and tasks in their ids.
+        let number = text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |number, byte| {
+            (number ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        });
+        // Version 8 of RFC 9562, whose bits are the maker's own, and its variant.
+        let number = number & !(0xf << 76) & !(0x3 << 62) | (0x8 << 76) | (0x2 << 62);
+        let digits = format!("{number:032x}");
+        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+        self.arn("container", &format!("{cluster}/{task}/{}", parts.join("-")))
     }
 
     /// `container-instance/CLUSTER/ID`.
@@ -113,6 +122,20 @@ mod tests {
         assert_eq!(arn, "arn:aws:ecs:us-east-1:000000000000:cluster/edge");
         assert_eq!(owner().rest("cluster", &arn), Ok("edge"));
         assert_eq!(owner().rest("cluster", "edge"), Ok("edge"));
+    }
+
+    #[test]
+    fn a_container_has_the_same_uuid_each_time_and_no_two_have_one() {
+        let cluster = ClusterName::parse("edge").unwrap();
+        let arn = |task: u8, name: &str| {
+            let name = ContainerName::parse(name).unwrap();
+            owner().container(&cluster, &TaskId::from_random([task; 16]), &name)
+        };
+        assert_eq!(arn(1, "web"), arn(1, "web"));
+        assert_ne!(arn(1, "web"), arn(1, "api"));
+        assert_ne!(arn(1, "web"), arn(2, "web"));
+        let uuid = arn(1, "web").rsplit('/').next().map(str::len);
+        assert_eq!(uuid, Some(36));
     }
 
     #[test]

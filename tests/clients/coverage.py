@@ -104,6 +104,37 @@ DOCUMENTS = [
 ]
 
 
+CALLING = """## Who may call
+
+Over the unix socket root and the daemon's user may, and whom `allowed_uids` and `group` in `[api]` name. Over TCP
+requests are signed (Signature Version 4, service `ecs`, the region of the configuration), with a key of a file in the
+form of `~/.aws/credentials` that only its owner can read:
+
+    [api]
+    listen = "0.0.0.0:8443"
+    keys_file = "/etc/hythe/keys"
+    tls_certificate = "/etc/hythe/chain.pem"
+    tls_key = "/etc/hythe/key.pem"
+
+On loopback `allow_unsigned = true` takes the place of `keys_file`, and any signature is taken or none. Clients are
+pointed here by `AWS_ENDPOINT_URL_ECS` or `--endpoint-url`.
+
+## Choices
+
+Where ECS's own behaviour is not written down, or one host is not a cloud:
+
+- a member that no request has is refused by its name, with the nearest that there is; a member that is there twice too
+- client tokens are remembered for 24 hours
+- on a DRAINING instance RunTask is refused (`No Container Instances were found in your cluster.`), and StartTask gives
+  the failure `INACTIVE`
+- task protection of a task that is not there is a `ResourceNotFoundException`; protection of more tasks than the service
+  is to have gives the failure `DEPLOYMENT_BLOCKED`
+- the account settings for long ARNs cannot be switched off, because no other ARNs are written
+- the platform version `LATEST` is shown as `1.4.0`
+- when all places for connections are taken, idle ones are closed, and new ones get a 503 with `ThrottlingException`
+"""
+
+
 def leaves(shape, path=""):
     """The members of a shape, to the last one."""
     for name, member in shape.members.items():
@@ -180,7 +211,7 @@ def main():
     generator = generate.Generator(7, endpoint)
     generator.prepare()
     for name in sorted(done, key=lambda name: name.startswith("Delete")):
-        generator.operation(name, 20)
+        generator.operation(name, 60)
     yes = lambda is_so: "yes" if is_so else "no"
 
     print("# The API\n")
@@ -189,6 +220,7 @@ def main():
     print("*Accepted*: valid requests made from the service model of botocore were taken, and invalid ones got an "
           "error of ECS. *Acted on*: what that does on this host. *Tested*: the test that shows it, beside those of "
           "this page and of the real clients.\n")
+    print(CALLING)
     print("## Operations\n")
     print("| Operation | Accepted | Acted on | Tested |\n|---|---|---|---|")
     for name in done:

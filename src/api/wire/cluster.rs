@@ -53,7 +53,10 @@ pub(in crate::api) fn document(
             &["capacityProviders", "defaultCapacityProviderStrategy"],
         );
     let settings = if include.settings { cluster.extra.get("settings").cloned() } else { None };
-    members.put("settings", settings.unwrap_or_else(|| json!([])));
+    let usual = || {
+        if include.settings { json!([{"name": "containerInsights", "value": "disabled"}]) } else { json!([]) }
+    };
+    members.put("settings", settings.unwrap_or_else(usual));
     if include.configurations {
         members.put_some("configuration", cluster.extra.get("configuration").cloned());
     }
