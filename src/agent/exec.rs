@@ -10,7 +10,6 @@ use crate::model::exec::{ExecRequest, ExecUser};
 use crate::model::ids::{ContainerName, TaskId};
 use crate::shim::client::{self, ClientError};
 use crate::shim::inside;
-use crate::shim::spec::{SpecError, TaskSpec};
 
 /// Why a command cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +36,6 @@ pub enum ExecError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The task is not as it was written down.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
     /// The shim cannot be reached.
     #[error(transparent)]
     Shim(#[from] ClientError),
@@ -60,15 +56,10 @@ impl Agent {
         pid: i32,
         request: ExecRequest,
     ) -> Result<UnixStream, ExecError> {
-        let directory = self.hands.places.task(task);
         let (owner, place, text) = (task.clone(), container.clone(), request.user.clone());
-        let prepared = spawn_blocking(move || {
-            let spec = TaskSpec::load(&directory)?;
-            let user = text.map(|text| user(owner, place, pid, text)).transpose()?;
-            Ok::<_, ExecError>((spec, user))
-        });
-        let (spec, user) = prepared.await.map_err(|_| ExecError::Broken)??;
-        Ok(client::exec(&spec, container, request, user).await?)
+        let known = spawn_blocking(move || text.map(|text| user(owner, place, pid, text)).transpose());
+        let user = known.await.map_err(|_| ExecError::Broken)??;
+        Ok(client::exec(&self.hands.places.shim(task), container, request, user).await?)
     }
 }
 

@@ -313,7 +313,7 @@ pub fn create(
         return Err(CreateError::CgroupInUse(path.as_path().into()));
     }
     let resources = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let begun = scope.map(|scope| scope.begin(resources)).transpose().map_err(CgroupError::from)?;
+    let unit = scope.map(|scope| scope.begin(resources)).transpose().map_err(CgroupError::from)?;
     options.layout.create(&path)?;
     let undo = Undo(Some(&group));
     if let Some(resources) = resources {
@@ -359,7 +359,7 @@ pub fn create(
     };
     undo.keep();
     // The container's own process is in its place.
-    drop(begun);
+    drop(unit);
     let timing = Timing {
         plan: planned.saturating_sub(began),
         cgroup: grouped.saturating_sub(planned),

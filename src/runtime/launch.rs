@@ -46,7 +46,7 @@ impl Launch<'_> {
         child.attendant = self.attendant;
         let first = self.first()?;
         let make = |request: &CloneRequest<'_>| process::clone(request, || init::run(&child));
-        let made = match &self.plan.users {
+        let born = match &self.plan.users {
             Users::Joined(path) => {
                 let error = |source| CreateError::Namespace { path: path.clone(), source };
                 let users = namespace::open(path).map_err(error)?;
@@ -54,7 +54,7 @@ impl Launch<'_> {
             }
             Users::Host | Users::New(_) => born_elsewhere(&first, || make(&request))?,
         };
-        Ok((made, ours))
+        Ok((born, ours))
     }
 
     /// The namespaces to be born in.
@@ -92,12 +92,12 @@ fn born_elsewhere(
         namespace::enter(&one.file, one.kind)
             .map_err(|source| CreateError::Namespace { path: one.path.to_path_buf(), source })
     });
-    let made = entered.and_then(|()| make().map_err(CreateError::Clone));
+    let born = entered.and_then(|()| make().map_err(CreateError::Clone));
     for (kind, back) in &own {
         let returned = namespace::enter(back, *kind);
         returned.map_err(|source| CreateError::Prepare { what: "come back from a namespace", source })?;
     }
-    made
+    born
 }
 
 /// Has a helper enter a user namespace, from which there is no way back, and make the child there, as ours.
@@ -109,11 +109,11 @@ fn through_helper(
 ) -> Result<process::Child, Errno> {
     let (answer, question) = pipe2(OFlag::O_CLOEXEC)?;
     let helper = process::clone(&CloneRequest::default(), || {
-        let made = enter_users(users, first)
+        let born = enter_users(users, first)
             .and_then(|()| make(&CloneRequest { is_sibling: true, ..*request }))
             .map_or_else(|errno| -(errno as i32), |child| child.pid.as_raw());
         // Without the answer the parent sees the end of the pipe.
-        let _ = write(&question, &made.to_le_bytes());
+        let _ = write(&question, &born.to_le_bytes());
         0
     })?;
     drop(question);

@@ -30,7 +30,9 @@ pub mod steps;
 
 pub use attend::{DeliveryError, run_hooks};
 pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process};
-pub use create::{CreateError, FirstProcess, Options, Stdio, Stream, Timing, create, hold_own_program, place};
+pub use create::{
+    CreateError, FirstProcess, Options, Stdio, Stream, Timing, create, hold_own_program, place,
+};
 pub use exec::{Exec, ExecError, ExecOptions};
 pub use failure::ExecFailure;
 pub use handshake::Part;

@@ -57,9 +57,7 @@ fn meant<'a>(task: &'a Task, request: &ExecRequest) -> Result<&'a Container, Liv
 fn failed(error: &ExecError) -> LiveError {
     let kind = match error {
         ExecError::User { .. } => LiveErrorKind::Invalid,
-        ExecError::Users { .. } | ExecError::Spec(_) | ExecError::Shim(_) | ExecError::Broken => {
-            LiveErrorKind::Failed
-        }
+        ExecError::Users { .. } | ExecError::Shim(_) | ExecError::Broken => LiveErrorKind::Failed,
     };
     refused(kind, chain(error))
 }

@@ -67,7 +67,10 @@ fn called(code: &str, number: usize) -> String {
     let block = &block[..closing(block)];
     let word = |at: usize| {
         let name = &block[at..];
-        name.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or_default().to_owned()
+        name.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
     };
     let names: Vec<_> = block.match_indices("libc::").map(|(at, text)| word(at + text.len())).collect();
     let system_call = names.iter().find_map(|name| name.strip_prefix("SYS_"));
@@ -116,7 +119,8 @@ fn the_page_of_unsafe_blocks_is_the_codes() {
     if std::env::var_os("HYTHE_WRITE_DOCS").is_some() {
         std::fs::write(source::top().join(PAGE), &page).expect("write the page");
     }
-    let without = page.lines().filter(|line| line.starts_with("- ") && line.ends_with(": ")).collect::<Vec<_>>();
+    let without =
+        page.lines().filter(|line| line.starts_with("- ") && line.ends_with(": ")).collect::<Vec<_>>();
     assert!(without.is_empty(), "blocks without a reason:\n{}", without.join("\n"));
     assert!(
         source::read(PAGE) == page,
