@@ -86,6 +86,7 @@ impl Streams {
 
 /// How a container is made, apart from what its specification says.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, of which any may be set")]
 pub struct Options {
     /// The host's control groups.
     pub layout: Layout,
@@ -360,15 +361,7 @@ pub fn create(
     undo.keep();
     // The container's own process is in its place.
     drop(unit);
-    let timing = Timing {
-        plan: planned.saturating_sub(began),
-        cgroup: grouped.saturating_sub(planned),
-        clone: cloned.saturating_sub(grouped),
-        join: times[1].saturating_sub(times[0]),
-        mounts: times[2].saturating_sub(times[1]),
-        identity: times[3].saturating_sub(times[2]),
-        total: monotonic().saturating_sub(began),
-    };
+    let timing = Timing::of([began, planned, grouped, cloned], times);
     let container = Container::new(id.clone(), child, group.clone(), options.die_with_parent);
     Ok(Created::new(container, line, plan, timing, terminal))
 }

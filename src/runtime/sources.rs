@@ -40,12 +40,9 @@ struct Known(Vec<(Mappings, OwnedFd)>);
 
 impl Known {
     fn find(&mut self, mappings: &Mappings) -> io::Result<&OwnedFd> {
-        let at = match self.0.iter().position(|(known, _)| known == mappings) {
-            Some(at) => at,
-            None => {
-                self.0.push((mappings.clone(), new_users(mappings)?));
-                self.0.len() - 1
-            }
+        let at = if let Some(at) = self.0.iter().position(|(known, _)| known == mappings) { at } else {
+            self.0.push((mappings.clone(), new_users(mappings)?));
+            self.0.len() - 1
         };
         Ok(&self.0[at].1)
     }
@@ -114,10 +111,8 @@ fn tree(source: &Source, path: &CString, deep: bool, users: &mut Known) -> Resul
 }
 
 fn unmappable(errno: Errno) -> io::Error {
-    match errno {
-        Errno::EINVAL => {
-            io::Error::new(io::ErrorKind::Unsupported, "its filesystem cannot be mapped to other users")
-        }
-        errno => errno.into(),
+    if errno == Errno::EINVAL {
+        return io::Error::new(io::ErrorKind::Unsupported, "its filesystem cannot be mapped to other users");
     }
+    errno.into()
 }

@@ -71,9 +71,9 @@ async fn a_database_that_is_gone_or_empty_comes_back_from_its_copy() {
         drop(store);
         sample::wait_until_free(&path);
         if round == 0 {
-            fs::remove_file(&path).unwrap()
+            fs::remove_file(&path).unwrap();
         } else {
-            fs::write(&path, "").unwrap()
+            fs::write(&path, "").unwrap();
         }
         let _ = fs::remove_file(directory.path().join("store.db-wal"));
     }

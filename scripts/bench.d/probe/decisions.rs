@@ -81,7 +81,7 @@ fn event(runtime: &tokio::runtime::Runtime, store: &Store, service: u32, tasks: 
 /// More than anybody asks for.
 fn capacity() -> Capacity {
     let registered = Resources { cpu: u64::MAX / 4, memory: u64::MAX / 4 };
-    Capacity { registered, reserved_ports: BTreeSet::default() }
+    Capacity { registered, ..Capacity::default() }
 }
 
 async fn build(store: &Store, services: u32, tasks: u32) -> Result<(), Failure> {

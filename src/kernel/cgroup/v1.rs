@@ -1,5 +1,6 @@
 //! The limits in the files of version 1. Pure: values in, settings out, in the order to write them.
 
+use std::fmt::Write as _;
 use oci_spec::runtime::{
     LinuxDeviceCgroup, LinuxInterfacePriority, LinuxNetwork, LinuxRdma, LinuxResources, LinuxThrottleDevice,
 };
@@ -146,7 +147,7 @@ pub(super) fn rdma(resources: &LinuxResources) -> Vec<Setting> {
         let mut line = device.clone();
         for (key, limit) in [("hca_handle", limits.hca_handles()), ("hca_object", limits.hca_objects())] {
             if let Some(limit) = limit {
-                line.push_str(&format!(" {key}={limit}"));
+                let _ = write!(line, " {key}={limit}");
             }
         }
         Setting::new("rdma", "rdma.max", line)

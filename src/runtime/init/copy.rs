@@ -45,7 +45,7 @@ fn copy_one(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(),
             let mut source = File::from(openat(from, name, flags, Mode::empty())?);
             let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
             let mut copy = File::from(openat(to, name, flags, mode_of(&found))?);
-            io::copy(&mut source, &mut copy).map_err(reason)?;
+            io::copy(&mut source, &mut copy).map_err(|err| reason(&err))?;
         }
         other => mknodat(to, name, other, mode_of(&found), found.st_rdev)?,
     }
@@ -69,6 +69,6 @@ fn mode_of(status: &FileStat) -> Mode {
     Mode::from_bits_truncate(status.st_mode)
 }
 
-fn reason(err: io::Error) -> Errno {
+fn reason(err: &io::Error) -> Errno {
     err.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

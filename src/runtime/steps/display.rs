@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fmt;
 
-use super::{FsOption, Mount, Node, NodeKind, Request, RootMount, RootWhat, Step, What};
+use super::{CapabilitySets, FsOption, Mount, Node, NodeKind, Request, RootMount, RootWhat, Step, What};
 use crate::kernel::mount::{Attributes, Propagation};
 use crate::kernel::namespace::Namespaces;
 use crate::kernel::security::CapabilitySet;
@@ -69,19 +69,20 @@ impl fmt::Display for Step {
             Self::Groups(groups) => write!(f, "set the supplementary groups to {groups:?}"),
             Self::Group(gid) => write!(f, "become group {gid}"),
             Self::User(uid) => write!(f, "become user {uid}"),
-            Self::Capabilities(sets) => write!(
-                f,
-                "set the capabilities to effective {}, permitted {}, inheritable {}, ambient {}",
-                list(sets.effective),
-                list(sets.permitted),
-                list(sets.inheritable),
-                list(sets.ambient)
-            ),
+            Self::Capabilities(sets) => write!(f, "set the capabilities to {sets}"),
             Self::NoNewPrivileges => f.write_str("set no_new_privs"),
             Self::Filter(filter) => {
                 write!(f, "load the system call filter of {} instructions", filter.length())
             }
         }
+    }
+}
+
+impl fmt::Display for CapabilitySets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (effective, permitted) = (list(self.effective), list(self.permitted));
+        let (inheritable, ambient) = (list(self.inheritable), list(self.ambient));
+        write!(f, "effective {effective}, permitted {permitted}, inheritable {inheritable}, ambient {ambient}")
     }
 }
 

@@ -104,7 +104,7 @@ fn what_the_host_lacks_is_refused_by_its_member() {
     }
     refused(
         &|container| {
-            container.config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_RT", "priority": 9})
+            container.config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_RT", "priority": 9});
         },
         "process.ioPriority.priority: 9 is not between 0 and 7",
     );

@@ -124,7 +124,7 @@ pub(super) struct Target {
 }
 
 /// A call of `member` with a body of the signature given.
-pub(super) fn call(serial: u32, target: Target, member: &str, signature: &str, body: Writer) -> Vec<u8> {
+pub(super) fn call(serial: u32, target: Target, member: &str, signature: &str, body: &Writer) -> Vec<u8> {
     let mut out = Writer(vec![b'l', CALL, 0, 1]);
     out.u32(length(body.0.len()));
     out.u32(serial);

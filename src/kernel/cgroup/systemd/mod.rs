@@ -274,11 +274,11 @@ fn limits(resources: Option<&LinuxResources>) -> impl Iterator<Item = (&'static 
             .map_or(u64::MAX, |quota| (quota.saturating_mul(1_000_000) / period).next_multiple_of(10_000));
         Some(Value::Number(second))
     });
-    let weight = cpu.and_then(|cpu| cpu.shares()).and_then(weight_of_shares).map(Value::Number);
-    let tasks = resources.and_then(|resources| resources.pids().as_ref()).map(|pids| pids.limit());
+    let weight = cpu.and_then(oci_spec::runtime::LinuxCpu::shares).and_then(weight_of_shares).map(Value::Number);
+    let tasks = resources.and_then(|resources| resources.pids().as_ref()).map(oci_spec::runtime::LinuxPids::limit);
     [
-        ("MemoryMax", positive(memory.and_then(|memory| memory.limit()))),
-        ("MemoryLow", positive(memory.and_then(|memory| memory.reservation()))),
+        ("MemoryMax", positive(memory.and_then(oci_spec::runtime::LinuxMemory::limit))),
+        ("MemoryLow", positive(memory.and_then(oci_spec::runtime::LinuxMemory::reservation))),
         ("TasksMax", positive(tasks)),
         ("CPUQuotaPerSecUSec", quota),
         ("CPUWeight", weight),
@@ -310,7 +310,8 @@ impl Bus {
         self.stream.set_read_timeout(Some(PATIENCE))?;
         self.stream.set_write_timeout(Some(PATIENCE))?;
         let uid = nix::unistd::geteuid().to_string();
-        let hex: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
+        // The digits of the user's number, each as two hexadecimal ones: ASCII's digits begin at 0x30.
+        let hex: String = uid.chars().flat_map(|digit| ['3', digit]).collect();
         write!(self.stream, "\0AUTH EXTERNAL {hex}\r\n")?;
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") && line.len() < 512 {
