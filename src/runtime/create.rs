@@ -86,7 +86,10 @@ impl Streams {
 
 /// How a container is made, apart from what its specification says.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, of which any may be set")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, of which any may be set"
+)]
 pub struct Options {
     /// The host's control groups.
     pub layout: Layout,
@@ -193,6 +196,21 @@ pub struct Timing {
     pub identity: Duration,
     /// From the call to the child's word that it is ready.
     pub total: Duration,
+}
+
+impl Timing {
+    /// From when the parent had [begun, planned, made the group, made the child], and the child's own four marks.
+    fn of([began, planned, grouped, cloned]: [Duration; 4], child: [Duration; 4]) -> Self {
+        Self {
+            plan: planned.saturating_sub(began),
+            cgroup: grouped.saturating_sub(planned),
+            clone: cloned.saturating_sub(grouped),
+            join: child[1].saturating_sub(child[0]),
+            mounts: child[2].saturating_sub(child[1]),
+            identity: child[3].saturating_sub(child[2]),
+            total: monotonic().saturating_sub(began),
+        }
+    }
 }
 
 /// Why a container was not created.

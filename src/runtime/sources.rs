@@ -40,7 +40,9 @@ struct Known(Vec<(Mappings, OwnedFd)>);
 
 impl Known {
     fn find(&mut self, mappings: &Mappings) -> io::Result<&OwnedFd> {
-        let at = if let Some(at) = self.0.iter().position(|(known, _)| known == mappings) { at } else {
+        let at = if let Some(at) = self.0.iter().position(|(known, _)| known == mappings) {
+            at
+        } else {
             self.0.push((mappings.clone(), new_users(mappings)?));
             self.0.len() - 1
         };

@@ -3,7 +3,6 @@
 //! Measured are the decision itself, from the snapshot to the plan, and what the host is then asked for. The clusters
 //! differ in size, and the times should not.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! The limits in the files of version 1. Pure: values in, settings out, in the order to write them.
 
-use std::fmt::Write as _;
 use oci_spec::runtime::{
     LinuxDeviceCgroup, LinuxInterfacePriority, LinuxNetwork, LinuxRdma, LinuxResources, LinuxThrottleDevice,
 };
+use std::fmt::Write as _;
 
 use super::DEVICES;
 use super::apply::Setting;

@@ -82,7 +82,10 @@ impl fmt::Display for CapabilitySets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (effective, permitted) = (list(self.effective), list(self.permitted));
         let (inheritable, ambient) = (list(self.inheritable), list(self.ambient));
-        write!(f, "effective {effective}, permitted {permitted}, inheritable {inheritable}, ambient {ambient}")
+        write!(
+            f,
+            "effective {effective}, permitted {permitted}, inheritable {inheritable}, ambient {ambient}"
+        )
     }
 }
 

@@ -101,7 +101,9 @@ fn layers_are_mapped_and_not_copied() {
     require!(root, busybox);
     let mut container = apart();
     let dirs = ["upper", "work"].map(|name| container.path("layer").join(name));
-    dirs.iter().for_each(|dir| fs::create_dir_all(dir).unwrap());
+    for dir in &dirs {
+        fs::create_dir_all(dir).unwrap();
+    }
     std::os::unix::fs::chown(&dirs[0], Some(100_000), Some(100_000)).unwrap();
     let lower = container.path("lower");
     fs::rename(container.rootfs(), &lower).unwrap();

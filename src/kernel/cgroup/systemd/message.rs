@@ -270,7 +270,7 @@ mod tests {
             ("MemoryMax", Value::Number(1 << 40)),
             ("Slice", Value::Text("a.slice".to_owned())),
         ]);
-        let whole = call(7, TARGET, "Do", "sa(sv)", body);
+        let whole = call(7, TARGET, "Do", "sa(sv)", &body);
         let fixed: [u8; FIXED] = whole[..FIXED].try_into().unwrap();
         assert_eq!(length_of(&fixed), Some(whole.len()));
     }
@@ -279,7 +279,7 @@ mod tests {
     fn an_answer_is_read_and_rubbish_is_not() {
         let mut body = Writer::default();
         body.text("/job/1");
-        let mut answer = call(7, TARGET, "Do", "s", body);
+        let mut answer = call(7, TARGET, "Do", "s", &body);
         answer[1] = RETURN;
         assert_eq!(read(&answer), Some(Heard::Answer { to: 0, text: Some("/job/1".to_owned()) }));
         for length in 0..answer.len() {

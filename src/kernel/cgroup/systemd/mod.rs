@@ -172,7 +172,7 @@ impl Scope {
             body.text("fail");
             body.properties(&properties);
             body.no_units();
-            self.job(bus, "the start", "StartTransientUnit", "ssa(sv)a(sa(sv))", body)
+            self.job(bus, "the start", "StartTransientUnit", "ssa(sv)a(sa(sv))", &body)
         };
         match start(&mut bus) {
             Err(SystemdError::Refused { name, .. }) if name.ends_with(".UnitExists") => {
@@ -195,7 +195,7 @@ impl Scope {
         body.text(&self.unit);
         body.bool(true);
         body.properties(&properties);
-        self.ask(&mut Bus::connect()?, "new limits", "SetUnitProperties", "sba(sv)", body).map(drop)
+        self.ask(&mut Bus::connect()?, "new limits", "SetUnitProperties", "sba(sv)", &body).map(drop)
     }
 
     /// Has systemd end the scope. One that is gone already has ended.
@@ -204,7 +204,7 @@ impl Scope {
         let mut body = Writer::default();
         body.text(&self.unit);
         body.text("replace");
-        match self.job(&mut bus, "the stop", "StopUnit", "ss", body) {
+        match self.job(&mut bus, "the stop", "StopUnit", "ss", &body) {
             Err(SystemdError::Refused { name, .. }) if name.ends_with(".NoSuchUnit") => Ok(()),
             Err(err) => Err(err),
             Ok(()) => self.forget(&mut bus),
@@ -214,7 +214,7 @@ impl Scope {
     fn forget(&self, bus: &mut Bus) -> Result<(), SystemdError> {
         let mut body = Writer::default();
         body.text(&self.unit);
-        match self.ask(bus, "the reset", "ResetFailedUnit", "s", body) {
+        match self.ask(bus, "the reset", "ResetFailedUnit", "s", &body) {
             // It did not fail, or is not there any more.
             Ok(_) | Err(SystemdError::Refused { .. }) => Ok(()),
             Err(err) => Err(err),
@@ -231,7 +231,7 @@ impl Scope {
         act: &'static str,
         member: &str,
         signature: &str,
-        body: Writer,
+        body: &Writer,
     ) -> Result<String, SystemdError> {
         let serial = bus.call(MANAGER, member, signature, body).map_err(|err| self.talk(act, err))?;
         bus.answer(serial).map_err(|err| self.talk(act, err))?.map_err(|(name, text)| SystemdError::Refused {
@@ -249,7 +249,7 @@ impl Scope {
         act: &'static str,
         member: &str,
         signature: &str,
-        body: Writer,
+        body: &Writer,
     ) -> Result<(), SystemdError> {
         let job = self.ask(bus, act, member, signature, body)?;
         let result = bus.job_result(&job).map_err(|err| self.talk(act, err))?;
@@ -274,8 +274,10 @@ fn limits(resources: Option<&LinuxResources>) -> impl Iterator<Item = (&'static 
             .map_or(u64::MAX, |quota| (quota.saturating_mul(1_000_000) / period).next_multiple_of(10_000));
         Some(Value::Number(second))
     });
-    let weight = cpu.and_then(oci_spec::runtime::LinuxCpu::shares).and_then(weight_of_shares).map(Value::Number);
-    let tasks = resources.and_then(|resources| resources.pids().as_ref()).map(oci_spec::runtime::LinuxPids::limit);
+    let weight =
+        cpu.and_then(oci_spec::runtime::LinuxCpu::shares).and_then(weight_of_shares).map(Value::Number);
+    let tasks =
+        resources.and_then(|resources| resources.pids().as_ref()).map(oci_spec::runtime::LinuxPids::limit);
     [
         ("MemoryMax", positive(memory.and_then(oci_spec::runtime::LinuxMemory::limit))),
         ("MemoryLow", positive(memory.and_then(oci_spec::runtime::LinuxMemory::reservation))),
@@ -324,19 +326,19 @@ impl Bus {
         }
         self.stream.write_all(b"BEGIN\r\n")?;
         let refused = |(name, text): (String, String)| io::Error::other(format!("{text} ({name})"));
-        let hello = self.call(THE_BUS, "Hello", "", Writer::default())?;
+        let hello = self.call(THE_BUS, "Hello", "", &Writer::default())?;
         self.answer(hello)?.map_err(refused)?;
         let mut body = Writer::default();
         body.text("type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'");
-        let matched = self.call(THE_BUS, "AddMatch", "s", body)?;
+        let matched = self.call(THE_BUS, "AddMatch", "s", &body)?;
         self.answer(matched)?.map_err(refused)?;
-        let subscribed = self.call(MANAGER, "Subscribe", "", Writer::default())?;
+        let subscribed = self.call(MANAGER, "Subscribe", "", &Writer::default())?;
         // Without it the jobs of our own are still told.
         let _ = self.answer(subscribed)?;
         Ok(())
     }
 
-    fn call(&mut self, target: Target, member: &str, signature: &str, body: Writer) -> io::Result<u32> {
+    fn call(&mut self, target: Target, member: &str, signature: &str, body: &Writer) -> io::Result<u32> {
         self.serial += 1;
         self.stream.write_all(&call(self.serial, target, member, signature, body))?;
         Ok(self.serial)
