@@ -315,8 +315,7 @@ async fn learn(
 
 async fn listen(config: &Config) -> Result<Vec<Listener>, DaemonError> {
     let api = &config.api;
-    let access = Access { uids: api.allowed_uids.clone(), gid: api.group };
-    let mut listeners = vec![Listener::unix(&api.socket, access)?];
+    let mut listeners = Vec::new();
     if let Some(address) = api.listen {
         let guard = match &api.signed {
             Signed::No => Guard::Loopback,
@@ -328,6 +327,9 @@ async fn listen(config: &Config) -> Result<Vec<Listener>, DaemonError> {
         }
         listeners.push(Listener::tcp(address, guard, tls).await?);
     }
+    // Last, as a socket is a file that a start that fails would leave.
+    let access = Access { uids: api.allowed_uids.clone(), gid: api.group };
+    listeners.push(Listener::unix(&api.socket, access)?);
     Ok(listeners)
 }
 
