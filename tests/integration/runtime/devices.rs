@@ -150,8 +150,8 @@ fn a_container_on_a_host_of_version_2_is_held_to_its_device_rules() {
     }
     let mut container = box_with_rules();
     container.script(
-        "echo x >/dev/null && echo null; mknod /tmp/full c 1 7 && echo made; \
-         head -c 1 /tmp/full >/dev/null 2>&1 || echo refused; mknod /tmp/disk b 7 0 2>/dev/null || echo refused",
+        "echo x >/dev/null && echo null; mknod /tmp/mem c 1 1 && echo made; mknod /tmp/disk b 7 0; \
+         for node in mem disk; do head -c 1 /tmp/$node >/dev/null 2>&1 || echo refused; done",
     );
     let ran = on_a_host(&container, HIDE_V1, "\"$@\" run --bundle \"$BUNDLE\" \"$ID\"");
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("null\nmade\nrefused\nrefused", ""));
