@@ -230,6 +230,9 @@ fn inherit_files(parent: &Path, dir: &Path, files: &[&str]) -> Result<(), Cgroup
 /// Each on its own: one that the host keeps back must not take the others with it. What is missing afterwards shows
 /// when a limit is applied.
 fn pass_controllers_down(parent: &Path, is_top: bool) {
+    if is_top {
+        clear_the_top(parent);
+    }
     let file = parent.join("cgroup.subtree_control");
     let offered = read(&parent.join("cgroup.controllers")).unwrap_or_default();
     let passed = read(&file).unwrap_or_default();
@@ -238,32 +241,28 @@ fn pass_controllers_down(parent: &Path, is_top: bool) {
         if !has(&offered, name) || has(&passed, name) {
             continue;
         }
-        let plus = format!("+{name}");
-        let refused = write(&file, &plus).is_err_and(|err| err.is_busy());
-        if refused && is_top && clear_the_top(parent) {
-            let _ = write(&file, &plus);
-        }
+        let _ = write(&file, &format!("+{name}"));
     }
 }
 
-/// Moves what sits in the topmost group that we can see into a leaf below it; false where that is not to be done.
+/// Moves what sits in the topmost group that we can see into a leaf below it.
 ///
-/// In a control group namespace the top is somebody's ordinary group, delegated to us with our own processes in it, and
-/// a group with processes passes no controllers down (Linux' cgroup-v2.rst, "No Internal Process Constraint"). The real
-/// root, which is exempt from that, has no `cgroup.type`.
-fn clear_the_top(top: &Path) -> bool {
+/// In a control group namespace the top is somebody's ordinary group, delegated to us with our own processes in it. A
+/// group with processes passes the controllers of domains down to none below it (Linux' cgroup-v2.rst, "No Internal
+/// Process Constraint"), and those of threads to groups that no process can be born in ("Threads"). The real root, which
+/// is exempt from that, has no `cgroup.type`.
+fn clear_the_top(top: &Path) {
     if !top.join("cgroup.type").exists() {
-        return false;
-    }
-    let leaf = top.join(TOP_LEAF);
-    if fs::create_dir(&leaf).is_err_and(|err| err.kind() != ErrorKind::AlreadyExists) {
-        return false;
+        return;
     }
     let members = read(&top.join("cgroup.procs")).unwrap_or_default();
+    let leaf = top.join(TOP_LEAF);
+    if members.is_empty() || fs::create_dir(&leaf).is_err_and(|err| err.kind() != ErrorKind::AlreadyExists) {
+        return;
+    }
     let target = leaf.join("cgroup.procs");
     // One that has ended meanwhile cannot be moved and need not be.
     members.lines().filter(|pid| *pid != "0").for_each(|pid| drop(write(&target, pid)));
-    true
 }
 
 /// Adds the processes of `dir` and of the groups below it; a group that vanishes meanwhile has none.

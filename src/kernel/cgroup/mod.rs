@@ -142,12 +142,5 @@ pub enum CgroupError {
     },
 }
 
-impl CgroupError {
-    /// Whether the kernel refused a write because of processes in the group.
-    fn is_busy(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy)
-    }
-}
-
 #[cfg(test)]
 mod tests;
