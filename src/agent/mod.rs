@@ -14,6 +14,7 @@
 //! seen the store.
 
 mod bundle;
+mod drivers;
 mod environment;
 mod exec;
 mod facts;
@@ -45,7 +46,7 @@ use crate::image::store::StoreError;
 use crate::model::fact::Fact;
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::{StopRequest, Task};
-use crate::model::task_definition::TaskDefinition;
+use crate::model::task_definition::{LogMode, TaskDefinition};
 use crate::model::time::Timestamp;
 use crate::net::{Installed, NetError, Network};
 
@@ -152,7 +153,12 @@ pub struct Policy {
     pub log_max_size: u64,
     /// How many log files of a container are kept.
     pub log_max_files: u32,
+    /// Where the host's journal listens.
+    pub journal: PathBuf,
 }
+
+/// Where the journal of a host with systemd listens.
+pub const JOURNAL: &str = "/run/systemd/journal/socket";
 
 impl Default for Policy {
     fn default() -> Self {
@@ -163,6 +169,7 @@ impl Default for Policy {
             stop_timeout: Duration::from_secs(30),
             log_max_size: 10 << 20,
             log_max_files: 5,
+            journal: JOURNAL.into(),
         }
     }
 }
@@ -174,6 +181,8 @@ pub struct StartTask {
     pub task: Task,
     /// What it is made of.
     pub definition: Arc<TaskDefinition>,
+    /// What holds for whoever takes output too slowly, where the definition does not say.
+    pub log_mode: LogMode,
 }
 
 /// What became of a task while nobody watched.
@@ -201,17 +210,34 @@ pub struct Orphan {
     kind: orphans::Kind,
 }
 
+/// The output of one container of a task.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogOf {
+    /// The task.
+    pub task: TaskId,
+    /// Its container.
+    pub container: ContainerName,
+}
+
+impl LogOf {
+    /// The output of this container of this task.
+    #[must_use]
+    pub fn new(task: &TaskId, container: &ContainerName) -> Self {
+        Self { task: task.clone(), container: container.clone() }
+    }
+}
+
 /// Which lines of the logs.
 #[derive(Debug, Clone, Default)]
 pub struct LogQuery {
-    /// Of which tasks.
-    pub tasks: Vec<TaskId>,
-    /// Of which container; of all when absent.
-    pub container: Option<ContainerName>,
+    /// Of which containers.
+    pub outputs: Vec<LogOf>,
     /// Whether to wait for more.
     pub follow: bool,
     /// No older lines.
     pub since: Option<Timestamp>,
+    /// No newer lines.
+    pub until: Option<Timestamp>,
     /// No more than this many last lines of each container.
     pub tail: Option<usize>,
 }
@@ -368,7 +394,12 @@ impl Agent {
         let entries = fs::read_dir(self.hands.places.tasks()).into_iter().flatten().flatten();
         let read = entries.filter_map(|entry| fs::read(entry.path().join(places::KEPT)).ok());
         let kept = read.filter_map(|text| serde_json::from_slice(&text).ok());
-        kept.map(|(task, definition)| StartTask { task, definition: Arc::new(definition) }).collect()
+        kept.map(|(task, definition)| StartTask {
+            task,
+            definition: Arc::new(definition),
+            log_mode: LogMode::default(),
+        })
+        .collect()
     }
 
     /// What is on the host for tasks that nobody knows.

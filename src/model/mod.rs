@@ -22,6 +22,7 @@ pub mod progress;
 pub mod reading;
 pub mod resources;
 pub mod service;
+pub mod size;
 pub mod task;
 pub mod task_definition;
 pub mod time;

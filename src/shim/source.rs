@@ -23,6 +23,8 @@ pub(super) enum Source {
     Stdout(u32),
     /// Standard error.
     Stderr(u32),
+    /// Whoever takes a container's output.
+    Taker(u32),
 }
 
 impl Source {
@@ -38,6 +40,7 @@ impl Source {
             Self::Stdout(at) => (6, at),
             Self::Stderr(at) => (7, at),
             Self::Session(number) => (8, number),
+            Self::Taker(at) => (9, at),
         };
         Token(kind << 32 | u64::from(which))
     }
@@ -55,6 +58,7 @@ impl Source {
             6 => Self::Stdout(which),
             7 => Self::Stderr(which),
             8 => Self::Session(which),
+            9 => Self::Taker(which),
             _ => return None,
         })
     }
@@ -73,6 +77,7 @@ mod tests {
                 Source::Probe(at),
                 Source::Stdout(at),
                 Source::Session(at),
+                Source::Taker(at),
             ]
         };
         let sources = [many(0), many(9), many(u32::MAX)].concat();

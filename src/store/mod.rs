@@ -15,6 +15,7 @@
 mod backend;
 mod draft;
 mod index;
+mod logs;
 mod record;
 mod snapshot;
 mod watch;

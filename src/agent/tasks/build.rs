@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Hands;
-use super::logs_of::log_spec;
 use crate::agent::StartTask;
 use crate::agent::bundle::{self, Bind, Bundle, Recipe};
+use crate::agent::drivers::Asked;
 use crate::agent::environment;
 use crate::agent::facts::Timer;
 use crate::agent::failure::{Failure, Kind};
@@ -25,7 +25,7 @@ use crate::image::store::Image;
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::ContainerOverride;
 use crate::model::task_definition::{ContainerDefinition, Document, IpcMode, NetworkMode, PidMode};
-use crate::shim::spec::{ContainerSpec, Network, SharedMemory, Sharing, TaskSpec};
+use crate::shim::spec::{ContainerSpec, LogSpec, Network, SharedMemory, Sharing, TaskSpec};
 
 /// What is built from.
 pub(super) struct Plot<'a> {
@@ -124,8 +124,7 @@ impl Plot<'_> {
         let path = directory.join("config.json");
         let text = serde_json::to_vec(&spec).map_err(|err| failed(BuildError::Json(err)))?;
         write_private(&path, &text).map_err(|source| failed(BuildError::Write { path, source }))?;
-        let (log, log_note) = log_spec(self.hands, self.task(), definition);
-        notes.extend(log_note);
+        let log = self.log(definition, change, &image, host, notes)?;
         let config = image.config.config().clone().unwrap_or_default();
         let linux = definition.linux_parameters.as_ref();
         let memory = change.and_then(|change| change.memory).or(definition.memory);
@@ -147,6 +146,36 @@ impl Plot<'_> {
             tty: definition.pseudo_terminal.unwrap_or(false),
             init: linux.is_some_and(|linux| linux.init_process_enabled == Some(true)),
         })
+    }
+
+    /// Where its output goes.
+    fn log(
+        &self,
+        definition: &ContainerDefinition,
+        change: Option<&ContainerOverride>,
+        image: &Image,
+        host: &HostNames,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<LogSpec>, Failure> {
+        let (policy, name) = (&self.hands.config.policy, &definition.name);
+        let secrets = super::secrets::of_log(self.hands, definition)?;
+        let asked = Asked {
+            task: &self.start.task,
+            revision: &self.start.definition.id,
+            definition,
+            change,
+            image_digest: &image.manifest_digest.to_string(),
+            secrets: &secrets,
+            hostname: &host.hostname,
+            journal: &policy.journal,
+            mode: self.start.log_mode,
+        };
+        let path = self.hands.places.log(self.task(), name);
+        let usual =
+            LogSpec { max_size: policy.log_max_size, max_files: policy.log_max_files, ..LogSpec::at(path) };
+        let chosen = asked.choose(usual);
+        notes.extend(chosen.notes);
+        Ok(chosen.log)
     }
 
     fn bundle(

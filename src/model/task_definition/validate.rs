@@ -7,6 +7,7 @@
 mod container;
 mod graph;
 mod limits;
+mod log;
 mod ports;
 mod volumes;
 
@@ -20,6 +21,8 @@ use crate::model::{
     reading::{self, Fault, MemberPath, Refusal, Step},
     task::Tag,
 };
+
+pub use log::FACILITIES;
 
 /// The form of what RegisterTaskDefinition carries.
 pub const FORM: &str = include_str!("form.txt");
