@@ -23,8 +23,9 @@ use crate::{
 pub(super) fn read(store: &Store, agent: &Agent, query: LogQuery) -> Result<Lines<LogLine>, LiveError> {
     let snapshot = store.snapshot();
     let mut meant = Meant::of(&snapshot, &query)?;
+    let is_elsewhere = meant.kept.is_empty() && !meant.taken.is_empty();
     // Whoever follows is told too, and has nothing to wait for.
-    if meant.kept.is_empty() && !meant.taken.is_empty() && !query.follow {
+    if is_elsewhere && !query.follow {
         let sentences: Vec<String> = meant.taken.into_iter().map(|line| line.line).collect();
         return Err(LiveError::new(LiveErrorKind::Unsupported, sentences.join("; ")));
     }
@@ -36,7 +37,7 @@ pub(super) fn read(store: &Store, agent: &Agent, query: LogQuery) -> Result<Line
                 return;
             }
         }
-        if query.follow && !meant.kept.is_empty() {
+        if query.follow && !is_elsewhere {
             follow(&store, &agent, &query, &out).await;
         } else {
             pass_on(agent.logs(agent_query(meant.kept, &query)), &out).await;

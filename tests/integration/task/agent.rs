@@ -12,7 +12,7 @@ use hythe::agent::{
     Adopted, Agent, AgentConfig, LocalStores, LogOf, LogQuery, Policy, PullPolicy, RegistryConfig, StartTask,
 };
 use hythe::model::fact::{Fact, Seen};
-use hythe::model::ids::{ClusterName, TaskDefinitionId, TaskId};
+use hythe::model::ids::{ClusterName, ContainerName, TaskDefinitionId, TaskId};
 use hythe::model::task::{
     ContainerStatus, Exit, NewTask, StopCode, StopRequest, Task, TaskOverride, TaskStatus,
 };
@@ -112,7 +112,7 @@ impl Yard {
     }
 
     fn logs(&self, task: &TaskId) -> Vec<String> {
-        let outputs = vec![LogOf::new(task, &ContainerName::parse("app").unwrap())];
+        let outputs = vec![LogOf::new(task, &ContainerName::parse("main").unwrap())];
         let query = LogQuery { outputs, ..LogQuery::default() };
         self.runtime().block_on(async {
             let mut lines = self.agent().logs(query);
