@@ -34,6 +34,9 @@ use crate::{
 /// The pause after the first failure, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
+/// How long a server may take to answer at all.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// What became of bytes that were to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -45,6 +48,17 @@ pub(super) enum Sent {
     Gone,
     /// A message cannot be that large.
     TooLarge,
+}
+
+/// One turn of the loop.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::shim) struct Turn<'a> {
+    /// What the loop waits with.
+    pub(in crate::shim) poll: &'a Poll,
+    /// What it is woken with when there is more room.
+    pub(in crate::shim) token: Token,
+    /// When it is.
+    pub(in crate::shim) now: Moment,
 }
 
 /// The way.
@@ -61,7 +75,7 @@ pub(super) struct Link {
 #[derive(Debug)]
 enum State {
     Down { again: Moment },
-    Connecting(Socket),
+    Connecting { socket: Socket, until: Moment },
     Up(Socket),
 }
 
@@ -84,6 +98,11 @@ impl Link {
         matches!(self.state, State::Up(_))
     }
 
+    /// Whether it was looked for in vain, or broke, and is not there again.
+    pub(super) fn is_down(&self) -> bool {
+        self.why.is_some() && !self.is_up()
+    }
+
     /// Whether messages are told apart by what stands between them.
     pub(super) fn is_stream(&self) -> bool {
         matches!(&self.state, State::Up(socket) if socket.is_stream)
@@ -94,29 +113,34 @@ impl Link {
         self.why.map(Errno::desc)
     }
 
-    /// When to try again; none while that is not for the clock to say.
+    /// When to look at it again; none while that is not for the clock to say.
     pub(super) fn again(&self) -> Option<Moment> {
         match self.state {
-            State::Down { again } => Some(again),
-            State::Connecting(_) | State::Up(_) => None,
+            State::Down { again } | State::Connecting { until: again, .. } => Some(again),
+            State::Up(_) => None,
         }
     }
 
     /// Makes a way if there is none and it is time to. Gives whether there is one.
-    pub(super) fn open(&mut self, poll: &Poll, token: Token, now: Moment) -> bool {
-        while let State::Down { again } = self.state
-            && again <= now
+    pub(super) fn open(&mut self, turn: Turn<'_>) -> bool {
+        if let State::Connecting { until, .. } = self.state
+            && until <= turn.now
         {
-            self.try_next(poll, token, now);
+            self.lose(Errno::ETIMEDOUT, turn.now);
+        }
+        while let State::Down { again } = self.state
+            && again <= turn.now
+        {
+            self.try_next(turn);
         }
         self.is_up()
     }
 
-    fn try_next(&mut self, poll: &Poll, token: Token, now: Moment) {
+    fn try_next(&mut self, turn: Turn<'_>) {
         let Some(target) = self.targets.get(self.next) else {
             self.why.get_or_insert(Errno::EDESTADDRREQ);
             self.next = 0;
-            self.state = State::Down { again: now + self.pause };
+            self.state = State::Down { again: turn.now + self.pause };
             self.pause = (self.pause * 2).min(PAUSES.1);
             return;
         };
@@ -124,8 +148,12 @@ impl Link {
             Ok((fd, is_there)) => {
                 let is_stream = matches!(target, Target::UnixStream(_) | Target::Tcp(_));
                 let mut socket = Socket { fd, is_stream, waits: None };
-                socket.wait(poll, token, !is_there);
-                self.state = if is_there { State::Up(socket) } else { State::Connecting(socket) };
+                socket.wait(turn, !is_there);
+                self.state = if is_there {
+                    State::Up(socket)
+                } else {
+                    State::Connecting { socket, until: turn.now + ANSWER }
+                };
             }
             Err(errno) => {
                 self.why = Some(errno);
@@ -137,7 +165,7 @@ impl Link {
     /// Looks at what the loop was woken for.
     pub(super) fn look(&mut self, now: Moment) {
         match &self.state {
-            State::Connecting(socket) => match getsockopt(&socket.fd, sockopt::SocketError) {
+            State::Connecting { socket, .. } => match getsockopt(&socket.fd, sockopt::SocketError) {
                 Ok(0) => self.arrive(),
                 Ok(number) => self.lose(Errno::from_raw(number), now),
                 Err(errno) => self.lose(errno, now),
@@ -157,7 +185,7 @@ impl Link {
     fn arrive(&mut self) {
         let before = std::mem::replace(&mut self.state, State::Down { again: Moment(0) });
         self.state = match before {
-            State::Connecting(socket) => State::Up(socket),
+            State::Connecting { socket, .. } => State::Up(socket),
             State::Down { .. } | State::Up(_) => before,
         };
     }
@@ -213,15 +241,16 @@ impl Link {
     }
 
     /// Says whether there is something to send that the other end did not take.
-    pub(super) fn wait(&mut self, poll: &Poll, token: Token, for_room: bool) {
+    pub(super) fn wait(&mut self, turn: Turn<'_>, for_room: bool) {
         if let State::Up(socket) = &mut self.state {
-            socket.wait(poll, token, for_room);
+            socket.wait(turn, for_room);
         }
     }
 }
 
 impl Socket {
-    fn wait(&mut self, poll: &Poll, token: Token, for_room: bool) {
+    fn wait(&mut self, turn: Turn<'_>, for_room: bool) {
+        let Turn { poll, token, .. } = turn;
         let wanted = match (self.is_stream, for_room) {
             (true, true) => Some(Interest::READ.and(Interest::WRITE)),
             (true, false) => Some(Interest::READ),

@@ -1,5 +1,6 @@
 //! One container's output on its way to whoever the definition names, and the end of it in memory.
 
+pub(in crate::shim) use super::link::Turn;
 use super::{
     Stream,
     journald::Journal,
@@ -10,7 +11,6 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    kernel::event::{Poll, Token},
     model::{
         task::LastLine,
         time::{Moment, Timestamp},
@@ -55,19 +55,26 @@ impl Output {
     }
 
     /// Takes what `stream` gave at `nanos`. `batch` is room to work in, the same for all.
-    pub(in crate::shim) fn take(&mut self, stream: Stream, bytes: &[u8], nanos: u64, batch: &mut Vec<u8>) {
+    pub(in crate::shim) fn take(
+        &mut self,
+        stream: Stream,
+        bytes: &[u8],
+        nanos: u64,
+        batch: &mut Vec<u8>,
+        turn: Turn<'_>,
+    ) {
         self.last.take(stream, bytes, Timestamp(nanos / 1_000_000));
         match &mut self.way {
             Way::Files(writer) => writer.take(stream, bytes, nanos, batch),
-            Way::Away(queue) => queue.take(stream, bytes, nanos),
+            Way::Away(queue) => queue.take(stream, bytes, nanos, turn),
         }
     }
 
     /// The container has ended: lines without an end get one. Gives the last of them.
-    pub(in crate::shim) fn end(&mut self, nanos: u64, batch: &mut Vec<u8>) -> Vec<LastLine> {
+    pub(in crate::shim) fn end(&mut self, nanos: u64, batch: &mut Vec<u8>, turn: Turn<'_>) -> Vec<LastLine> {
         match &mut self.way {
             Way::Files(writer) => writer.end(nanos, batch),
-            Way::Away(queue) => queue.end(nanos),
+            Way::Away(queue) => queue.end(nanos, turn),
         }
         self.last.give()
     }
@@ -79,10 +86,10 @@ impl Output {
         }
     }
 
-    /// Sends what can be sent now; `token` is what the loop is woken with when there is more room.
-    pub(in crate::shim) fn tend(&mut self, poll: &Poll, token: Token, now: Moment) {
+    /// Sends what can be sent now.
+    pub(in crate::shim) fn tend(&mut self, turn: Turn<'_>) {
         if let Way::Away(queue) = &mut self.way {
-            queue.tend(poll, token, now);
+            queue.tend(turn);
         }
     }
 

@@ -10,14 +10,10 @@ use super::{
     Stream,
     journald::{Journal, sealed},
     lines::Lines,
-    link::{Link, Sent},
+    link::{Link, Sent, Turn},
     syslog::Syslog,
 };
-use crate::{
-    kernel::event::{Poll, Token},
-    model::time::Moment,
-    shim::spec::Delivery,
-};
+use crate::{model::time::Moment, shim::spec::Delivery};
 
 /// Bytes of lines that wait while their container waits.
 const BLOCKING: usize = 64 << 10;
@@ -61,6 +57,8 @@ pub(super) struct Queue {
     /// The first of them as it goes over the wire, and how much of that has gone.
     wire: Vec<u8>,
     gone: usize,
+    /// Whether the other end took no more when it was last tried.
+    is_slow: bool,
     /// Lines that were dropped since somebody was told, and in all.
     untold: u64,
     dropped: u64,
@@ -80,30 +78,36 @@ impl Queue {
             bytes: 0,
             wire: Vec::new(),
             gone: 0,
+            is_slow: false,
             untold: 0,
             dropped: 0,
         }
     }
 
     /// Takes what `stream` gave at `nanos`.
-    pub(super) fn take(&mut self, stream: Stream, bytes: &[u8], nanos: u64) {
+    pub(super) fn take(&mut self, stream: Stream, bytes: &[u8], nanos: u64, turn: Turn<'_>) {
         let mut begun = std::mem::take(&mut self.begun);
         begun.push(stream, bytes, |line, whole| {
-            self.push(Line { nanos, stream, whole, bytes: line.to_vec() });
+            self.push(Line { nanos, stream, whole, bytes: line.to_vec() }, turn);
         });
         self.begun = begun;
     }
 
     /// Takes what waits for an end of line: there will be none.
-    pub(super) fn end(&mut self, nanos: u64) {
+    pub(super) fn end(&mut self, nanos: u64, turn: Turn<'_>) {
         let mut begun = std::mem::take(&mut self.begun);
-        begun.end(|stream, line| self.push(Line { nanos, stream, whole: true, bytes: line.to_vec() }));
+        begun.end(|stream, line| {
+            self.push(Line { nanos, stream, whole: true, bytes: line.to_vec() }, turn);
+        });
     }
 
-    fn push(&mut self, line: Line) {
+    fn push(&mut self, line: Line, turn: Turn<'_>) {
         let cost = LINE + line.bytes.len();
+        if self.bytes + cost > self.most && !self.is_slow {
+            self.tend(turn);
+        }
         // Whoever waits for room has been read for the last time; what was read is not dropped.
-        let may_wait = self.blocking && self.link.is_up();
+        let may_wait = self.blocking && !self.link.is_down();
         if self.bytes + cost > self.most && !may_wait {
             self.untold += 1;
             self.dropped += 1;
@@ -135,11 +139,11 @@ impl Queue {
     }
 
     /// Sends what can be sent now.
-    pub(super) fn tend(&mut self, poll: &Poll, token: Token, now: Moment) {
-        let mut is_slow = false;
+    pub(super) fn tend(&mut self, turn: Turn<'_>) {
+        self.is_slow = false;
         while let Some(line) = self.waiting.front()
-            && !is_slow
-            && self.link.open(poll, token, now)
+            && !self.is_slow
+            && self.link.open(turn)
         {
             if self.wire.is_empty() {
                 match &self.format {
@@ -150,14 +154,14 @@ impl Queue {
                     }
                 }
             }
-            match self.send(now) {
+            match self.send(turn.now) {
                 Sent::Bytes(count) => {
                     self.gone += count;
                     if self.gone >= self.wire.len() {
                         self.pop();
                     }
                 }
-                Sent::Later => is_slow = true,
+                Sent::Later => self.is_slow = true,
                 // Another way may want it in another form.
                 Sent::Gone => self.forget_wire(),
                 Sent::TooLarge => {
@@ -167,7 +171,7 @@ impl Queue {
                 }
             }
         }
-        self.link.wait(poll, token, is_slow);
+        self.link.wait(turn, self.is_slow);
         if self.waiting.is_empty() {
             // Room for the next flood is made when it comes.
             (self.waiting, self.wire) = (VecDeque::new(), Vec::new());
@@ -209,12 +213,12 @@ impl Queue {
 
     /// Whether the container has to wait.
     pub(super) fn is_full(&self) -> bool {
-        self.blocking && self.link.is_up() && self.bytes >= self.most
+        self.blocking && !self.link.is_down() && self.bytes >= self.most
     }
 
     /// Whether something waits that may yet go.
     pub(super) fn is_under_way(&self) -> bool {
-        !self.waiting.is_empty() && self.link.again().is_none()
+        !self.waiting.is_empty() && !self.link.is_down()
     }
 
     /// When to try again.

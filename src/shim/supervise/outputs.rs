@@ -4,12 +4,18 @@ use std::{io, time::Duration};
 
 use super::{Supervisor, number};
 use crate::{
-    kernel::{cgroup::NotEnforced, event::Interest},
+    kernel::{
+        cgroup::NotEnforced,
+        event::{Interest, Token},
+    },
     model::task::LastLine,
     shim::{
         clock::{moment, nanos},
         container::read_output,
-        logs::{Stream, output::Output},
+        logs::{
+            Stream,
+            output::{Output, Turn},
+        },
         source::Source,
     },
 };
@@ -35,7 +41,8 @@ impl Supervisor {
             Ok(0) => {}
             Ok(count) => {
                 if let Some(output) = &mut self.outputs[at] {
-                    output.take(stream, &self.chunk[..count], nanos(), &mut self.batch);
+                    let turn = Turn { poll: &self.poll, token: taker(at), now: moment() };
+                    output.take(stream, &self.chunk[..count], nanos(), &mut self.batch, turn);
                     self.tend(at);
                 }
                 return true;
@@ -72,7 +79,7 @@ impl Supervisor {
     /// Sends what can be sent, and has the container wait if it has to.
     fn tend(&mut self, at: usize) {
         let Some(output) = &mut self.outputs[at] else { return };
-        output.tend(&self.poll, Source::Taker(number(at)).token(), moment());
+        output.tend(Turn { poll: &self.poll, token: taker(at), now: moment() });
         if let Some(reason) = output.trouble() {
             self.say_lost(at, reason);
         }
@@ -108,7 +115,8 @@ impl Supervisor {
     /// What a container that has ended said last.
     pub(super) fn end_output(&mut self, at: usize) -> Vec<LastLine> {
         let Some(output) = &mut self.outputs[at] else { return Vec::new() };
-        let last = output.end(nanos(), &mut self.batch);
+        let turn = Turn { poll: &self.poll, token: taker(at), now: moment() };
+        let last = output.end(nanos(), &mut self.batch, turn);
         self.tend(at);
         last
     }
@@ -133,4 +141,9 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// What the loop is woken with when whoever takes a container's output has room.
+fn taker(at: usize) -> Token {
+    Source::Taker(number(at)).token()
 }

@@ -258,4 +258,5 @@ async fn a_killed_shim_leaves_docker_s_files_whole() {
     }
     assert!(lines > 1000, "{lines} lines");
     talk.end().await;
+    lab.sweep();
 }

@@ -113,6 +113,7 @@ fn a_killed_shim_s_task_keeps_its_last_words_too() {
     let instance = Instance::with_busybox("killed-words");
     let id =
         instance.launch(&definition("killed", &[container("app", &format!("echo I was here; {FOREVER}"))]));
+    instance.running(&id);
     instance.printed(&id, "app", "I was here");
     let shim = fs::read_to_string(format!("/proc/{}/status", instance.pid(&id, "app"))).unwrap();
     let parent = shim.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
