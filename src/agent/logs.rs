@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 
 use crate::agent::failure::sentence;
 use crate::agent::tasks::Hands;
-use crate::agent::{LogLine, LogOf, LogQuery};
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::LastLine;
 use crate::model::time::Timestamp;
@@ -25,6 +24,53 @@ const LAST: usize = 20;
 const LAST_BYTES: usize = 4 << 10;
 /// Lines that wait for a slow reader.
 const WAITING: usize = 256;
+
+/// The output of one container of a task.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogOf {
+    /// The task.
+    pub task: TaskId,
+    /// Its container.
+    pub container: ContainerName,
+}
+
+impl LogOf {
+    /// The output of this container of this task.
+    #[must_use]
+    pub fn new(task: &TaskId, container: &ContainerName) -> Self {
+        Self { task: task.clone(), container: container.clone() }
+    }
+}
+
+/// Which lines of the logs.
+#[derive(Debug, Clone, Default)]
+pub struct LogQuery {
+    /// Of which containers.
+    pub outputs: Vec<LogOf>,
+    /// Whether to wait for more.
+    pub follow: bool,
+    /// No older lines.
+    pub since: Option<Timestamp>,
+    /// No newer lines.
+    pub until: Option<Timestamp>,
+    /// No more than this many last lines of each container.
+    pub tail: Option<usize>,
+}
+
+/// One line of a container's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The task.
+    pub task: TaskId,
+    /// The container.
+    pub container: ContainerName,
+    /// `stdout` or `stderr`.
+    pub stream: &'static str,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The text without its line end.
+    pub line: String,
+}
 
 /// One container's output being read.
 struct Source {

@@ -44,13 +44,13 @@ use tokio::task::spawn_blocking;
 use crate::image::pull::PullOptions;
 use crate::image::store::StoreError;
 use crate::model::fact::Fact;
-use crate::model::ids::{ContainerName, TaskId};
+use crate::model::ids::TaskId;
 use crate::model::task::{StopRequest, Task};
 use crate::model::task_definition::{LogMode, TaskDefinition};
-use crate::model::time::Timestamp;
 use crate::net::{Installed, NetError, Network};
 
 pub use exec::ExecError;
+pub use logs::{LogLine, LogOf, LogQuery};
 
 use facts::Teller;
 use images::Images;
@@ -208,53 +208,6 @@ pub struct Orphan {
     /// What it is, such as `task 0123…` or `interface hy0123…`.
     pub what: String,
     kind: orphans::Kind,
-}
-
-/// The output of one container of a task.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LogOf {
-    /// The task.
-    pub task: TaskId,
-    /// Its container.
-    pub container: ContainerName,
-}
-
-impl LogOf {
-    /// The output of this container of this task.
-    #[must_use]
-    pub fn new(task: &TaskId, container: &ContainerName) -> Self {
-        Self { task: task.clone(), container: container.clone() }
-    }
-}
-
-/// Which lines of the logs.
-#[derive(Debug, Clone, Default)]
-pub struct LogQuery {
-    /// Of which containers.
-    pub outputs: Vec<LogOf>,
-    /// Whether to wait for more.
-    pub follow: bool,
-    /// No older lines.
-    pub since: Option<Timestamp>,
-    /// No newer lines.
-    pub until: Option<Timestamp>,
-    /// No more than this many last lines of each container.
-    pub tail: Option<usize>,
-}
-
-/// One line of a container's output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// The task.
-    pub task: TaskId,
-    /// The container.
-    pub container: ContainerName,
-    /// `stdout` or `stderr`.
-    pub stream: &'static str,
-    /// When it was written.
-    pub at: Timestamp,
-    /// The text without its line end.
-    pub line: String,
 }
 
 /// Why an agent cannot work.
@@ -447,12 +400,6 @@ impl Agent {
     /// tasks has ended. Drop the receiver to stop.
     pub fn logs(&self, query: LogQuery) -> mpsc::Receiver<LogLine> {
         logs::read(&self.hands, query)
-    }
-
-    /// Where the output of a container is kept, so that a person can look.
-    #[must_use]
-    pub fn log_path(&self, task: &TaskId, container: &ContainerName) -> PathBuf {
-        self.hands.places.log(task, container)
     }
 
     /// The images of this host.
