@@ -11,7 +11,7 @@ use super::{
     page::Page,
     reference,
     refused::{Kind, Refused},
-    wire::{Members, container_instance},
+    wire::Members,
 };
 use crate::model::{
     arn::Owner,
@@ -22,7 +22,7 @@ use crate::model::{
 const MOST: usize = 10;
 
 /// Where the names of what the host has by itself begin.
-const RESERVED: &str = "ecs.";
+const RESERVED: [&str; 2] = ["ecs.", "com.amazonaws.ecs."];
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -76,9 +76,9 @@ pub(super) async fn put(api: &Api, value: Value) -> Answer {
     }
     for attribute in &attributes {
         check(attribute)?;
-        if attribute.name.starts_with(RESERVED) {
+        if RESERVED.iter().any(|start| attribute.name.starts_with(start)) {
             let message = format!(
-                "The attribute '{}' is the host's own: names that begin with ecs. are reserved.",
+                "The attribute '{}' is the host's own: names that begin with ecs. or com.amazonaws.ecs. are reserved.",
                 attribute.name
             );
             return Err(Refused::parameter(message));
@@ -163,7 +163,7 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     let snapshot = api.store.snapshot();
     let cluster = reference::cluster(&snapshot, &api.owner, input.cluster.as_deref())?;
     let target = api.owner.container_instance(&cluster.name, &cluster.instance);
-    let mut attributes = container_instance::attributes(cluster, api);
+    let mut attributes = cluster.attributes(&api.host.capacity.traits);
     attributes.retain(|attribute| {
         input.attribute_name.as_deref().is_none_or(|name| attribute.name == name)
             && input.attribute_value.as_deref().is_none_or(|value| attribute.value.as_deref() == Some(value))

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::refused::{Kind, Refused};
+use super::{
+    refused::{Kind, Refused},
+    wire,
+};
 use crate::{
     model::{
         arn::Owner,
@@ -38,28 +41,30 @@ pub(super) fn cluster<'a>(
 }
 
 /// The part of `rest` after its cluster, which is `cluster` where it is named.
-fn in_cluster<'a>(rest: &'a str, cluster: &ClusterName, what: &str) -> Result<&'a str, Refused> {
+fn in_cluster<'a>(rest: &'a str, cluster: &ClusterName) -> Result<&'a str, Refused> {
     match rest.split_once('/') {
         None => Ok(rest),
         Some((named, id)) if named == cluster.as_str() => Ok(id),
         Some((named, _)) => {
-            Err(Refused::parameter(format!("The {what} is in cluster {named}, not in cluster {cluster}.")))
+            let message =
+                format!("Invalid identifier: Identifier is for cluster {named}. Your cluster is {cluster}");
+            Err(Refused::parameter(message))
         }
     }
 }
 
 pub(super) fn service_key(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<ServiceKey, Refused> {
-    let name = in_cluster(owner.rest("service", text)?, cluster, "service")?;
+    let name = in_cluster(owner.rest("service", text)?, cluster)?;
     Ok((cluster.clone(), ServiceName::parse(name)?))
 }
 
 pub(super) fn task_id(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<TaskId, Refused> {
-    let id = in_cluster(owner.rest("task", text)?, cluster, "task")?;
+    let id = in_cluster(owner.rest("task", text)?, cluster)?;
     TaskId::parse(id).map_err(|_| Refused::parameter("Task Identifier is invalid"))
 }
 
 pub(super) fn instance_id(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<InstanceId, Refused> {
-    let id = in_cluster(owner.rest("container-instance", text)?, cluster, "container instance")?;
+    let id = in_cluster(owner.rest("container-instance", text)?, cluster)?;
     InstanceId::parse(id).map_err(|_| Refused::parameter("Container instance Identifier is invalid"))
 }
 
@@ -103,6 +108,20 @@ impl Definition {
                 Err(Refused::client("TaskDefinition is inactive"))
             }
         }
+    }
+}
+
+/// Refuses a launch type that the definition is not made for.
+pub(super) fn launch_type(definition: &TaskDefinition, launch_type: Option<&str>) -> Result<(), Refused> {
+    let fits = |word: &str| match word {
+        "FARGATE" | "EXTERNAL" => wire::task_definition::compatibilities(definition).contains(&word),
+        _ => true,
+    };
+    match launch_type {
+        Some(word) if !fits(word) => {
+            Err(Refused::parameter(format!("Task definition does not support launch_type {word}.")))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Kind {
     InvalidParameterException,
     /// A signature that is wrong, or of another time or place.
     InvalidSignatureException,
+    /// More than there may be.
+    LimitExceededException,
     /// A request without a signature where one is needed.
     MissingAuthenticationTokenException,
     /// There is no such namespace.
@@ -81,6 +83,7 @@ impl Kind {
             Self::ConflictException => "ConflictException",
             Self::IncompleteSignatureException => "IncompleteSignatureException",
             Self::InvalidParameterException => "InvalidParameterException",
+            Self::LimitExceededException => "LimitExceededException",
             Self::MissingAuthenticationTokenException => "MissingAuthenticationTokenException",
             Self::InvalidSignatureException => "InvalidSignatureException",
             Self::NamespaceNotFoundException => "NamespaceNotFoundException",

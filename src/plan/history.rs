@@ -67,10 +67,9 @@ impl News {
                     Obstacle::Lacks(shortage) => {
                         format!("The closest matching (container-instance {instance}) {shortage}.")
                     }
-                    Obstacle::Constraint => format!(
-                        "The closest matching (container-instance {instance}) does not meet the placement \
-                         constraints of your task."
-                    ),
+                    Obstacle::Constraint(unmet) => {
+                        format!("The closest matching (container-instance {instance}) {unmet}.")
+                    }
                     Obstacle::Draining => {
                         "Reason: No Container Instances were found in your cluster.".to_owned()
                     }
