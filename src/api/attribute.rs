@@ -63,10 +63,11 @@ fn check(attribute: &Attribute) -> Result<(), Refused> {
 /// Refuses a target that is not this host.
 fn check_target(attribute: &Attribute, cluster: &Cluster, owner: &Owner) -> Result<(), Refused> {
     let text = attribute.target_id.as_deref().ok_or_else(|| Refused::parameter("targetId is missing."))?;
-    if reference::instance_id(owner, &cluster.name, text)? == cluster.instance {
+    let id = reference::instance_id(owner, &cluster.name, text);
+    if id.map_err(|refused| refused.about("targetId", text))? == cluster.instance {
         return Ok(());
     }
-    Err(Refused::new(Kind::TargetNotFoundException, format!("The target '{text}' was not found.")))
+    Err(Refused::new(Kind::TargetNotFoundException, format!("targetId: the target '{text}' was not found.")))
 }
 
 pub(super) async fn put(api: &Api, value: Value) -> Answer {

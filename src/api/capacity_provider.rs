@@ -40,7 +40,8 @@ pub(super) fn check_names(names: &[String]) -> Result<(), Refused> {
 /// Refuses a strategy that no request may have.
 pub(super) fn check_strategy(strategy: &[Value]) -> Result<(), Refused> {
     if strategy.len() > MOST {
-        return Err(Refused::parameter("A capacity provider strategy has at most 20 providers."));
+        let message = "A strategy (capacityProviderStrategy, defaultCapacityProviderStrategy) has at most 20 providers.";
+        return Err(Refused::parameter(message));
     }
     let items: Vec<Item> = input(Value::Array(strategy.to_vec()))?;
     let names: Vec<String> = items.iter().map(|item| item.capacity_provider.clone()).collect();

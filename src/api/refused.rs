@@ -131,6 +131,14 @@ impl Refused {
         Self::new(Kind::InvalidParameterException, message)
     }
 
+    /// The same with the member that it is about, and the beginning of what that holds.
+    #[must_use]
+    pub fn about(mut self, member: &str, text: &str) -> Self {
+        let start: String = text.chars().take(100).collect();
+        self.message = format!("{} ({member}: '{start}')", self.message);
+        self
+    }
+
     /// The document on the wire.
     #[must_use]
     pub fn document(&self) -> Value {

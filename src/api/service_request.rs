@@ -148,12 +148,14 @@ impl ServiceRequest {
 
     /// Refuses load balancers for containers and ports that the task definition does not have.
     pub(super) fn check_load_balancers(&self, document: &Document) -> Result<(), Refused> {
-        for balancer in self.load_balancers.as_deref().unwrap_or_default() {
+        for (index, balancer) in self.load_balancers.as_deref().unwrap_or_default().iter().enumerate() {
             let Some(name) = balancer["containerName"].as_str() else { continue };
             let mut containers = document.container_definitions.iter();
             let Some(container) = containers.find(|one| one.name.as_str() == name) else {
                 let message = format!("The container {name} does not exist in the task definition.");
-                return Err(Refused::parameter(message));
+                return Err(
+                    Refused::parameter(message).about(&format!("loadBalancers[{index}].containerName"), name)
+                );
             };
             let port = balancer["containerPort"].as_u64();
             let mut mappings = container.port_mappings.iter();
@@ -161,7 +163,8 @@ impl ServiceRequest {
                 && !mappings.any(|mapping| mapping.container_port.map(u64::from) == Some(port))
             {
                 let message = format!("The container {name} did not have a container port {port} defined.");
-                return Err(Refused::parameter(message));
+                let member = format!("loadBalancers[{index}].containerPort");
+                return Err(Refused::parameter(message).about(&member, &port.to_string()));
             }
         }
         Ok(())

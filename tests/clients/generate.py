@@ -240,7 +240,7 @@ class Generator:
 
 
 # What a request is refused for that was taken a moment before, whatever is wrong with it.
-CHANGED = ("was not ACTIVE", "not idempotent", "is inactive", "still Draining", "still in ACTIVE status")
+CHANGED = ("was not ACTIVE", "not idempotent", "is inactive", "still Draining", "still in ACTIVE status", "cannot be stopped")
 
 
 def is_named(members, message):

@@ -128,12 +128,14 @@ async fn names_of_another_region_account_or_cluster_are_refused() {
         ("arn:aws:s3:::edge", "\"arn:aws:s3:::edge\" is not an ECS resource name"),
     ] {
         let (kind, message) = api.refused("ListTasks", json!({"cluster": cluster})).await;
-        assert_eq!((kind.as_str(), message.as_str()), ("InvalidParameterException", sentence));
+        assert_eq!(kind, "InvalidParameterException");
+        assert_eq!(message, format!("{sentence} (cluster: '{cluster}')"));
     }
     let service = "arn:aws:ecs:us-east-1:000000000000:service/other/web";
     let (_, message) =
         api.refused("DescribeServices", json!({"cluster": "edge", "services": [service]})).await;
-    assert_eq!(message, "Invalid identifier: Identifier is for cluster other. Your cluster is edge");
+    let sentence = "Invalid identifier: Identifier is for cluster other. Your cluster is edge";
+    assert_eq!(message, format!("{sentence} (service: '{service}')"));
 }
 
 #[tokio::test]
@@ -218,9 +220,9 @@ async fn what_a_service_cannot_be_is_refused_by_name_and_value() {
     }
     let balancer = |name: &str| json!({"loadBalancers": [{"containerName": name, "containerPort": 80}]});
     let (_, message) = refused(balancer("api")).await;
-    assert_eq!(message, "The container api does not exist in the task definition.");
+    assert!(message.starts_with("The container api does not exist in the task definition."), "{message}");
     let (_, message) = refused(balancer("web")).await;
-    assert_eq!(message, "The container web did not have a container port 80 defined.");
+    assert!(message.starts_with("The container web did not have a container port 80 defined."), "{message}");
     let (_, message) = refused(json!({"capacityProviderStrategy": [{"capacityProvider": "MINE"}]})).await;
     assert!(message.contains("'MINE' was not found"), "{message}");
 }

@@ -81,6 +81,30 @@ async fn who_is_slow_or_stops_halfway_is_closed_and_nothing_is_half_done() {
     assert_eq!(listed["clusterArns"].as_array().unwrap().len(), 1, "{listed:#}");
 }
 
+#[tokio::test]
+async fn a_body_that_grows_past_its_limit_is_refused_though_nobody_said_how_long_it_is() {
+    let api = fixture().await;
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {LIST}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    let (mut reader, mut writer) = UnixStream::connect(api.client.socket()).await.unwrap().into_split();
+    writer.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("{:x}\r\n{}\r\n", 1 << 16, " ".repeat(1 << 16));
+    let flooding = async {
+        while writer.write_all(chunk.as_bytes()).await.is_ok() {}
+        std::future::pending::<()>().await;
+    };
+    let mut answer = [0; 4096];
+    let read = async { reader.read(&mut answer).await.unwrap() };
+    let length = tokio::select! {
+        length = timeout(scaled(LIMIT), read) => length.expect("an answer"),
+        () = flooding => unreachable!("it never ends"),
+    };
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("more than 1048576 bytes"), "{answer}");
+    api.ok("ListClusters", json!({})).await;
+}
+
 /// Descriptors of this process.
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()

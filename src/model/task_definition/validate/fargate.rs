@@ -31,9 +31,6 @@ pub(super) fn check(document: &Document) -> Result<(), Refusal> {
         ("inferenceAccelerators", "inferenceAccelerators", !document.inference_accelerators.is_empty()),
     ];
     unsupported(&root, &members)?;
-    let gibibytes = document.ephemeral_storage.as_ref().and_then(|storage| storage["sizeInGiB"].as_u64());
-    let gibibytes = gibibytes.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-    in_range(gibibytes, 21..=200, || root.member("ephemeralStorage").member("sizeInGiB"))?;
     for (index, one) in document.volumes.iter().enumerate() {
         volume(one, &root.member("volumes").element(index))?;
     }

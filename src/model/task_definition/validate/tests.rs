@@ -206,11 +206,6 @@ fn what_fargate_does_not_take_is_refused_for_it_alone() {
             json!({"stopTimeout": 300}),
             "containerDefinitions[0].stopTimeout: 300 is not between 2 and 120",
         ),
-        (
-            json!({"ephemeralStorage": {"sizeInGiB": 500}}),
-            none.clone(),
-            "ephemeralStorage.sizeInGiB: 500 is not between 21 and 200",
-        ),
     ] {
         let told = check(&task, &own, &["FARGATE"]).unwrap_err();
         assert!(told == sentence || told == format!("{start}{sentence}"), "{told}");
