@@ -74,9 +74,11 @@ enum Tagged {
 
 impl Tagged {
     fn parse(api: &Api, arn: &str) -> Result<Self, Refused> {
-        let invalid = || {
-            Refused::parameter(format!("resourceArn: '{arn}' is not the ARN of a resource that has tags."))
-        };
+        Self::read(api, arn).map_err(|refused| refused.about("resourceArn", arn))
+    }
+
+    fn read(api: &Api, arn: &str) -> Result<Self, Refused> {
+        let invalid = || Refused::parameter("This is not the ARN of a resource that has tags.");
         let resource =
             arn.strip_prefix("arn:").and_then(|rest| rest.splitn(5, ':').nth(4)).ok_or_else(invalid)?;
         let (kind, rest) = resource.split_once('/').ok_or_else(invalid)?;
