@@ -247,6 +247,9 @@ def main():
     shape = speak.model.operation_model("RegisterTaskDefinition").input_shape
     for path in leaves(shape):
         what, test = act(acts, path)
+        if not what:
+            # That it comes back as it was given is what this page is made from.
+            test = "the_page_of_the_api_is_what_was_seen"
         print(f"| {path} | {yes(path in accepted)} | {what or 'kept and given back'} | {'`' + test + '`' if test else ''} |")
     for fault in faults:
         print(fault, file=sys.stderr)
