@@ -33,7 +33,7 @@ mod volumes;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -287,6 +287,14 @@ pub enum AgentError {
 /// without control groups is a sentence.
 pub fn control_groups<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec<&'name str>), String> {
     crate::shim::remains::lacking(wanted).map_err(|why| failure::sentence(&why))
+}
+
+/// Lays one empty directory over another in `state_dir`, to see whether containers can be laid over their images there.
+///
+/// # Errors
+/// What the kernel or the file system says to it.
+pub fn try_overlay(state_dir: &Path) -> io::Result<()> {
+    crate::image::try_overlay(state_dir)
 }
 
 impl From<ClearError> for AgentError {

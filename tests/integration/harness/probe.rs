@@ -76,6 +76,26 @@ pub fn cgroup_v2() -> Probe {
     }
 }
 
+/// A systemd that made this host, and its bus.
+pub fn systemd() -> Probe {
+    root()?;
+    if ["/run/systemd/system", "/run/dbus/system_bus_socket"].iter().all(|place| Path::new(place).exists()) {
+        Ok(())
+    } else {
+        Err("systemd, or its bus, does not run here".to_owned())
+    }
+}
+
+/// Control groups that the runtime makes itself.
+pub fn files_driver() -> Probe {
+    match std::env::var_os("HYTHE_CGROUP_DRIVER") {
+        Some(name) if name == "systemd" => {
+            Err("a control group that systemd makes cannot be elsewhere".into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// The io controller.
 pub fn cgroup_io() -> Probe {
     controller("io")
