@@ -379,6 +379,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         std::env::current_exe().map_err(|source| DaemonError::System { what, source })?;
     let containers = &config.containers;
     Ok(AgentConfig {
+        owner: config.owner.clone(),
         state_dir: config.state_dir.clone(),
         runtime_dir: config.runtime_dir.clone(),
         cgroup_parent: config.cgroup_parent.clone(),
