@@ -43,6 +43,7 @@ use tokio::task::spawn_blocking;
 
 use crate::image::pull::PullOptions;
 use crate::image::store::StoreError;
+use crate::model::arn::Owner;
 use crate::model::fact::Fact;
 use crate::model::ids::TaskId;
 use crate::model::task::{StopRequest, Task};
@@ -62,6 +63,8 @@ use tasks::{ClearError, Hands};
 /// What an agent is told about its instance.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
+    /// In whose names ARNs are written.
+    pub owner: Owner,
     /// Where tasks, images, volumes and logs are kept.
     pub state_dir: PathBuf,
     /// Where the shims' sockets are.

@@ -25,6 +25,10 @@ pub(super) enum Source {
     Stderr(u32),
     /// Whoever takes a container's output.
     Taker(u32),
+    /// Somebody at the door of the task's metadata.
+    Door,
+    /// Somebody who came through it, by a number.
+    Visitor(u32),
 }
 
 impl Source {
@@ -40,7 +44,9 @@ impl Source {
             Self::Stdout(at) => (6, at),
             Self::Stderr(at) => (7, at),
             Self::Session(number) => (8, number),
-            Self::Taker(at) => (9, at),
+            Self::Door => (9, 0),
+            Self::Visitor(number) => (10, number),
+            Self::Taker(at) => (11, at),
         };
         Token(kind << 32 | u64::from(which))
     }
@@ -58,7 +64,9 @@ impl Source {
             6 => Self::Stdout(which),
             7 => Self::Stderr(which),
             8 => Self::Session(which),
-            9 => Self::Taker(which),
+            9 => Self::Door,
+            10 => Self::Visitor(which),
+            11 => Self::Taker(which),
             _ => return None,
         })
     }
@@ -78,10 +86,13 @@ mod tests {
                 Source::Stdout(at),
                 Source::Session(at),
                 Source::Taker(at),
+                Source::Visitor(at),
             ]
         };
         let sources = [many(0), many(9), many(u32::MAX)].concat();
-        for source in sources.into_iter().chain([Source::Timer, Source::Signals, Source::Listener]) {
+        for source in
+            sources.into_iter().chain([Source::Timer, Source::Signals, Source::Listener, Source::Door])
+        {
             assert_eq!(Source::of(source.token()), Some(source));
         }
         assert_eq!(Source::of(Token(u64::MAX)), None);

@@ -10,6 +10,7 @@
 //! shim from a stop order or from its neighbours. Nothing wakes the loop but what it waits on; the one timer carries
 //! the moment that the plan asked for.
 
+mod asked;
 mod events;
 mod outputs;
 mod words;
@@ -22,6 +23,7 @@ use super::{
     container::{Container, report, start},
     ledger::Ledger,
     logs::output::Output,
+    metadata::Endpoint,
     session::Sessions,
     setup::{self, SetupError},
     shared::Shared,
@@ -64,6 +66,7 @@ pub(super) struct Supervisor {
     reads: Vec<bool>,
     ledger: Ledger,
     connections: Connections,
+    endpoint: Option<Endpoint>,
     sessions: Sessions,
     poll: Poll,
     timer: TimerFd,
@@ -110,6 +113,7 @@ impl Supervisor {
             stop_signals,
             ledger,
             connections,
+            endpoint: None,
             sessions: Sessions::default(),
             poll,
             timer,
@@ -124,6 +128,7 @@ impl Supervisor {
         };
         supervisor.see(Seen::ShimStarted);
         supervisor.say_not_enforced(not_enforced, None);
+        supervisor.open_endpoint();
         Ok(supervisor)
     }
 
@@ -137,6 +142,8 @@ impl Supervisor {
     /// Runs the task to its end.
     pub(super) fn run(mut self) {
         let mut events = Vec::new();
+        // What a daemon has said already comes before the first container, which may ask for it at once.
+        self.converse();
         self.settle();
         while !self.finished {
             self.set_timer();
@@ -149,6 +156,7 @@ impl Supervisor {
             }
             self.tend_outputs();
             self.settle();
+            self.answer();
         }
         self.leave();
     }
@@ -301,7 +309,8 @@ impl Supervisor {
 
     fn set_timer(&self) {
         let outputs = self.outputs.iter().flatten().filter_map(Output::again);
-        let wake_at = outputs.chain(self.wake_at).min();
+        let visitors = self.endpoint.as_ref().and_then(Endpoint::wake_at);
+        let wake_at = outputs.chain(self.wake_at).chain(visitors).min();
         let pause = wake_at.map(|moment_to_wake| moment_to_wake.since(moment()));
         let pause = if self.ledger.is_written() { pause } else { Some(pause.unwrap_or(AGAIN).min(AGAIN)) };
         let set = match pause {
@@ -316,6 +325,7 @@ impl Supervisor {
 
     /// Clears away the task, and stays until somebody or the disk has all the facts.
     fn leave(mut self) {
+        self.endpoint = None;
         if let Err(error) = self.shared.clear() {
             eprintln!("take away the process that holds the task's pid namespace: {}", report(&error));
         }

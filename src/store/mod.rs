@@ -16,6 +16,7 @@ mod backend;
 mod draft;
 mod index;
 mod logs;
+mod placement;
 mod record;
 mod snapshot;
 mod watch;

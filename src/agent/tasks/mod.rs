@@ -28,6 +28,8 @@ mod adopt;
 mod build;
 mod clear;
 mod converse;
+mod metadata;
+mod output;
 mod prepare;
 mod secrets;
 

@@ -83,6 +83,7 @@ impl Lab {
             shared_memory: None,
             containers: Vec::new(),
             begun_us: 0,
+            metadata: None,
             socket: place.path().join("run/task.sock"),
             ledger: place.path().join("ledger"),
         };

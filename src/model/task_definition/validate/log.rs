@@ -2,7 +2,7 @@
 
 use super::one_of;
 use crate::model::{
-    reading::{Fault, MemberPath, Refusal},
+    reading::{MemberPath, Refusal},
     size,
     task_definition::{LogConfiguration, LogTag},
 };
@@ -179,7 +179,7 @@ fn syslog(log: &LogConfiguration, options: &MemberPath) -> Result<(), Refusal> {
 
 fn tag(log: &LogConfiguration, options: &MemberPath) -> Result<(), Refusal> {
     match log.option("tag").map(LogTag::parse) {
-        Some(Err(bad)) => Err(wrong(options.member("tag"), bad.to_string())),
+        Some(Err(bad)) => Err(Refusal::wrong(options.member("tag"), bad.to_string())),
         Some(Ok(_)) | None => Ok(()),
     }
 }
@@ -188,10 +188,16 @@ fn secrets(log: &LogConfiguration, path: &MemberPath) -> Result<(), Refusal> {
     for (index, secret) in log.secret_options.iter().enumerate() {
         let path = path.member("secretOptions").element(index);
         if secret.value_from.is_empty() {
-            return Err(wrong(path.member("valueFrom"), "the name of a secret is missing".to_owned()));
+            return Err(Refusal::wrong(
+                path.member("valueFrom"),
+                "the name of a secret is missing".to_owned(),
+            ));
         }
         if log.option(&secret.name).is_some() {
-            return Err(wrong(path.member("name"), format!("'{}' is among the options too", secret.name)));
+            return Err(Refusal::wrong(
+                path.member("name"),
+                format!("'{}' is among the options too", secret.name),
+            ));
         }
     }
     Ok(())
@@ -206,11 +212,7 @@ fn holds(
     test: impl Fn(&str) -> bool,
 ) -> Result<(), Refusal> {
     match log.option(name).filter(|value| !test(value)) {
-        Some(value) => Err(wrong(options.member(name), format!("'{value}' {what}"))),
+        Some(value) => Err(Refusal::wrong(options.member(name), format!("'{value}' {what}"))),
         None => Ok(()),
     }
-}
-
-fn wrong(path: MemberPath, message: String) -> Refusal {
-    Refusal { fault: Fault::WrongValue, path, message, nearest: None, place: None }
 }
