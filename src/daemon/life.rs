@@ -192,7 +192,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         source: Arc::new(System),
         host: Host {
             capacity,
-            architecture: host::architecture().to_owned(),
             registered_at,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             logs: config.state_dir.join("logs"),
@@ -366,7 +365,7 @@ pub(super) fn settings(config: &Config) -> Settings {
     (&config.state_dir, host::boot_id()).hash(&mut hasher);
     Settings {
         healthy_after: config.healthy_after,
-        capacity: host::capacity(&config.host),
+        capacity: host::capacity(&config.host, &config.owner.region),
         history: config.history,
         seed: hasher.finish(),
         random: system::random,

@@ -71,6 +71,7 @@ impl Plot<'_> {
         let images = self.image_volumes();
         let mut notes: Vec<String> = self.pulled.iter().filter_map(|pulled| pulled.note.clone()).collect();
         notes.dedup();
+        notes.extend(self.storage());
         let logs = self.hands.places.logs(self.task());
         make(&logs).map_err(|err| Failure::of_task(Kind::Create, &err))?;
         let mut known = self.known(&mut notes);
@@ -263,6 +264,16 @@ impl Plot<'_> {
     pub(super) fn change(&self, container: &ContainerName) -> Option<&ContainerOverride> {
         let changes = &self.start.task.overrides.container_overrides;
         changes.iter().find(|change| change.name == *container)
+    }
+
+    /// What is said where a task asks for a size of its storage: no file system here is asked to keep to one.
+    fn storage(&self) -> Option<String> {
+        let change = self.start.task.overrides.ephemeral_storage.as_ref();
+        let size = change.or(self.document().ephemeral_storage.as_ref())?["sizeInGiB"].as_u64()?;
+        Some(format!(
+            "ephemeralStorage: tasks are not held to {size} GiB; what they write shares the file system of the state \
+             directory"
+        ))
     }
 
     /// The namespaces of the task, which the shim fills in.

@@ -32,11 +32,20 @@ pub fn host() -> Probe {
     if cgroup_mounts().is_empty() { Err("no cgroup file system is mounted".to_owned()) } else { Ok(()) }
 }
 
-/// The official clients of ECS.
+/// The official clients of ECS: the `aws` command and boto3.
 pub fn clients() -> Probe {
-    let aws = super::clients::program("aws");
-    let place = aws.display();
-    if aws.exists() { Ok(()) } else { Err(format!("{place} is not there: scripts/test installs it")) }
+    client("aws")
+}
+
+/// A program that is made with the official SDK for Rust.
+pub fn rust_sdk() -> Probe {
+    client("aws-sdk")
+}
+
+fn client(name: &str) -> Probe {
+    let program = super::clients::program(name);
+    let place = program.display();
+    if program.exists() { Ok(()) } else { Err(format!("{place} is not there: scripts/test installs it")) }
 }
 
 /// The overlay file system.
