@@ -121,11 +121,11 @@ pub(super) async fn print_all(session: &Session, mut lines: Lines, style: Style)
         let line: LogLine = serde_json::from_value(value)
             .map_err(|error| Failure::failed(format!("read the daemon's log line: {error}")))?;
         let text = render(&line, style, session.colour, &mut seen);
-        if line.stream != "stdout" {
+        if line.stream == "stdout" {
+            session.print(&text)?;
+        } else {
             // Nobody is left to tell when standard error is gone.
             let _ = io::stderr().write_all(text.as_bytes());
-        } else {
-            session.print(&text)?;
         }
     }
     Ok(())

@@ -87,7 +87,7 @@ pub(super) async fn show(session: &Session, arguments: ShowArguments) -> Result<
         let _ = write!(text, "\n{} {sentence}", Tone::Middling.paint("not enforced:", session.colour));
     }
     text = format!("{}\n", text.trim_end());
-    text.push_str(&last_words(&described, &stored, session.colour));
+    text.push_str(&last_words(described, &stored, session.colour));
     session.print(&text)
 }
 

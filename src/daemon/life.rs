@@ -403,6 +403,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
             journal: containers.journal.clone(),
         },
         local: config.local.clone(),
+        roles: config.roles.clone(),
     })
 }
 

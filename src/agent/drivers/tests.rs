@@ -51,7 +51,7 @@ fn choose_with(log: &Value, secrets: &[(String, String)], mode: LogMode) -> Chos
     asked.choose(LogSpec::at("/logs/web.log".into()))
 }
 
-fn choose(driver: &str, options: Value) -> Chosen {
+fn choose(driver: &str, options: &Value) -> Chosen {
     choose_with(&json!({ "logDriver": driver, "options": options }), &[], LogMode::NonBlocking)
 }
 
@@ -63,38 +63,40 @@ fn driver(chosen: Chosen) -> Driver {
 fn files_are_cut_as_the_definition_says() {
     let log = choose(
         "json-file",
-        json!({ "max-size": "1m", "max-file": "2", "labels": "team,none", "env": "STAGE" }),
+        &json!({ "max-size": "1m", "max-file": "2", "labels": "team,none", "env": "STAGE" }),
     );
     let log = log.log.unwrap();
     assert_eq!((log.max_size, log.max_files), (1 << 20, 2));
     let Driver::JsonFile { attributes } = log.driver else { panic!("{log:?}") };
     assert_eq!(serde_json::to_value(attributes).unwrap(), json!({ "STAGE": "test", "team": "a" }));
-    let usual = choose("json-file", json!({ "max-size": "-1" })).log.unwrap();
+    let usual = choose("json-file", &json!({ "max-size": "-1" })).log.unwrap();
     assert_eq!((usual.max_size, usual.max_files), (10 << 20, 5));
 }
 
 #[test]
 fn what_is_not_spoken_to_is_kept_in_files_and_said() {
     for driver in ["gelf", "fluentd", "splunk", "awsfirelens"] {
-        let chosen = choose(driver, json!({}));
+        let chosen = choose(driver, &json!({}));
         assert_eq!(chosen.log, Some(LogSpec::at("/logs/web.log".into())));
         let note = format!(
             "container web: log driver {driver} is not spoken to from this host: its output is in files"
         );
         assert_eq!(chosen.notes, [note]);
     }
-    let tls = choose("syslog", json!({ "syslog-address": "tcp+tls://127.0.0.1" }));
+    let tls = choose("syslog", &json!({ "syslog-address": "tcp+tls://127.0.0.1" }));
     assert_eq!((tls.log, tls.notes.len()), (Some(LogSpec::at("/logs/web.log".into())), 1));
-    let aws = choose("awslogs", json!({ "awslogs-region": "r", "awslogs-group": "g" }));
+    let aws = choose("awslogs", &json!({ "awslogs-region": "r", "awslogs-group": "g" }));
     assert_eq!((aws.log, aws.notes.len()), (Some(LogSpec::at("/logs/web.log".into())), 0));
-    assert_eq!(choose("none", json!({})), Chosen { log: None, notes: Vec::new() });
+    assert_eq!(choose("none", &json!({})), Chosen { log: None, notes: Vec::new() });
 }
 
 #[test]
 fn an_entry_of_the_journal_has_docker_s_fields() {
     let options =
         json!({ "tag": "{{.Name}}/{{.ImageID}}", "labels": "com.amazonaws.ecs.task-definition-family" });
-    let Driver::Journald { socket, fields, delivery } = driver(choose("journald", options)) else { panic!() };
+    let Driver::Journald { socket, fields, delivery } = driver(choose("journald", &options)) else {
+        panic!()
+    };
     assert_eq!(socket, Path::new("/journal"));
     assert_eq!(delivery, Delivery { blocking: false, most: 10 << 20 });
     let fields: Vec<String> = fields.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -113,7 +115,7 @@ fn an_entry_of_the_journal_has_docker_s_fields() {
 
 #[test]
 fn a_syslog_server_is_known_by_its_address() {
-    let server = |options: Value| match driver(choose("syslog", options)) {
+    let server = |options: Value| match driver(choose("syslog", &options)) {
         Driver::Syslog { server, .. } => server,
         other @ (Driver::File | Driver::JsonFile { .. } | Driver::Journald { .. }) => panic!("{other:?}"),
     };

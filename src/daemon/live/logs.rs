@@ -128,7 +128,9 @@ impl Meant {
                 }
                 let mut tasks: Vec<_> = snapshot.tasks_of_service(&key).collect();
                 tasks.sort_by_key(|task| (task.created_at, task.id.clone()));
-                tasks.into_iter().for_each(|task| meant.add(snapshot, task, wanted));
+                for task in tasks {
+                    meant.add(snapshot, task, wanted);
+                }
             }
             LogSource::Group(group, stream) => {
                 let mut streams = snapshot.log_streams();

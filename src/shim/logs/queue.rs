@@ -183,7 +183,7 @@ impl Queue {
             (Sent::TooLarge, Format::Journal(_)) => match sealed(&self.wire) {
                 Ok(file) => match self.link.send_file(&file, now) {
                     Sent::Bytes(_) => Sent::Bytes(self.wire.len()),
-                    other => other,
+                    sent @ (Sent::Later | Sent::Gone | Sent::TooLarge) => sent,
                 },
                 Err(_) => Sent::TooLarge,
             },

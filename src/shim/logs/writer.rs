@@ -315,7 +315,7 @@ mod tests {
     fn docker_s_form_has_whole_lines_and_the_same_ceiling() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("log");
-        let driver = Driver::JsonFile { attributes: Default::default() };
+        let driver = Driver::JsonFile { attributes: std::collections::BTreeMap::default() };
         let spec = LogSpec { max_size: 1000, max_files: 3, driver, ..LogSpec::at(path.clone()) };
         let mut writer = Writer::new(spec);
         for piece in ["fir", "st\nsec", "ond\nno end"] {

@@ -26,14 +26,14 @@ impl Ends {
     pub(super) fn pipes(&mut self, request: &ExecRequest) -> Result<Stdio, ExecError> {
         let stdin = if request.input {
             let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(ExecError::Make)?;
-            never_wait(&write).map_err(make)?;
+            never_wait(&write).map_err(|error| make(&error))?;
             self.input = Some(write);
             Stream::Fd(read)
         } else {
             Stream::Null
         };
-        let (our_output, stdout) = output().map_err(make)?;
-        let (our_errors, stderr) = output().map_err(make)?;
+        let (our_output, stdout) = output().map_err(|error| make(&error))?;
+        let (our_errors, stderr) = output().map_err(|error| make(&error))?;
         (self.output, self.errors) = (Some(our_output), Some(our_errors));
         Ok(Stdio { stdin, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) })
     }
@@ -45,12 +45,13 @@ impl Ends {
             never_wait(&copy)?;
             Ok(copy)
         };
-        (self.input, self.output) = (Some(copy().map_err(make)?), Some(copy().map_err(make)?));
+        (self.input, self.output) =
+            (Some(copy().map_err(|error| make(&error))?), Some(copy().map_err(|error| make(&error))?));
         Ok(())
     }
 }
 
-fn make(error: io::Error) -> ExecError {
+fn make(error: &io::Error) -> ExecError {
     ExecError::Make(error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
 }
 

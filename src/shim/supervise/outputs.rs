@@ -102,10 +102,8 @@ impl Supervisor {
         let pipes = [(&container.stdout, Source::Stdout(place)), (&container.stderr, Source::Stderr(place))];
         for (pipe, source) in pipes {
             let Some(fd) = pipe else { continue };
-            let done = match wanted {
-                true => self.poll.add(fd, source.token(), Interest::READ),
-                false => self.poll.remove(fd),
-            };
+            let done =
+                if wanted { self.poll.add(fd, source.token(), Interest::READ) } else { self.poll.remove(fd) };
             if let Err(error) = done {
                 eprintln!("wait for the output of container {}: {error}", self.spec.containers[at].name);
             }

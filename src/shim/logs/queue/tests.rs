@@ -185,10 +185,10 @@ fn whoever_does_not_read_costs_a_container_that_does_not_wait_lines_and_is_told(
     let notes = messages
         .iter()
         .filter_map(|line| line.strip_suffix(" lines were dropped: they were not taken in time"));
-    let noted: Vec<u64> = notes.map(|count| count.parse().unwrap()).collect();
-    assert_eq!(noted.iter().sum::<u64>(), lost, "each line that is missing is counted where it is missing");
+    let counts: Vec<u64> = notes.map(|count| count.parse().unwrap()).collect();
+    assert_eq!(counts.iter().sum::<u64>(), lost, "each line that is missing is counted where it is missing");
     assert_eq!(messages.last().map(String::as_str), Some("line 100000"));
-    assert_eq!(messages.len(), 100_001 - usize::try_from(lost).unwrap() + noted.len());
+    assert_eq!(messages.len(), 100_001 - usize::try_from(lost).unwrap() + counts.len());
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn safe() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("hythe-test-sinks-").tempdir().unwrap()
 }
 
-fn log(driver: &str, options: Value) -> Value {
+fn log(driver: &str, options: &Value) -> Value {
     json!({ "logConfiguration": { "logDriver": driver, "options": options } })
 }
 
@@ -33,9 +33,9 @@ fn whoever_asks_for_output_that_was_taken_away_is_told_where_it_is() {
     let config = format!("[containers]\njournal = \"{}/journal\"\n", safe.path().display());
     let instance = Instance::with_busybox_and("journald", &config);
     let web =
-        with(container("web", "echo hello"), log("journald", json!({ "tag": "{{.Name}}", "env": "STAGE" })));
+        with(container("web", "echo hello"), log("journald", &json!({ "tag": "{{.Name}}", "env": "STAGE" })));
     let web = with(web, json!({ "environment": [{ "name": "STAGE", "value": "test" }], "essential": false }));
-    let quiet = with(container("quiet", "echo unheard"), log("none", json!({})));
+    let quiet = with(container("quiet", "echo unheard"), log("none", &json!({})));
     let quiet = with(quiet, json!({ "dependsOn": [{ "containerName": "web", "condition": "SUCCESS" }] }));
     let (id, task) = instance.ran(&definition("away", &[web, quiet]));
     let entry = String::from_utf8(next(&journal)).unwrap();
@@ -51,7 +51,7 @@ fn whoever_asks_for_output_that_was_taken_away_is_told_where_it_is() {
     assert_eq!(instance.stored(&id)["logPaths"], json!([]), "{task:#}");
     assert_eq!(instance.stored(&id)["containers"][0]["lastLines"][0]["line"], "hello");
     let kept = container("kept", "echo kept");
-    let gone = with(container("gone", "echo gone"), log("none", json!({})));
+    let gone = with(container("gone", "echo gone"), log("none", &json!({})));
     let (id, _) = instance.ran(&definition("half", &[with(kept, json!({ "essential": false })), gone]));
     let both = instance.cli(&["logs", &id]);
     assert_eq!((both.code, both.out.contains("kept | kept\n")), (0, true), "{both:?}");
@@ -105,13 +105,15 @@ fn a_secret_option_reaches_the_driver_and_nobody_else_and_a_killed_daemon_is_not
 fn drivers_that_are_not_spoken_to_are_named_and_their_output_is_kept() {
     require!(host, busybox);
     let instance = Instance::with_busybox("unspoken");
-    let app =
-        with(container("app", "echo kept"), log("splunk", json!({ "splunk-url": "https://splunk.invalid" })));
+    let app = with(
+        container("app", "echo kept"),
+        log("splunk", &json!({ "splunk-url": "https://splunk.invalid" })),
+    );
     let (id, _) = instance.ran(&definition("splunk", &[app]));
     assert_eq!(instance.said(&id, "app"), "kept\n");
     let note = "container app: log driver splunk is not spoken to from this host: its output is in files";
     assert!(instance.stored(&id)["notEnforced"].as_array().unwrap().contains(&json!(note)));
-    let wrong = with(container("app", "true"), log("journald", json!({ "max-size": "1m" })));
+    let wrong = with(container("app", "true"), log("journald", &json!({ "max-size": "1m" })));
     let refused = instance.call("RegisterTaskDefinition", definition("wrong", &[wrong])).unwrap_err();
     assert!(refused.to_string().contains("Log driver journald disallows options: max-size"), "{refused}");
 }
