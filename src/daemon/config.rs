@@ -263,6 +263,7 @@ mod tests {
         assert_eq!(all.containers.log_max_files, usual.containers.log_max_files);
         assert_eq!(all.containers.journal, usual.containers.journal);
         assert_eq!((all.healthy_after, all.history), (usual.healthy_after, usual.history));
+        assert_eq!(usual.healthy_after, Duration::from_secs(40), "as in ECS");
     }
 
     #[test]
