@@ -102,6 +102,25 @@ fn a_secret_option_reaches_the_driver_and_nobody_else_and_a_killed_daemon_is_not
 }
 
 #[test]
+fn the_account_says_who_waits_where_the_definition_does_not() {
+    require!(host, busybox);
+    let safe = safe();
+    let _journal = bind(&safe.path().join("journal"));
+    let config = format!("[containers]\njournal = \"{}/journal\"\n", safe.path().display());
+    let instance = Instance::with_busybox_and("log-mode", &config);
+    let setting = |value: &str| json!({ "name": "defaultLogDriverMode", "value": value });
+    for (mode, is_blocking) in [("blocking", true), ("non-blocking", false)] {
+        instance.api("PutAccountSettingDefault", setting(mode));
+        let app = with(container("app", &stays("echo here")), log("journald", &json!({})));
+        let id = instance.launch(&definition("mode", &[app]));
+        instance.running(&id);
+        let spec = fs::read(instance.path(format!("state/tasks/{id}/spec.json"))).unwrap();
+        let spec: Value = serde_json::from_slice(&spec).unwrap();
+        assert_eq!(spec["containers"][0]["log"]["driver"]["delivery"]["blocking"], is_blocking, "{spec:#}");
+    }
+}
+
+#[test]
 fn drivers_that_are_not_spoken_to_are_named_and_their_output_is_kept() {
     require!(host, busybox);
     let instance = Instance::with_busybox("unspoken");
