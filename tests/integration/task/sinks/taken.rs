@@ -81,7 +81,7 @@ fn a_secret_option_reaches_the_driver_and_nobody_else_and_a_killed_daemon_is_not
     let id = instance.launch(&definition("hidden", std::slice::from_ref(&app)));
     let (head, line) = split(&next(&server));
     assert!(head.starts_with("<134>") && head.contains(" app[") && line == "first", "{head}: {line}");
-    let task = instance.task(&id);
+    let task = instance.running(&id);
     let definition_of = instance.api("DescribeTaskDefinition", json!({ "taskDefinition": "hidden" }));
     for shown in [task.to_string(), definition_of.to_string(), instance.stored(&id).to_string()] {
         assert!(!shown.contains("hidden-server"), "{shown}");
