@@ -24,7 +24,7 @@ use super::launch::Launch;
 use super::ops::{Container, Created};
 use super::sources::{self, SourceError};
 use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
-use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope};
+use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced, Scope};
 use crate::kernel::event::monotonic;
 use crate::kernel::mount::{Attributes, clone_tree, set_attributes};
 use crate::kernel::process::{self, Exit, dup_above_stdio};
@@ -109,6 +109,8 @@ pub struct Options {
     pub systemd: bool,
     /// Whether the first process is one of ours.
     pub first_process: FirstProcess,
+    /// Whether a limit that the kernel refuses is an error, as the specification has it, or is told.
+    pub is_strict: bool,
 }
 
 /// What a container's first process is.
@@ -166,6 +168,7 @@ impl Options {
             no_pivot: false,
             systemd: false,
             first_process: FirstProcess::Program,
+            is_strict: false,
         }
     }
 
@@ -225,6 +228,9 @@ pub enum CreateError {
     /// The control group could not be made.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// A limit is one that the kernel does not take.
+    #[error("linux.resources.{}: {}", .0.resource, .0.reason)]
+    Limit(NotEnforced),
     /// Somebody lives in the control group.
     #[error("control group {} has processes in it already", .0.display())]
     CgroupInUse(PathBuf),
@@ -326,6 +332,7 @@ pub fn create(
         plan(bundle, process, &setting)
     };
     let mut plan = plan_on(&host)?;
+    plan.not_enforced.extend_from_slice(bundle.missed());
     let planned = monotonic();
 
     if group.exists() && !group.procs()?.is_empty() {
@@ -342,6 +349,9 @@ pub fn create(
             host.withhold_nodes();
             plan = plan_on(&host)?;
             open.reason = format!("{}; {MAKE_NODES} is withheld instead", open.reason);
+        }
+        if let Some(refused) = missed.iter().find(|missed| options.is_strict && missed.is_refused) {
+            return Err(CreateError::Limit(refused.clone()));
         }
         plan.not_enforced.extend(missed);
     }

@@ -145,10 +145,10 @@ fn exec_plan(
     let mut not_enforced = Vec::new();
     let asked = process.capabilities().as_ref().and_then(|sets| sets.permitted().as_ref());
     if !host.withheld.is_empty() && asked.is_some_and(|asked| asked.contains(&Capability::Mknod)) {
-        not_enforced.push(NotEnforced {
-            resource: "process.capabilities".to_owned(),
-            reason: format!("{MAKE_NODES} is withheld because no device rules are enforced here"),
-        });
+        not_enforced.push(NotEnforced::lacking(
+            "process.capabilities",
+            format!("{MAKE_NODES} is withheld because no device rules are enforced here"),
+        ));
     }
     let linux = options.spec.and_then(|spec| spec.linux().as_ref());
     let mut steps = vec![Step::Undumpable];
@@ -207,9 +207,9 @@ impl Verdict<'_> {
         let mut terminal = None;
         while let Some((report, fd)) = self.line.receive().map_err(ExecError::Make)? {
             match report {
-                Report::Failed { step, part, code } => return Err(self.failed(step, part, code)),
-                Report::NotExecuted { part, code } => {
-                    return Err(ExecFailure::new(&self.plan.program.name, part, code).into());
+                Report::Failed { step, part, code, .. } => return Err(self.failed(step, part, code)),
+                Report::NotExecuted { part, code, hook } => {
+                    return Err(ExecFailure::new(&self.plan.program.name, (part, code), hook).into());
                 }
                 Report::Gives { step } => {
                     if let Some(fd) = fd {

@@ -29,7 +29,7 @@ pub mod state;
 pub mod steps;
 
 pub use attend::{DeliveryError, run_hooks};
-pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process};
+pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process, read_process};
 pub use create::{
     CreateError, FirstProcess, Options, Stdio, Stream, Timing, create, hold_own_program, place,
 };

@@ -71,10 +71,19 @@ impl<'a> Log<'a> {
         self.write("warning", text);
     }
 
+    /// Warns of each.
+    pub(super) fn warn_all(&self, all: &[impl fmt::Display]) {
+        all.iter().for_each(|one| self.warn(&one.to_string()));
+    }
+
     /// Something for who looks for a fault.
     pub(super) fn debug(&self, text: &str) {
-        if self.debug {
-            self.write("debug", text);
+        if !self.debug {
+            return;
+        }
+        match self.file {
+            Some(_) => self.write("debug", text),
+            None => eprintln!("{}", self.line("debug", text)),
         }
     }
 
@@ -82,12 +91,15 @@ impl<'a> Log<'a> {
     fn write(&self, level: &str, text: &str) {
         let Some(path) = self.file else { return };
         let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) else { return };
+        let _ = writeln!(file, "{}", self.line(level, text));
+    }
+
+    fn line(&self, level: &str, text: &str) -> String {
         let time = now();
-        let line = match self.format {
+        match self.format {
             LogFormat::Json => serde_json::json!({"level": level, "msg": text, "time": time}).to_string(),
             LogFormat::Text => format!("time={time:?} level={level} msg={text:?}"),
-        };
-        let _ = writeln!(file, "{line}");
+        }
     }
 }
 
@@ -97,7 +109,7 @@ pub(super) fn now() -> String {
     rfc3339(since.as_secs(), since.subsec_nanos())
 }
 
-fn rfc3339(seconds: u64, nanos: u32) -> String {
+pub(super) fn rfc3339(seconds: u64, nanos: u32) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Years are counted from March, so that the leap day is the last of its year; 719468 days lie before 1970.
     let days = days + 719_468;
