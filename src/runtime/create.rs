@@ -19,6 +19,7 @@ use super::defaults;
 use super::failure::ExecFailure;
 use super::handshake::Part;
 use super::hooks::{HookError, Inside};
+use super::inherited::unmount_inherited;
 use super::init::{self, Brought};
 use super::launch::Launch;
 use super::ops::{Container, Created};
@@ -318,6 +319,13 @@ pub fn create(
     stdio: Stdio,
     options: &Options,
 ) -> Result<Created, CreateError> {
+    make(id, bundle, stdio, options).inspect_err(|_| {
+        // The first error is the one to tell.
+        let _ = unmount_inherited(bundle.spec(), bundle.root());
+    })
+}
+
+fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> Result<Created, CreateError> {
     let began = monotonic();
     let process = bundle.process()?;
     let mut host = Host::look(&options.layout, process);
@@ -350,7 +358,10 @@ pub fn create(
             plan = plan_on(&host)?;
             open.reason = format!("{}; {MAKE_NODES} is withheld instead", open.reason);
         }
-        if let Some(refused) = missed.iter().find(|missed| options.is_strict && missed.is_refused) {
+        if let Some(refused) = missed
+            .iter()
+            .find(|missed| options.is_strict && missed.is_refused && !missed.leaves_devices_open())
+        {
             return Err(CreateError::Limit(refused.clone()));
         }
         plan.not_enforced.extend(missed);

@@ -1,5 +1,6 @@
 //! Another process in a container: it joins the control group and every namespace, and gets the same walls.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -160,7 +161,9 @@ fn exec_plan(
     steps.extend(container.group.placement().join.into_iter().map(Step::JoinCgroup));
     steps.extend(last);
     steps.extend(labels(process)?);
-    let mut joined_kinds = JOINED;
+    // A container without mounts of its own has a root all the same.
+    let shares_mounts = !is_elsewhere(container.pid, "mnt").unwrap_or(true);
+    let mut joined_kinds = if shares_mounts { JOINED.without(Namespaces::MOUNT) } else { JOINED };
     for (kind, name) in [(Namespaces::USER, "user"), (Namespaces::TIME, "time")] {
         // Entering one's own user namespace again is refused; a kernel without time namespaces has no file.
         if is_elsewhere(container.pid, name).unwrap_or(false) {
@@ -168,6 +171,10 @@ fn exec_plan(
         }
     }
     steps.extend([Step::SessionKeyring, Step::JoinContainer(joined_kinds)]);
+    if shares_mounts {
+        let root = CString::new(format!("/proc/{}/root", container.pid)).map_err(|_| PlanError::Zero)?;
+        steps.push(Step::ChangeRoot(Some(root)));
+    }
     steps.extend(joined_kinds.contains(Namespaces::USER).then_some(Step::BecomeRoot));
     steps.extend(terminal_of(process, false));
     let joined = steps.len();

@@ -34,6 +34,8 @@ pub(super) struct Plot<'a> {
     pub(super) pulled: &'a [Pulled],
     /// The task's own address.
     pub(super) address: Option<Ipv4Addr>,
+    /// The first of the users of its own, if it has them.
+    pub(super) users: Option<u32>,
     /// Microseconds since boot at which the start began.
     pub(super) begun_us: u64,
     /// Whether anybody still wants it.
@@ -94,6 +96,7 @@ impl Plot<'_> {
                 NetworkMode::Awsvpc | NetworkMode::Bridge | NetworkMode::None => Network::Inherited,
             },
             shared_memory: self.shared_memory(),
+            users: self.users,
             containers,
             begun_us: self.begun_us,
             socket: places.socket(task),
@@ -112,7 +115,7 @@ impl Plot<'_> {
         let failed = |err: BuildError| Failure::of(name, Kind::Create, &err);
         let image = self.image(name).ok_or_else(|| failed(BuildError::NoImage))?;
         let directory = self.hands.places.container(self.task(), name);
-        directories(&directory, &image).map_err(failed)?;
+        directories(&directory, &image, self.users).map_err(failed)?;
         let names = self.names(definition, host);
         notes.extend(names.note.clone());
         let mut binds = self.volumes(definition, images, &image)?;
@@ -189,6 +192,7 @@ impl Plot<'_> {
             binds,
             devices: &devices,
             hostname,
+            users: self.users,
             cgroup: &format!("{}/{name}", self.hands.places.cgroup(self.task())),
             policy: &self.hands.config.policy,
         };
@@ -261,17 +265,22 @@ impl Plot<'_> {
 }
 
 /// The container's directories. The root of an overlay has the owner and mode of its upper directory, so that one
-/// gets what the image's root has.
-fn directories(directory: &Path, image: &Image) -> Result<(), BuildError> {
+/// gets what the image's root has; where the task has its own users, as they see it.
+fn directories(directory: &Path, image: &Image, users: Option<u32>) -> Result<(), BuildError> {
     for name in ["rootfs", "upper", "work"] {
         make(&directory.join(name))?;
     }
-    let Some(top) = image.overlay_lowerdirs().into_iter().next() else {
-        return make(&directory.join("lower"));
+    let top = match image.overlay_lowerdirs().into_iter().next() {
+        Some(top) => top,
+        None => {
+            make(&directory.join("lower"))?;
+            directory.join("lower")
+        }
     };
     let upper = directory.join("upper");
+    let first = users.unwrap_or(0);
     let like = |root: fs::Metadata| {
-        chown(&upper, Some(root.uid()), Some(root.gid()))?;
+        chown(&upper, Some(first.saturating_add(root.uid())), Some(first.saturating_add(root.gid())))?;
         fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))
     };
     fs::metadata(&top).and_then(like).map_err(|source| BuildError::Make { path: upper.clone(), source })

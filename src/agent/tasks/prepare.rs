@@ -23,6 +23,7 @@ use crate::agent::failure::{Failure, Kind, sentence};
 use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
 use crate::agent::network::{Given, Record};
+use crate::agent::users;
 use crate::model::fact::Seen;
 use crate::model::ids::ContainerName;
 use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
@@ -110,7 +111,7 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     Ok(connection)
 }
 
-/// Makes the task's directory and reserves its address and ports in it.
+/// Makes the task's directory and reserves its users, address and ports in it.
 async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failure> {
     let (hands, start) = (Arc::clone(hands), start.clone());
     let work = move || {
@@ -130,6 +131,15 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
             written.map_err(|err| Failure::of_task(Kind::Create, &err))?;
         }
         let document = &start.definition.document;
+        let (are_own, note) = users::are_own(document, &hands.config.policy)
+            .map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        if are_own {
+            let chosen = users::reserve(&hands.places.tasks(), &directory);
+            chosen.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        }
+        if let Some(what) = note {
+            hands.teller.tell(task, Seen::NotEnforced { what });
+        }
         let record = hands.networks.reserve(task, document, &attachment_id(task));
         let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         let saved = record.save(&hands.places.network(task));
@@ -143,7 +153,8 @@ fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer
     let mode = start.definition.document.network_mode();
     spawn_blocking(move || {
         let from = Instant::now();
-        let netns = hands.networks.make(mode, &record);
+        let users = users::of(&hands.places.task(&task));
+        let netns = hands.networks.make(mode, &record, users);
         let netns = netns.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         timer.note("network", None, from);
         kill_point("network-attached");
@@ -217,6 +228,7 @@ async fn build(
                 start: &start,
                 pulled: &pulled,
                 address,
+                users: users::of(&hands.places.task(&start.task.id)),
                 begun_us,
                 is_wanted: &is_wanted,
             };

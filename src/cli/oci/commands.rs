@@ -12,7 +12,9 @@ use super::{events, exec, features, listing, ps, run, spec, update};
 use crate::kernel::cgroup::{Group, Layout};
 use crate::kernel::process::{Pidfd, Signal};
 use crate::runtime::state::{Record, Records};
-use crate::runtime::{ContainerId, HookError, Outside, Running, StartError, run_hooks, start_waiting};
+use crate::runtime::{
+    ContainerId, HookError, Outside, Running, StartError, run_hooks, start_waiting, unmount_inherited,
+};
 
 /// A container's name, its record, and where the records are.
 pub(super) struct Known {
@@ -193,6 +195,9 @@ fn remove(known: &Known, log: &Log<'_>) -> Result<(), Failure> {
         let group = known.group(&layout)?;
         group.kill()?;
         group.delete()?;
+    }
+    if let Ok(spec) = known.records.spec(&known.id) {
+        unmount_inherited(&spec, &known.record.rootfs)?;
     }
     log.warn_all(&known.run_hooks(Outside::Poststop));
     Ok(known.records.remove(&known.id)?)

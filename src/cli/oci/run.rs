@@ -13,7 +13,7 @@ use crate::kernel::process::is_open;
 use crate::runtime::state::{Record, Records, starts_at};
 use crate::runtime::{
     Bundle, ContainerId, CreateError, Created, HookError, NotEnforced, Options, Outside, Running, StartError,
-    Stdio, place, run_hooks,
+    Stdio, place, run_hooks, unmount_inherited,
 };
 
 pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
@@ -227,6 +227,8 @@ impl<'a> Making<'a> {
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         if !self.is_kept.get() {
+            // What remains stays visible in the host's own list of mounts.
+            let _ = unmount_inherited(self.bundle.spec(), self.bundle.root());
             // A name that cannot be given back now can be taken back with `delete --force`.
             let _ = self.records.remove(&self.id);
         }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Process, Spec};
 
+use super::inherited::{has_inherited, is_mount_point};
 use crate::kernel::cgroup::NotEnforced;
 
 pub use check::check_process;
@@ -126,6 +127,11 @@ impl Bundle {
             .ok_or_else(|| {
                 check::invalid("root.path", format!("{} is not a directory to use", wanted.display()))
             })?;
+        if has_inherited(&spec) && is_mount_point(&root) {
+            let reason =
+                "is a mount point, which without a mount namespace cannot be told from the container's";
+            return Err(check::invalid("root.path", reason));
+        }
         Ok(Self { dir, root, spec, missed: Vec::new() })
     }
 

@@ -290,6 +290,13 @@ fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) ->
             let place = mount::open_in(root(found)?, path)?;
             mount::set_attributes(place.as_fd(), *attributes, None, false)?;
         }
+        Step::ChangeRoot(other) => {
+            match other {
+                Some(path) => chdir(path.as_c_str()).map_err(at(Part::Source))?,
+                None => nix::unistd::fchdir(root(found)?)?,
+            }
+            nix::unistd::chroot(c".")?;
+        }
         Step::Pivot => {
             nix::unistd::fchdir(root(found)?)?;
             mount::pivot_here()?;
