@@ -40,7 +40,7 @@ pub(super) struct Global {
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Taken as a hint by other runtimes; here it is seen from the user
-    #[arg(long, value_name = "true|false|auto", default_value = "auto", hide = true)]
+    #[arg(long, value_parser = ["true", "false", "auto"], default_value = "auto", hide = true)]
     pub rootless: String,
     /// For checkpoints, which are not supported
     #[arg(long, value_name = "FILE", hide = true)]

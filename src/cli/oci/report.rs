@@ -66,8 +66,11 @@ impl<'a> Log<'a> {
         self.write("error", text);
     }
 
+    /// Standard error may be the container's own, so a warning goes there only where there is no log.
     pub(super) fn warn(&self, text: &str) {
-        eprintln!("hythe oci: warning: {text}");
+        if self.file.is_none() {
+            eprintln!("hythe oci: warning: {text}");
+        }
         self.write("warning", text);
     }
 

@@ -10,8 +10,14 @@ use crate::kernel::cgroup::NotEnforced;
 pub(super) fn specification(text: &[u8]) -> Result<(Spec, Vec<NotEnforced>), (String, serde_json::Error)> {
     let mut value: Value = serde_json::from_slice(text).map_err(|err| (".".to_owned(), err))?;
     let missed = value.get_mut("process").map(complete).unwrap_or_default();
-    let spec =
-        serde_path_to_error::deserialize(value).map_err(|err| (err.path().to_string(), err.into_inner()))?;
+    let spec = serde_path_to_error::deserialize(value).map_err(|err| {
+        let member = err.path().to_string();
+        // Read from the text, the same error knows its line.
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let again = serde_path_to_error::deserialize::<_, Spec>(&mut reader).err();
+        let again = again.filter(|again| again.path().to_string() == member);
+        (member, again.unwrap_or(err).into_inner())
+    })?;
     Ok((spec, missed))
 }
 
