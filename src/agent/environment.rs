@@ -40,6 +40,8 @@ pub(crate) struct Sources<'a> {
     pub changes: &'a [KeyValue],
     /// The secrets.
     pub secrets: &'a [(String, String)],
+    /// The variables by which a container asks about itself.
+    pub endpoint: &'a [(String, String)],
 }
 
 /// An environment file that cannot be used.
@@ -81,7 +83,7 @@ pub(crate) fn resolve(sources: &Sources<'_>) -> Vec<String> {
     for pair in sources.definition.iter().chain(sources.changes) {
         set(&mut list, &pair.name, &pair.value);
     }
-    for (name, value) in sources.secrets {
+    for (name, value) in sources.secrets.iter().chain(sources.endpoint) {
         set(&mut list, name, value);
     }
     if let Some(home) = sources.home

@@ -34,7 +34,7 @@ mod volumes;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ use tokio::task::spawn_blocking;
 
 use crate::image::pull::PullOptions;
 use crate::image::store::StoreError;
+use crate::model::arn::Owner;
 use crate::model::fact::Fact;
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::{StopRequest, Task};
@@ -62,6 +63,8 @@ use tasks::{ClearError, Hands};
 /// What an agent is told about its instance.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
+    /// In whose names ARNs are written.
+    pub owner: Owner,
     /// Where tasks, images, volumes and logs are kept.
     pub state_dir: PathBuf,
     /// Where the shims' sockets are.
@@ -288,6 +291,14 @@ pub enum AgentError {
 /// without control groups is a sentence.
 pub fn control_groups<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec<&'name str>), String> {
     crate::shim::remains::lacking(wanted).map_err(|why| failure::sentence(&why))
+}
+
+/// Lays one empty directory over another in `state_dir`, to see whether containers can be laid over their images there.
+///
+/// # Errors
+/// What the kernel or the file system says to it.
+pub fn try_overlay(state_dir: &Path) -> io::Result<()> {
+    crate::image::try_overlay(state_dir)
 }
 
 impl From<ClearError> for AgentError {

@@ -162,7 +162,8 @@ fn nameserver(line: &str) -> Option<&str> {
     (words.next() == Some("nameserver")).then(|| words.next().unwrap_or_default())
 }
 
-fn servers(text: &str) -> impl Iterator<Item = &str> {
+/// The name servers that a `resolv.conf` names.
+pub(crate) fn servers(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(nameserver)
 }
 

@@ -1,7 +1,7 @@
 //! Where things are: every path of an instance in one place.
 //!
 //! ```text
-//!   <state>/tasks/<task>/            task.json · spec.json · ledger · network.json · boot
+//!   <state>/tasks/<task>/            task.json · spec.json · metadata.json · ledger · network.json · boot
 //!                        shm · volumes/<name>
 //!                        containers/<name>/  config.json · rootfs · upper · work · hosts · hostname · resolv.conf
 //!   <state>/volumes/<name>
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::ids::{ContainerName, TaskId, VolumeName};
 use crate::shim::client::Address;
+use crate::shim::metadata;
 
 /// What a task's directory keeps of the order to start it.
 pub(crate) const KEPT: &str = "task.json";
@@ -59,6 +60,11 @@ impl Places {
     /// The address and the ports of a task.
     pub(crate) fn network(&self, task: &TaskId) -> PathBuf {
         self.task(task).join("network.json")
+    }
+
+    /// What the task may learn of itself.
+    pub(crate) fn metadata(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join(metadata::document::FILE)
     }
 
     /// Which boot of the host a task was started in.

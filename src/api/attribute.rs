@@ -11,7 +11,7 @@ use super::{
     page::Page,
     reference,
     refused::{Kind, Refused},
-    wire::{Members, container_instance},
+    wire::Members,
 };
 use crate::model::{
     arn::Owner,
@@ -22,7 +22,7 @@ use crate::model::{
 const MOST: usize = 10;
 
 /// Where the names of what the host has by itself begin.
-const RESERVED: &str = "ecs.";
+const RESERVED: [&str; 2] = ["ecs.", "com.amazonaws.ecs."];
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -63,10 +63,11 @@ fn check(attribute: &Attribute) -> Result<(), Refused> {
 /// Refuses a target that is not this host.
 fn check_target(attribute: &Attribute, cluster: &Cluster, owner: &Owner) -> Result<(), Refused> {
     let text = attribute.target_id.as_deref().ok_or_else(|| Refused::parameter("targetId is missing."))?;
-    if reference::instance_id(owner, &cluster.name, text)? == cluster.instance {
+    let id = reference::instance_id(owner, &cluster.name, text);
+    if id.map_err(|refused| refused.about("targetId", text))? == cluster.instance {
         return Ok(());
     }
-    Err(Refused::new(Kind::TargetNotFoundException, format!("The target '{text}' was not found.")))
+    Err(Refused::new(Kind::TargetNotFoundException, format!("targetId: the target '{text}' was not found.")))
 }
 
 pub(super) async fn put(api: &Api, value: Value) -> Answer {
@@ -76,9 +77,9 @@ pub(super) async fn put(api: &Api, value: Value) -> Answer {
     }
     for attribute in &attributes {
         check(attribute)?;
-        if attribute.name.starts_with(RESERVED) {
+        if RESERVED.iter().any(|start| attribute.name.starts_with(start)) {
             let message = format!(
-                "The attribute '{}' is the host's own: names that begin with ecs. are reserved.",
+                "The attribute '{}' is the host's own: names that begin with ecs. or com.amazonaws.ecs. are reserved.",
                 attribute.name
             );
             return Err(Refused::parameter(message));
@@ -163,7 +164,7 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     let snapshot = api.store.snapshot();
     let cluster = reference::cluster(&snapshot, &api.owner, input.cluster.as_deref())?;
     let target = api.owner.container_instance(&cluster.name, &cluster.instance);
-    let mut attributes = container_instance::attributes(cluster, api);
+    let mut attributes = cluster.attributes(&api.host.capacity.traits);
     attributes.retain(|attribute| {
         input.attribute_name.as_deref().is_none_or(|name| attribute.name == name)
             && input.attribute_value.as_deref().is_none_or(|value| attribute.value.as_deref() == Some(value))

@@ -40,7 +40,8 @@ pub(super) fn check_names(names: &[String]) -> Result<(), Refused> {
 /// Refuses a strategy that no request may have.
 pub(super) fn check_strategy(strategy: &[Value]) -> Result<(), Refused> {
     if strategy.len() > MOST {
-        return Err(Refused::parameter("A capacity provider strategy has at most 20 providers."));
+        let message = "A strategy (capacityProviderStrategy, defaultCapacityProviderStrategy) has at most 20 providers.";
+        return Err(Refused::parameter(message));
     }
     let items: Vec<Item> = input(Value::Array(strategy.to_vec()))?;
     let names: Vec<String> = items.iter().map(|item| item.capacity_provider.clone()).collect();
@@ -56,15 +57,6 @@ pub(super) fn check_strategy(strategy: &[Value]) -> Result<(), Refused> {
         return Err(Refused::parameter(message));
     }
     Ok(())
-}
-
-/// The provider that the first task of a strategy goes to: the one with a base, else the heaviest.
-pub(super) fn first_of(strategy: &[Value]) -> Option<String> {
-    let number = |item: &Value, member: &str| item[member].as_i64().unwrap_or(0);
-    let rank = |item: &&Value| (number(item, "base"), number(item, "weight"));
-    // Of equals the last is the maximum, and the first is meant.
-    let first = strategy.iter().rev().max_by_key(rank)?;
-    first["capacityProvider"].as_str().map(str::to_owned)
 }
 
 #[derive(Deserialize)]
@@ -132,18 +124,6 @@ fn document(name: &str, owner: &Owner) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_strategy_begins_with_its_base_and_then_its_weight() {
-        let of = |provider: &str, weight: i64, base: i64| json!({"capacityProvider": provider, "weight": weight, "base": base});
-        assert_eq!(
-            first_of(&[of("FARGATE", 1, 0), of("FARGATE_SPOT", 4, 0)]).as_deref(),
-            Some("FARGATE_SPOT")
-        );
-        assert_eq!(first_of(&[of("FARGATE", 1, 1), of("FARGATE_SPOT", 4, 0)]).as_deref(), Some("FARGATE"));
-        assert_eq!(first_of(&[of("FARGATE", 1, 0), of("FARGATE_SPOT", 1, 0)]).as_deref(), Some("FARGATE"));
-        assert_eq!(first_of(&[]), None);
-    }
 
     #[test]
     fn strategies_that_cannot_be_followed_are_refused() {

@@ -21,6 +21,9 @@ use crate::{
     store::Draft,
 };
 
+/// Most ACTIVE clusters.
+const MOST_CLUSTERS: usize = 10_000;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CreateCluster {
@@ -58,22 +61,25 @@ pub(super) async fn create(api: &Api, value: Value) -> Answer {
         kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     let instance = InstanceId::from_random(api.source.random());
     let new = Cluster { tags: input.tags, extra, ..Cluster::new(name.clone(), instance, api.source.now()) };
-    let make = move |draft: &mut Draft| {
-        make(draft, new);
-        Ok::<_, Refused>(())
-    };
+    let make = move |draft: &mut Draft| make(draft, new);
     api.store.write(make).await?;
     described(api, &name)
 }
 
 /// Writes a new cluster, unless an ACTIVE one has its name. One that was deleted keeps its instance.
-fn make(draft: &mut Draft, mut new: Cluster) {
+fn make(draft: &mut Draft, mut new: Cluster) -> Result<(), Refused> {
     match draft.cluster(&new.name) {
-        Some(known) if known.status == ClusterStatus::Active => return,
+        Some(known) if known.status == ClusterStatus::Active => return Ok(()),
         Some(known) => new.instance = known.instance.clone(),
         None => {}
     }
+    if draft.clusters().filter(|one| one.status == ClusterStatus::Active).count() >= MOST_CLUSTERS {
+        let message =
+            format!("There are {MOST_CLUSTERS} clusters, and clusterName {} is one too many.", new.name);
+        return Err(Refused::client(message));
+    }
     draft.put_cluster(new);
+    Ok(())
 }
 
 impl Api {

@@ -5,16 +5,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    Answer, Api, input,
-    page::Page,
-    reference,
-    refused::{Kind, Refused},
-    wire,
-};
+use super::{Answer, Api, input, page::Page, reference, refused::Refused, wire};
 use crate::model::{
     cluster::{Cluster, InstanceStatus},
     ids::InstanceId,
+    placement::{ConstraintKind, PlacementConstraint},
 };
 
 #[derive(Deserialize)]
@@ -61,15 +56,18 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     let input: ListContainerInstances = input(value)?;
     let words = ["ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED", "INACTIVE"];
     reference::words("status", input.status.as_slice(), &words)?;
-    if input.filter.is_some() {
-        let message = "Filters of container instances are not supported by this release of hythe.";
-        return Err(Refused::new(Kind::UnsupportedFeatureException, message));
+    let filter = input.filter.filter(|text| !text.is_empty());
+    let filter =
+        filter.map(|text| PlacementConstraint { kind: ConstraintKind::MemberOf, expression: Some(text) });
+    if let Some(Err(why)) = filter.as_ref().map(PlacementConstraint::read) {
+        return Err(Refused::parameter(format!("filter: {why}")));
     }
     let snapshot = api.store.snapshot();
     let cluster = reference::cluster(&snapshot, &api.owner, input.cluster.as_deref())?;
     let arn = api.owner.container_instance(&cluster.name, &cluster.instance);
     let status = wire::container_instance::status(cluster.instance_status);
-    let is_wanted = input.status.as_deref().is_none_or(|wanted| wanted == status);
+    let is_wanted = input.status.as_deref().is_none_or(|wanted| wanted == status)
+        && snapshot.unmet(&filter, cluster, &api.host.capacity.traits, "").is_none();
     let all = is_wanted.then(|| (cluster.instance.clone(), Value::from(arn)));
     let page = Page { max_results: input.max_results, next_token: input.next_token };
     let parse = |text: &str| InstanceId::parse(text).ok();

@@ -2,16 +2,20 @@
 //!
 //! A request is found good first, outside the store's one writer; what then happens inside is a question of room.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-use super::{Api, Source, reference, reference::Definition, refused::Refused, run_task, tags, wire};
+use super::{
+    Api, Source, constraint, reference, reference::Definition, refused::Refused, run_task, tags, wire,
+};
 use crate::{
     model::{
         cluster::{Cluster, InstanceStatus},
         ids::{ClusterName, TaskId},
-        resources::{Capacity, Reservation, Shortage},
+        placement::PlacementConstraint,
+        provider,
+        resources::{Capacity, Reservation},
         task::{NewTask, Tag, Task, TaskOverride},
         task_definition::{Document, TaskDefinition},
         time::Timestamp,
@@ -32,9 +36,11 @@ pub(super) struct Request {
     pub(super) propagate_tags: Option<String>,
     pub(super) enable_ecs_managed_tags: bool,
     pub(super) launch_type: Option<String>,
-    pub(super) provider: Option<String>,
+    /// The capacity providers that the tasks are spread over.
+    pub(super) strategy: Vec<Value>,
     pub(super) platform_version: Option<String>,
     pub(super) network_configuration: Option<Value>,
+    pub(super) placement_constraints: Vec<PlacementConstraint>,
     /// Members that the tasks keep as they came.
     pub(super) kept: Vec<(&'static str, Option<Value>)>,
 }
@@ -70,6 +76,20 @@ impl Request {
     }
 }
 
+/// Why a task is not placed: `reason` and `detail` of an entry in `failures`.
+#[derive(Clone, Debug)]
+pub(super) struct Obstacle {
+    reason: &'static str,
+    detail: Option<String>,
+}
+
+impl Obstacle {
+    /// One whose reason says it all.
+    pub(super) fn new(reason: &'static str) -> Self {
+        Self { reason, detail: None }
+    }
+}
+
 /// A request that was found good, ready to be placed.
 pub(super) struct Launch {
     pub(super) cluster: ClusterName,
@@ -82,8 +102,9 @@ pub(super) struct Launch {
     propagate: bool,
     managed_tags: bool,
     extra: Map<String, Value>,
+    constraints: Vec<PlacementConstraint>,
+    strategy: Vec<Value>,
     capacity: Capacity,
-    architecture: String,
     source: Arc<dyn Source>,
 }
 
@@ -99,6 +120,9 @@ impl Launch {
         let definition = Definition::parse(&api.owner, &request.task_definition)?;
         let document = &definition.usable(snapshot)?.document;
         run_task::network(document, request.network_configuration.as_ref())?;
+        reference::launch_type(definition.usable(snapshot)?, request.launch_type.as_deref())?;
+        let constraints =
+            constraint::of_task(document, &request.placement_constraints, request.launch_type.as_deref())?;
         for change in &request.overrides.container_overrides {
             if document.container(&change.name).is_none() {
                 return Err(Refused::parameter(format!(
@@ -119,8 +143,9 @@ impl Launch {
             propagate: request.propagate_tags.as_deref() == Some("TASK_DEFINITION"),
             managed_tags: request.enable_ecs_managed_tags,
             extra,
+            constraints,
+            strategy: request.strategy,
             capacity: api.host.capacity.clone(),
-            architecture: api.host.architecture.clone(),
             source: Arc::clone(&api.source),
         })
     }
@@ -139,15 +164,21 @@ impl Launch {
         &self,
         count: usize,
         draft: &mut Draft,
-    ) -> Result<(Vec<TaskId>, Vec<&'static str>), Refused> {
+    ) -> Result<(Vec<TaskId>, Vec<Obstacle>), Refused> {
         let definition = Arc::clone(self.definition.usable(draft)?);
         let reservation = Reservation::of(&definition.document, &self.overrides);
         let (mut placed, mut failures) = (Vec::new(), Vec::new());
+        let mut gone: BTreeMap<String, u64> = BTreeMap::new();
         for _ in 0..count {
-            if let Some(reason) = self.obstacle(&definition.document, &reservation, draft) {
-                failures.push(reason);
+            if let Some(obstacle) = self.obstacle(&definition.document, &reservation, draft) {
+                failures.push(obstacle);
             } else {
-                let task = self.task(&definition);
+                let mut task = self.task(&definition);
+                let to = provider::next(&self.strategy, |name| gone.get(name).copied().unwrap_or(0));
+                if let Some(name) = to {
+                    task.extra.insert("capacityProviderName".into(), name.as_str().into());
+                    *gone.entry(name).or_default() += 1;
+                }
                 placed.push(task.id.clone());
                 draft.put_task(task);
             }
@@ -156,21 +187,20 @@ impl Launch {
     }
 
     /// Why this host cannot take one more.
-    fn obstacle(
-        &self,
-        document: &Document,
-        reservation: &Reservation,
-        draft: &Draft,
-    ) -> Option<&'static str> {
-        let platform = document.runtime_platform.as_ref();
-        if let Some(word) = platform.and_then(|platform| platform.cpu_architecture.as_deref())
-            && !word.eq_ignore_ascii_case(&self.architecture)
-        {
-            return Some("ATTRIBUTE");
+    fn obstacle(&self, document: &Document, reservation: &Reservation, draft: &Draft) -> Option<Obstacle> {
+        let usual = format!("family:{}", document.family);
+        let group = self.group.as_deref().unwrap_or(&usual);
+        let unmet = draft
+            .cluster(&self.cluster)
+            .and_then(|cluster| draft.unmet(&self.constraints, cluster, &self.capacity.traits, group));
+        if let Some(unmet) = unmet {
+            return Some(Obstacle::new(unmet.reason()));
         }
         let taken = draft.taken();
         let admitted = self.capacity.admit(taken.resources, reservation, |port| taken.has(port));
-        admitted.err().map(Shortage::reason)
+        let shortage = admitted.err()?;
+        let detail = self.capacity.told(taken.resources, reservation, shortage);
+        Some(Obstacle { reason: shortage.reason(), detail: Some(detail) })
     }
 
     fn task(&self, definition: &TaskDefinition) -> Task {
@@ -197,18 +227,16 @@ impl Launch {
 
 /// What the tasks of a request show of it later.
 fn kept(request: &Request) -> Map<String, Value> {
-    let text = |text: &Option<String>| text.clone().map(Value::from);
     let launch_type =
-        request.launch_type.clone().or_else(|| request.provider.is_none().then(|| "EC2".to_owned()));
-    let on_fargate = launch_type.as_deref() == Some("FARGATE")
-        || request.provider.as_deref().is_some_and(|provider| provider.starts_with("FARGATE"));
+        request.launch_type.clone().or_else(|| request.strategy.is_empty().then(|| "EC2".to_owned()));
+    // The providers that there are, are those of Fargate.
+    let on_fargate = launch_type.as_deref() == Some("FARGATE") || !request.strategy.is_empty();
     let platform = match request.platform_version.as_deref() {
         None | Some("LATEST") if on_fargate => Some(LATEST_PLATFORM.into()),
         given => given.map(Value::from),
     };
     let own = [
         ("launchType", launch_type.map(Value::from)),
-        ("capacityProviderName", text(&request.provider)),
         ("networkConfiguration", request.network_configuration.clone()),
         ("platformVersion", platform),
         ("platformFamily", on_fargate.then(|| "Linux".into())),
@@ -222,7 +250,7 @@ pub(super) fn answer(
     api: &Api,
     cluster: &ClusterName,
     ids: &[TaskId],
-    reasons: &[&'static str],
+    obstacles: &[Obstacle],
     mut failures: Vec<Value>,
 ) -> Value {
     let snapshot = api.store.snapshot();
@@ -230,6 +258,7 @@ pub(super) fn answer(
     let tasks: Value = tasks.map(|task| wire::task::document(task, &snapshot, api, true)).collect();
     let instance = snapshot.cluster(cluster).map(|cluster| cluster.instance.clone());
     let arn = instance.map(|instance| api.owner.container_instance(cluster, &instance));
-    failures.extend(reasons.iter().map(|reason| wire::failure(arn.clone(), reason)));
+    let failure = |one: &Obstacle| wire::failure_for(arn.clone(), one.reason, one.detail.as_deref());
+    failures.extend(obstacles.iter().map(failure));
     json!({"tasks": tasks, "failures": failures})
 }

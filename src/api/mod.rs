@@ -15,6 +15,7 @@ mod beside;
 mod capacity_provider;
 pub mod client;
 mod cluster;
+mod constraint;
 mod container_instance;
 mod crowd;
 mod events;
@@ -71,8 +72,6 @@ use crate::{
 pub struct Host {
     /// What it has for tasks.
     pub capacity: Capacity,
-    /// `x86_64` or `arm64`, as ECS writes it.
-    pub architecture: String,
     /// When it was first registered, for `registeredAt`.
     pub registered_at: Timestamp,
     /// The release of hythe.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::refused::{Kind, Refused};
+use super::{
+    refused::{Kind, Refused},
+    wire,
+};
 use crate::{
     model::{
         arn::Owner,
@@ -17,7 +20,9 @@ use crate::{
 const DEFAULT_CLUSTER: &str = "default";
 
 pub(super) fn cluster_name(owner: &Owner, text: Option<&str>) -> Result<ClusterName, Refused> {
-    Ok(ClusterName::parse(owner.rest("cluster", text.unwrap_or(DEFAULT_CLUSTER))?)?)
+    let text = text.unwrap_or(DEFAULT_CLUSTER);
+    let rest = owner.rest("cluster", text).map_err(|bad| Refused::from(bad).about("cluster", text))?;
+    Ok(ClusterName::parse(rest)?)
 }
 
 /// The cluster that is meant, which is there and takes work.
@@ -37,30 +42,42 @@ pub(super) fn cluster<'a>(
     }
 }
 
-/// The part of `rest` after its cluster, which is `cluster` where it is named.
-fn in_cluster<'a>(rest: &'a str, cluster: &ClusterName, what: &str) -> Result<&'a str, Refused> {
+/// The part of a name or an ARN of `kind` after its cluster, which is `cluster` where it is named.
+fn in_cluster<'a>(
+    owner: &Owner,
+    kind: &str,
+    text: &'a str,
+    cluster: &ClusterName,
+) -> Result<&'a str, Refused> {
+    let rest = owner.rest(kind, text)?;
     match rest.split_once('/') {
         None => Ok(rest),
         Some((named, id)) if named == cluster.as_str() => Ok(id),
         Some((named, _)) => {
-            Err(Refused::parameter(format!("The {what} is in cluster {named}, not in cluster {cluster}.")))
+            let message =
+                format!("Invalid identifier: Identifier is for cluster {named}. Your cluster is {cluster}");
+            Err(Refused::parameter(message))
         }
     }
 }
 
 pub(super) fn service_key(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<ServiceKey, Refused> {
-    let name = in_cluster(owner.rest("service", text)?, cluster, "service")?;
+    let name =
+        in_cluster(owner, "service", text, cluster).map_err(|refused| refused.about("service", text))?;
     Ok((cluster.clone(), ServiceName::parse(name)?))
 }
 
 pub(super) fn task_id(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<TaskId, Refused> {
-    let id = in_cluster(owner.rest("task", text)?, cluster, "task")?;
-    TaskId::parse(id).map_err(|_| Refused::parameter("Task Identifier is invalid"))
+    let id = in_cluster(owner, "task", text, cluster)
+        .and_then(|id| TaskId::parse(id).map_err(|_| Refused::parameter("Task Identifier is invalid")));
+    id.map_err(|refused| refused.about("task", text))
 }
 
 pub(super) fn instance_id(owner: &Owner, cluster: &ClusterName, text: &str) -> Result<InstanceId, Refused> {
-    let id = in_cluster(owner.rest("container-instance", text)?, cluster, "container instance")?;
-    InstanceId::parse(id).map_err(|_| Refused::parameter("Container instance Identifier is invalid"))
+    let id = in_cluster(owner, "container-instance", text, cluster).and_then(|id| {
+        InstanceId::parse(id).map_err(|_| Refused::parameter("Container instance Identifier is invalid"))
+    });
+    id.map_err(|refused| refused.about("containerInstance", text))
 }
 
 /// What a task definition is called: a revision, or a family and so its latest ACTIVE revision.
@@ -72,7 +89,8 @@ pub(super) enum Definition {
 
 impl Definition {
     pub(super) fn parse(owner: &Owner, text: &str) -> Result<Self, Refused> {
-        let rest = owner.rest("task-definition", text)?;
+        let about = |bad| Refused::from(bad).about("taskDefinition", text);
+        let rest = owner.rest("task-definition", text).map_err(about)?;
         if rest.is_empty() {
             return Err(Refused::parameter("Task Definition can not be blank."));
         }
@@ -103,6 +121,20 @@ impl Definition {
                 Err(Refused::client("TaskDefinition is inactive"))
             }
         }
+    }
+}
+
+/// Refuses a launch type that the definition is not made for.
+pub(super) fn launch_type(definition: &TaskDefinition, launch_type: Option<&str>) -> Result<(), Refused> {
+    let fits = |word: &str| match word {
+        "FARGATE" | "EXTERNAL" => wire::task_definition::compatibilities(definition).contains(&word),
+        _ => true,
+    };
+    match launch_type {
+        Some(word) if !fits(word) => {
+            Err(Refused::parameter(format!("Task definition does not support launch_type {word}.")))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Kind {
     InvalidParameterException,
     /// A signature that is wrong, or of another time or place.
     InvalidSignatureException,
+    /// More than there may be.
+    LimitExceededException,
     /// A request without a signature where one is needed.
     MissingAuthenticationTokenException,
     /// There is no such namespace.
@@ -81,6 +83,7 @@ impl Kind {
             Self::ConflictException => "ConflictException",
             Self::IncompleteSignatureException => "IncompleteSignatureException",
             Self::InvalidParameterException => "InvalidParameterException",
+            Self::LimitExceededException => "LimitExceededException",
             Self::MissingAuthenticationTokenException => "MissingAuthenticationTokenException",
             Self::InvalidSignatureException => "InvalidSignatureException",
             Self::NamespaceNotFoundException => "NamespaceNotFoundException",
@@ -126,6 +129,14 @@ impl Refused {
     /// An InvalidParameterException.
     pub fn parameter(message: impl Into<String>) -> Self {
         Self::new(Kind::InvalidParameterException, message)
+    }
+
+    /// The same with the member that it is about, and the beginning of what that holds.
+    #[must_use]
+    pub fn about(mut self, member: &str, text: &str) -> Self {
+        let start: String = text.chars().take(100).collect();
+        self.message = format!("{} ({member}: '{start}')", self.message);
+        self
     }
 
     /// The document on the wire.

@@ -8,8 +8,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Answer, Api, capacity_provider, input,
-    launch::{self, Launch, Request},
+    Answer, Api, capacity_provider, constraint, input,
+    launch::{self, Launch, Obstacle, Request},
     reference,
     refused::{Kind, Refused},
 };
@@ -18,6 +18,7 @@ use crate::{
         arn::Owner,
         cluster::Cluster,
         ids::TaskId,
+        placement::{PlacementConstraint, PlacementStrategy},
         task::{Tag, TaskOverride},
         task_definition::{Document, NetworkMode},
         time::Timestamp,
@@ -52,15 +53,17 @@ struct RunTask {
     capacity_provider_strategy: Option<Vec<Value>>,
     network_configuration: Option<Value>,
     platform_version: Option<String>,
-    placement_constraints: Option<Vec<Value>>,
-    placement_strategy: Option<Vec<Value>>,
+    #[serde(default)]
+    placement_constraints: Vec<PlacementConstraint>,
+    #[serde(default)]
+    placement_strategy: Vec<PlacementStrategy>,
     reference_id: Option<String>,
     volume_configurations: Option<Value>,
     client_token: Option<String>,
 }
 
 /// Tasks that were placed, and why the others were not.
-type Placed = (Vec<TaskId>, Vec<&'static str>);
+type Placed = (Vec<TaskId>, Vec<Obstacle>);
 
 pub(super) async fn run(api: &Api, value: Value) -> Answer {
     let fingerprint = fingerprint(&value);
@@ -73,8 +76,8 @@ pub(super) async fn run(api: &Api, value: Value) -> Answer {
     let token = token.map(|token| Token { key: format!("RunTask/{}/{token}", cluster.name), fingerprint });
     let launch = Launch::new(api, &snapshot, cluster, request.launch(cluster))?;
     let (name, owner) = (cluster.name.clone(), api.owner.clone());
-    let (ids, reasons) = api.store.write(move |draft| place(&launch, count, token, &owner, draft)).await?;
-    Ok(launch::answer(api, &name, &ids, &reasons, Vec::new()))
+    let (ids, obstacles) = api.store.write(move |draft| place(&launch, count, token, &owner, draft)).await?;
+    Ok(launch::answer(api, &name, &ids, &obstacles, Vec::new()))
 }
 
 /// A digest of everything in a request but its token.
@@ -98,13 +101,7 @@ fn check(request: &RunTask) -> Result<(), Refused> {
     if request.client_token.as_deref().is_some_and(|text| !is_token(text)) {
         return Err(Refused::parameter("clientToken has 1 to 64 characters from ASCII 33 to 126."));
     }
-    if request.placement_constraints.as_ref().is_some_and(|list| list.len() > 10) {
-        return Err(Refused::parameter("Too many placement constraints. A request may have 10."));
-    }
-    if request.placement_strategy.as_ref().is_some_and(|list| list.len() > 5) {
-        return Err(Refused::parameter("Too many placement strategies. A request may have 5."));
-    }
-    Ok(())
+    constraint::strategies(&request.placement_strategy, request.launch_type.as_deref())
 }
 
 fn count(request: &RunTask) -> Result<usize, Refused> {
@@ -119,8 +116,7 @@ impl RunTask {
         let usual = cluster.extra.get("defaultCapacityProviderStrategy").and_then(Value::as_array);
         let strategy =
             self.capacity_provider_strategy.as_ref().or(usual.filter(|_| self.launch_type.is_none()));
-        let provider = strategy.and_then(|strategy| capacity_provider::first_of(strategy));
-        let list = |list: Option<Vec<Value>>| list.map(Value::from);
+        let strategy = strategy.cloned().unwrap_or_default();
         Request {
             task_definition: self.task_definition,
             group: self.group,
@@ -130,12 +126,11 @@ impl RunTask {
             propagate_tags: self.propagate_tags,
             enable_ecs_managed_tags: self.enable_ecs_managed_tags,
             launch_type: self.launch_type,
-            provider,
+            strategy,
             platform_version: self.platform_version,
             network_configuration: self.network_configuration,
+            placement_constraints: self.placement_constraints,
             kept: vec![
-                ("placementConstraints", list(self.placement_constraints)),
-                ("placementStrategy", list(self.placement_strategy)),
                 ("referenceId", self.reference_id.map(Value::from)),
                 ("volumeConfigurations", self.volume_configurations),
                 ("enableExecuteCommand", self.enable_execute_command.then_some(Value::Bool(true))),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Answer, Api, input,
+    Answer, Api, constraint, input,
     page::Page,
     reference::{self, Definition},
     refused::{Kind, Refused},
@@ -21,6 +21,9 @@ use crate::{
     },
     store::{Draft, ServiceKey},
 };
+
+/// Most ACTIVE services of a cluster.
+const MOST_SERVICES: usize = 5000;
 
 /// The id that a new deployment gets.
 pub(super) fn deployment_id(random: [u8; 16]) -> DeploymentId {
@@ -93,6 +96,14 @@ fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
     let definition = Definition::parse(&api.owner, text)?;
     let document = &definition.usable(&snapshot)?.document;
     run_task::network(document, request.network_configuration.as_ref())?;
+    let launch_type = request.launch_type.as_deref();
+    reference::launch_type(definition.usable(&snapshot)?, launch_type)?;
+    constraint::of_task(document, request.placement_constraints.as_deref().unwrap_or_default(), launch_type)?;
+    request.check_load_balancers(document)?;
+    if strategy == SchedulingStrategy::Daemon && launch_type == Some("FARGATE") {
+        let message = "The daemon scheduling strategy is not supported with launchType FARGATE.";
+        return Err(Refused::parameter(message));
+    }
     let mut settings = request.settings();
     if !settings.contains_key("capacityProviderStrategy") {
         settings.entry("launchType").or_insert_with(|| "EC2".into());
@@ -137,6 +148,13 @@ impl Wanted {
             }
         }
         let (cluster, name) = self.key;
+        let active = draft.services_of(&cluster).filter(|one| one.status == ServiceStatus::Active);
+        if active.count() >= MOST_SERVICES {
+            return Err(Refused::client(format!(
+                "Cluster {cluster} has {MOST_SERVICES} services, and can have no more: serviceName {name} is one too \
+                 many."
+            )));
+        }
         let mut service = Service {
             cluster,
             name,
@@ -163,7 +181,7 @@ impl Wanted {
     fn is_again(&self, known: &Service, id: &TaskDefinitionId) -> bool {
         known.primary().task_definition == *id
             && known.scheduling_strategy == self.strategy
-            && known.desired_count == self.count
+            && (known.desired_count == self.count || self.strategy == SchedulingStrategy::Daemon)
             && known.bounds == self.bounds
             && known.extra == self.settings
     }

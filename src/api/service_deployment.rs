@@ -181,11 +181,13 @@ fn check_count(member: &str, arns: &[String]) -> Result<(), Refused> {
 
 /// The service that an ARN of `kind` names, and the rest of it.
 fn split<'a>(owner: &Owner, kind: &str, arn: &'a str) -> Result<(ServiceKey, &'a str), Refused> {
-    let malformed = || Refused::parameter(format!("'{arn}' is not the ARN of a {kind}."));
+    let member = if kind == "service-revision" { "serviceRevisionArn" } else { "serviceDeploymentArn" };
+    let malformed = || Refused::parameter(format!("This is not the ARN of a {kind}.")).about(member, arn);
     if !arn.starts_with("arn:") {
         return Err(malformed());
     }
-    let mut parts = owner.rest(kind, arn)?.split('/');
+    let rest = owner.rest(kind, arn).map_err(|bad| Refused::from(bad).about(member, arn))?;
+    let mut parts = rest.split('/');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(cluster), Some(service), Some(id), None) => {
             Ok(((ClusterName::parse(cluster)?, ServiceName::parse(service)?), id))

@@ -4,13 +4,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    reference,
+    capacity_provider, constraint, reference,
     refused::{Kind, Refused},
     run_task,
 };
 use crate::model::{
+    placement::{PlacementConstraint, PlacementStrategy},
     service::{Breaker, DeploymentBounds, SchedulingStrategy, ThresholdType},
     task::Tag,
+    task_definition::Document,
 };
 
 /// Every member of the two calls.
@@ -31,17 +33,17 @@ pub(super) struct ServiceRequest {
     pub(super) deployment_controller: Option<Value>,
     pub(super) deployment_configuration: Option<Value>,
     pub(super) network_configuration: Option<Value>,
-    capacity_provider_strategy: Option<Vec<Value>>,
+    pub(super) capacity_provider_strategy: Option<Vec<Value>>,
     platform_version: Option<String>,
-    placement_constraints: Option<Vec<Value>>,
-    placement_strategy: Option<Vec<Value>>,
+    pub(super) placement_constraints: Option<Vec<PlacementConstraint>>,
+    placement_strategy: Option<Vec<PlacementStrategy>>,
     health_check_grace_period_seconds: Option<i64>,
     enable_execute_command: Option<bool>,
     #[serde(rename = "enableECSManagedTags")]
     enable_ecs_managed_tags: Option<bool>,
     propagate_tags: Option<String>,
     availability_zone_rebalancing: Option<String>,
-    load_balancers: Option<Vec<Value>>,
+    pub(super) load_balancers: Option<Vec<Value>>,
     service_registries: Option<Vec<Value>>,
     service_connect_configuration: Option<Value>,
     volume_configurations: Option<Vec<Value>>,
@@ -115,26 +117,55 @@ impl ServiceRequest {
             ("serviceRegistries", &self.service_registries, 1),
             ("loadBalancers", &self.load_balancers, 5),
             ("capacityProviderStrategy", &self.capacity_provider_strategy, 20),
-            ("placementConstraints", &self.placement_constraints, 10),
-            ("placementStrategy", &self.placement_strategy, 5),
         ];
         for (name, list, most) in most {
             if list.as_ref().is_some_and(|list| list.len() > most) {
-                return Err(Refused::parameter(format!("{name} has at most {most}.")));
+                return Err(Refused::parameter(format!("{name} has at most {most} elements.")));
             }
         }
+        capacity_provider::check_strategy(self.capacity_provider_strategy.as_deref().unwrap_or_default())?;
+        let strategies = self.placement_strategy.as_deref().unwrap_or_default();
+        constraint::strategies(strategies, self.launch_type.as_deref())?;
         if self
             .health_check_grace_period_seconds
             .is_some_and(|seconds| !(0..=2_147_483_647).contains(&seconds))
         {
-            return Err(Refused::parameter("healthCheckGracePeriodSeconds is between 0 and 2147483647."));
+            let message = "healthCheckGracePeriodSeconds must be between 0 and 2147483647.";
+            return Err(Refused::parameter(message));
         }
         let controller =
             self.deployment_controller.as_ref().and_then(|controller| controller["type"].as_str());
         reference::words("deploymentController", controller.as_slice(), &["ECS", "CODE_DEPLOY", "EXTERNAL"])?;
-        if controller.is_some_and(|word| word != "ECS") {
-            let message = "The only deployment controller of this release of hythe is ECS.";
+        if let Some(word) = controller.filter(|word| *word != "ECS") {
+            let message = format!(
+                "deploymentController.type is {word}, and the only deployment controller of this release of hythe is \
+                 ECS."
+            );
             return Err(Refused::new(Kind::UnsupportedFeatureException, message));
+        }
+        Ok(())
+    }
+
+    /// Refuses load balancers for containers and ports that the task definition does not have.
+    pub(super) fn check_load_balancers(&self, document: &Document) -> Result<(), Refused> {
+        for (index, balancer) in self.load_balancers.as_deref().unwrap_or_default().iter().enumerate() {
+            let Some(name) = balancer["containerName"].as_str() else { continue };
+            let mut containers = document.container_definitions.iter();
+            let Some(container) = containers.find(|one| one.name.as_str() == name) else {
+                let message = format!("The container {name} does not exist in the task definition.");
+                return Err(
+                    Refused::parameter(message).about(&format!("loadBalancers[{index}].containerName"), name)
+                );
+            };
+            let port = balancer["containerPort"].as_u64();
+            let mut mappings = container.port_mappings.iter();
+            if let Some(port) = port
+                && !mappings.any(|mapping| mapping.container_port.map(u64::from) == Some(port))
+            {
+                let message = format!("The container {name} did not have a container port {port} defined.");
+                let member = format!("loadBalancers[{index}].containerPort");
+                return Err(Refused::parameter(message).about(&member, &port.to_string()));
+            }
         }
         Ok(())
     }
@@ -160,8 +191,11 @@ impl ServiceRequest {
         let configuration: Rolling = super::input(given.clone())?;
         let words = ["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"];
         reference::words("deploymentConfiguration.strategy", configuration.strategy.as_slice(), &words)?;
-        if configuration.strategy.as_deref().is_some_and(|word| word != "ROLLING") {
-            let message = "The only deployment strategy of this release of hythe is ROLLING.";
+        if let Some(word) = configuration.strategy.as_deref().filter(|word| *word != "ROLLING") {
+            let message = format!(
+                "deploymentConfiguration.strategy is {word}, which shifts traffic with a load balancer. This release \
+                 of hythe has none yet: its strategy is ROLLING."
+            );
             return Err(Refused::new(Kind::UnsupportedFeatureException, message));
         }
         let bounds = DeploymentBounds {
@@ -217,6 +251,10 @@ impl ServiceRequest {
     pub(super) fn settings(&self) -> Map<String, Value> {
         let list = |list: &Option<Vec<Value>>| list.clone().map(Value::from);
         let text = |text: &Option<String>| text.clone().map(Value::from);
+        let constraints = self.placement_constraints.as_ref();
+        let constraints = constraints.and_then(|list| serde_json::to_value(list).ok());
+        let strategies = self.placement_strategy.as_ref();
+        let strategies = strategies.and_then(|list| serde_json::to_value(list).ok());
         let kept = [
             ("launchType", text(&self.launch_type)),
             ("role", text(&self.role)),
@@ -224,8 +262,8 @@ impl ServiceRequest {
             ("networkConfiguration", self.network_configuration.clone()),
             ("capacityProviderStrategy", list(&self.capacity_provider_strategy)),
             ("platformVersion", text(&self.platform_version)),
-            ("placementConstraints", list(&self.placement_constraints)),
-            ("placementStrategy", list(&self.placement_strategy)),
+            ("placementConstraints", constraints),
+            ("placementStrategy", strategies),
             ("healthCheckGracePeriodSeconds", self.health_check_grace_period_seconds.map(Value::from)),
             ("enableExecuteCommand", self.enable_execute_command.map(Value::from)),
             ("enableECSManagedTags", self.enable_ecs_managed_tags.map(Value::from)),

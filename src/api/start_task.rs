@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Answer, Api, input,
-    launch::{self, Launch, Request},
+    launch::{self, Launch, Obstacle, Request},
     reference,
     refused::Refused,
     wire,
@@ -56,11 +56,11 @@ pub(super) async fn start(api: &Api, value: Value) -> Answer {
         if launch.is_open(draft) {
             launch.place(count, draft)
         } else {
-            Ok((Vec::new(), vec!["INACTIVE"; count]))
+            Ok((Vec::new(), vec![Obstacle::new("INACTIVE"); count]))
         }
     };
-    let (ids, reasons) = api.store.write(place).await?;
-    Ok(launch::answer(api, &name, &ids, &reasons, failures))
+    let (ids, obstacles) = api.store.write(place).await?;
+    Ok(launch::answer(api, &name, &ids, &obstacles, failures))
 }
 
 impl StartTask {
@@ -75,9 +75,10 @@ impl StartTask {
             propagate_tags: self.propagate_tags,
             enable_ecs_managed_tags: self.enable_ecs_managed_tags,
             launch_type: None,
-            provider: None,
+            strategy: Vec::new(),
             platform_version: None,
             network_configuration: self.network_configuration,
+            placement_constraints: Vec::new(),
             kept: vec![
                 ("referenceId", self.reference_id.map(Value::from)),
                 ("volumeConfigurations", self.volume_configurations),

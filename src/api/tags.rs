@@ -74,7 +74,11 @@ enum Tagged {
 
 impl Tagged {
     fn parse(api: &Api, arn: &str) -> Result<Self, Refused> {
-        let invalid = || Refused::parameter(format!("'{arn}' is not the ARN of a resource that has tags."));
+        Self::read(api, arn).map_err(|refused| refused.about("resourceArn", arn))
+    }
+
+    fn read(api: &Api, arn: &str) -> Result<Self, Refused> {
+        let invalid = || Refused::parameter("This is not the ARN of a resource that has tags.");
         let resource =
             arn.strip_prefix("arn:").and_then(|rest| rest.splitn(5, ':').nth(4)).ok_or_else(invalid)?;
         let (kind, rest) = resource.split_once('/').ok_or_else(invalid)?;
@@ -86,7 +90,7 @@ impl Tagged {
             Ok::<_, Refused>(ClusterName::parse(cluster)?)
         };
         match kind {
-            "cluster" => Ok(Self::Cluster(ClusterName::parse(rest)?)),
+            "cluster" => Ok(Self::Cluster(reference::cluster_name(owner, Some(arn))?)),
             "container-instance" => {
                 let cluster = of_cluster()?;
                 let id = reference::instance_id(owner, &cluster, arn)?;
@@ -178,13 +182,17 @@ pub(super) async fn untag_resource(api: &Api, value: Value) -> Answer {
 }
 
 async fn change(api: &Api, arn: &str, change: impl FnOnce(&mut Vec<Tag>) + Send + 'static) -> Answer {
-    let tagged = Tagged::parse(api, arn)?;
+    let (tagged, owner) = (Tagged::parse(api, arn)?, api.owner.clone());
     api.store
         .write(move |draft| {
+            if let Tagged::Cluster(name) = &tagged {
+                reference::cluster(draft, &owner, Some(name.as_str()))?;
+            }
             let mut tags = tagged.tags(draft).ok_or_else(not_found)?;
             change(&mut tags);
             if tags.len() > MOST {
-                return Err(Refused::parameter("Too many tags. A resource may have 50."));
+                let message = "Too many tags. A resource may have 50.";
+                return Err(Refused::new(Kind::LimitExceededException, message));
             }
             tagged.set(draft, tags);
             Ok(())

@@ -109,7 +109,14 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     let words = ["RUNNING", "PENDING", "STOPPED"];
     reference::words("desiredStatus", input.desired_status.as_slice(), &words)?;
     reference::words("launchType", input.launch_type.as_slice(), &super::run_task::LAUNCH_TYPES)?;
-    let others = [&input.family, &input.service_name, &input.desired_status, &input.container_instance];
+    let others = [
+        &input.family,
+        &input.service_name,
+        &input.daemon_name,
+        &input.launch_type,
+        &input.desired_status,
+        &input.container_instance,
+    ];
     if input.started_by.is_some() && others.into_iter().any(Option::is_some) {
         return Err(Refused::parameter("startedBy must be the only filter when it is given."));
     }

@@ -172,7 +172,11 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     reference::words("sort", &[sort], &["ASC", "DESC"])?;
     let snapshot = api.store.snapshot();
     // The member is named a prefix and means the whole family.
-    let family = input.family_prefix.map(Family::parse).transpose()?;
+    let family = input
+        .family_prefix
+        .as_deref()
+        .map(|text| Family::parse(text).map_err(|bad| Refused::from(bad).about("familyPrefix", text)));
+    let family = family.transpose()?;
     let ids = snapshot.task_definitions().filter(|definition| {
         wire::task_definition::status(definition.status) == status
             && family.as_ref().is_none_or(|family| definition.id.family == *family)

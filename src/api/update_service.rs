@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Answer, Api, input,
+    Answer, Api, constraint, input,
     reference::{self, Definition},
     refused::{Kind, Refused},
     run_task, service,
@@ -74,8 +74,16 @@ impl Update {
         service.breaker = self.request.breaker(service.breaker)?;
         let mut settings = self.request.settings();
         merge_configuration(&service, &mut settings);
-        if settings.contains_key("capacityProviderStrategy") {
-            service.extra.remove("launchType");
+        match settings.get("capacityProviderStrategy").and_then(Value::as_array) {
+            None => {}
+            Some(none) if none.is_empty() => {
+                settings.remove("capacityProviderStrategy");
+                service.extra.remove("capacityProviderStrategy");
+                service.extra.entry("launchType").or_insert_with(|| "EC2".into());
+            }
+            Some(_) => {
+                service.extra.remove("launchType");
+            }
         }
         let before = service.extra.clone();
         service.extra.append(&mut settings);
@@ -106,6 +114,12 @@ impl Update {
         };
         if let Some(definition) = asked.or_else(|| draft.task_definition(now)) {
             run_task::network(&definition.document, service.extra.get("networkConfiguration"))?;
+            let launch_type = service.extra.get("launchType").and_then(Value::as_str);
+            if self.definition.is_some() || self.request.placement_constraints.is_some() {
+                reference::launch_type(definition, launch_type)?;
+                constraint::of_task(&definition.document, &service.placement_constraints(), launch_type)?;
+            }
+            self.request.check_load_balancers(&definition.document)?;
         }
         Ok(asked.map(|definition| (**definition).clone()))
     }

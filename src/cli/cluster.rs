@@ -35,16 +35,12 @@ fn told(session: &Session, answer: &Value, key: &str) -> Result<(), Failure> {
 
 async fn list(session: &Session) -> Result<(), Failure> {
     let arns = session.list("ListClusters", json!({}), "clusterArns").await?;
-    let mut clusters = Vec::new();
-    for some in arns.chunks(100) {
-        let answer = session.call("DescribeClusters", json!({ "clusters": some })).await?;
-        clusters.extend(answer["clusters"].as_array().cloned().unwrap_or_default());
-    }
+    let answer = session.describe_all("DescribeClusters", "clusters", &arns, 100).await?;
     if session.json {
-        return session.print_json(&json!({ "clusters": clusters }));
+        return session.print_json(&answer);
     }
     let mut table = Table::new(&["CLUSTER", "STATUS", "SERVICES", "RUNNING", "PENDING"]);
-    for cluster in &clusters {
+    for cluster in answer["clusters"].as_array().into_iter().flatten() {
         table.row([
             print::text(&cluster["clusterName"]).into(),
             Cell::status(print::text(&cluster["status"])),
@@ -62,7 +58,7 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         return Err(Failure::not_found(format!("there is no cluster '{name}'")));
     };
     if session.json {
-        return session.print_json(cluster);
+        return session.print_json(&answer);
     }
     let mut table = Table::of_pairs();
     table.pair("Cluster", print::text(&cluster["clusterName"]));

@@ -46,6 +46,9 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<u8
     }
     let answer = session.call_in_cluster("RunTask", input).await?;
     if let Some(failure) = answer["failures"].get(0) {
+        if session.json {
+            session.print_json(&answer)?;
+        }
         return Err(Failure::refused(format!("the task cannot be placed: {}", reason_of(failure))));
     }
     let arns: Vec<String> =
@@ -145,7 +148,7 @@ async fn ends(
         tasks.push(task::until_stopped(session, arn).await?);
     }
     if session.json && !arguments.follow {
-        session.print_json(&json!({ "tasks": tasks }))?;
+        session.print_json(&json!({ "tasks": tasks, "failures": [] }))?;
     }
     let mut code = 0;
     for task in &tasks {

@@ -109,7 +109,7 @@ async fn deployments(session: &Session, name: &str) -> Result<(), Failure> {
     let list = arns["serviceDeployments"].as_array().map_or(&[][..], Vec::as_slice);
     let arns: Vec<&Value> = list.iter().map(|one| &one["serviceDeploymentArn"]).collect();
     let answer = if arns.is_empty() {
-        json!({ "serviceDeployments": [] })
+        json!({ "serviceDeployments": [], "failures": [] })
     } else {
         session.call("DescribeServiceDeployments", json!({ "serviceDeploymentArns": arns })).await?
     };
@@ -141,28 +141,17 @@ async fn stop_deployment(session: &Session, name: &str, abort: bool) -> Result<(
     if session.json { session.print_json(&answer) } else { session.print(&format!("{name}\n")) }
 }
 
-async fn described(session: &Session, arns: &[String]) -> Result<Vec<Value>, Failure> {
-    let mut services = Vec::new();
-    // ECS takes ten names at a time.
-    for some in arns.chunks(10) {
-        let mut answer = session.call_in_cluster("DescribeServices", json!({ "services": some })).await?;
-        if let Value::Array(found) = answer["services"].take() {
-            services.extend(found);
-        }
-    }
-    Ok(services)
-}
-
 async fn list(session: &Session) -> Result<(), Failure> {
     let input = json!({ "cluster": session.cluster, "maxResults": 100 });
     let arns = session.list("ListServices", input, "serviceArns").await?;
-    let services = described(session, &arns).await?;
+    // ECS takes ten names at a time.
+    let answer = session.describe_all("DescribeServices", "services", &arns, 10).await?;
     if session.json {
-        return session.print_json(&json!({ "services": services }));
+        return session.print_json(&answer);
     }
     let mut table =
         Table::new(&["SERVICE", "DEFINITION", "STATUS", "DESIRED", "RUNNING", "PENDING", "ROLLOUT"]);
-    for service in &services {
+    for service in answer["services"].as_array().into_iter().flatten() {
         table.row([
             print::text(&service["serviceName"]).into(),
             print::last_part(&print::text(&service["taskDefinition"])).into(),
@@ -177,10 +166,11 @@ async fn list(session: &Session) -> Result<(), Failure> {
 }
 
 async fn show(session: &Session, name: &str) -> Result<(), Failure> {
-    let service = session.describe_service(name).await?;
+    let answer = session.described_service(name).await?;
     if session.json {
-        return session.print_json(&service);
+        return session.print_json(&answer);
     }
+    let service = &answer["services"][0];
     let mut table = Table::of_pairs();
     table.pair("Service", print::text(&service["serviceName"]));
     table.pair("ARN", print::text(&service["serviceArn"]));

@@ -130,25 +130,57 @@ impl Session {
 
     /// One task, as ECS describes it.
     pub(super) async fn describe_task(&self, task: &str) -> Result<Value, Failure> {
+        Ok(self.described_task(task).await?["tasks"][0].take())
+    }
+
+    /// The whole answer of ECS about one task.
+    pub(super) async fn described_task(&self, task: &str) -> Result<Value, Failure> {
         let input = json!({ "tasks": [task], "include": ["TAGS"] });
-        let mut answer = self.call_in_cluster("DescribeTasks", input).await?;
-        match answer["tasks"].get_mut(0) {
-            Some(found) => Ok(found.take()),
-            None => {
-                Err(Failure::not_found(format!("there is no task '{task}' in cluster '{}'", self.cluster)))
-            }
-        }
+        self.found(self.call_in_cluster("DescribeTasks", input).await?, "tasks", task)
     }
 
     /// One service, as ECS describes it.
     pub(super) async fn describe_service(&self, name: &str) -> Result<Value, Failure> {
-        let mut answer = self.call_in_cluster("DescribeServices", json!({ "services": [name] })).await?;
-        match answer["services"].get_mut(0) {
-            Some(found) => Ok(found.take()),
-            None => {
-                Err(Failure::not_found(format!("there is no service '{name}' in cluster '{}'", self.cluster)))
+        Ok(self.described_service(name).await?["services"][0].take())
+    }
+
+    /// The whole answer of ECS about one service.
+    pub(super) async fn described_service(&self, name: &str) -> Result<Value, Failure> {
+        let input = json!({ "services": [name] });
+        self.found(self.call_in_cluster("DescribeServices", input).await?, "services", name)
+    }
+
+    /// An answer that has something in the list of that name.
+    fn found(&self, answer: Value, list: &str, name: &str) -> Result<Value, Failure> {
+        if answer[list].get(0).is_some() {
+            return Ok(answer);
+        }
+        let kind = list.trim_end_matches('s');
+        Err(Failure::not_found(format!("there is no {kind} '{name}' in cluster '{}'", self.cluster)))
+    }
+
+    /// Describes many things of this cluster, or many clusters, `at_once` in a call: one answer with all that was found and all that was not.
+    pub(super) async fn describe_all(
+        &self,
+        operation: &str,
+        list: &str,
+        names: &[String],
+        at_once: usize,
+    ) -> Result<Value, Failure> {
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
+        for some in names.chunks(at_once) {
+            let mut input = json!({ list: some });
+            if operation != "DescribeClusters" {
+                input["cluster"] = json!(self.cluster);
+            }
+            let mut answer = self.call(operation, input).await?;
+            for (into, from) in [(&mut found, list), (&mut failures, "failures")] {
+                if let Value::Array(more) = answer[from].take() {
+                    into.extend(more);
+                }
             }
         }
+        Ok(json!({ list: found, "failures": failures }))
     }
 
     /// Asks at once, and again after each change, until there is an answer.

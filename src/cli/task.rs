@@ -23,18 +23,15 @@ pub(super) async fn list(session: &Session, arguments: PsArguments) -> Result<()
         filter["family"] = json!(family);
     }
     let arns = session.task_arns(&filter, arguments.all).await?;
-    let mut tasks: Vec<Value> = Vec::new();
-    for some in arns.chunks(100) {
-        let mut answer = session.call_in_cluster("DescribeTasks", json!({ "tasks": some })).await?;
-        if let Value::Array(described) = answer["tasks"].take() {
-            tasks.extend(described);
-        }
-    }
+    let mut answer = session.describe_all("DescribeTasks", "tasks", &arns, 100).await?;
     let created = |task: &Value| task["createdAt"].as_f64().unwrap_or_default();
-    tasks.sort_by(|one, other| created(other).total_cmp(&created(one)));
-    if session.json {
-        return session.print_json(&json!({ "tasks": tasks }));
+    if let Some(tasks) = answer["tasks"].as_array_mut() {
+        tasks.sort_by(|one, other| created(other).total_cmp(&created(one)));
     }
+    if session.json {
+        return session.print_json(&answer);
+    }
+    let tasks = answer["tasks"].as_array().map_or(&[][..], Vec::as_slice);
     if arguments.quiet {
         let ids = tasks.iter().map(id);
         return session.print(&print::lines(ids));
@@ -42,7 +39,7 @@ pub(super) async fn list(session: &Session, arguments: PsArguments) -> Result<()
     let now = session::now();
     let mut table =
         Table::new(&["TASK", "DEFINITION", "GROUP", "STATUS", "HEALTH", "PORTS", "STARTED", "IMAGE"]);
-    for task in &tasks {
+    for task in tasks {
         table.row(row(task, now));
     }
     session.print(&table.render(session.colour))
@@ -73,18 +70,19 @@ fn row(task: &Value, now: f64) -> Vec<Cell> {
 /// Shows one task.
 pub(super) async fn show(session: &Session, arguments: ShowArguments) -> Result<(), Failure> {
     let task = session.task(&arguments.task).await?;
-    let described = session.describe_task(&task).await?;
+    let answer = session.described_task(&task).await?;
+    let described = &answer["tasks"][0];
     let id = print::last_part(described["taskArn"].as_str().unwrap_or(&task)).to_owned();
     let stored = session.client.get(&format!("/hythe/v1/tasks/{id}")).await?;
     if session.json {
-        return session.print_json(if arguments.timing { &stored } else { &described });
+        return session.print_json(if arguments.timing { &stored } else { &answer });
     }
     if arguments.timing {
         return session.print(&timing(&stored, session.colour)?);
     }
-    let mut text = summary(&described, &stored).render(session.colour);
+    let mut text = summary(described, &stored).render(session.colour);
     text.push('\n');
-    text.push_str(&containers(&described).render(session.colour));
+    text.push_str(&containers(described).render(session.colour));
     for sentence in print::strings(&stored["notEnforced"]) {
         let _ = write!(text, "\n{} {sentence}", Tone::Middling.paint("not enforced:", session.colour));
     }
@@ -197,7 +195,7 @@ pub(super) async fn stop(session: &Session, arguments: StopArguments) -> Result<
         }
     }
     if session.json {
-        return session.print_json(&json!({ "tasks": stopped }));
+        return stopped.iter().try_for_each(|task| session.print_json(&json!({ "task": task })));
     }
     session.print(&print::lines(stopped.iter().map(id)))
 }

@@ -31,8 +31,11 @@ pub(super) async fn run(session: &Session, command: TaskDefinitionCommand) -> Re
         }
         TaskDefinitionCommand::Ls { family, inactive } => list(session, family, inactive).await,
         TaskDefinitionCommand::Show { definition } => {
-            let found = describe(session, &definition).await?;
-            if session.json { session.print_json(&found) } else { session.print(&summary(session, &found)) }
+            let answer = described(session, &definition).await?;
+            if session.json {
+                return session.print_json(&answer);
+            }
+            session.print(&summary(session, &answer["taskDefinition"]))
         }
         TaskDefinitionCommand::Deregister { definitions } => {
             for definition in definitions {
@@ -98,8 +101,13 @@ fn place(file: &Path, refusal: &Refusal) -> String {
 
 /// One revision, as ECS describes it.
 pub(super) async fn describe(session: &Session, definition: &str) -> Result<Value, Failure> {
+    Ok(described(session, definition).await?["taskDefinition"].take())
+}
+
+/// The whole answer of ECS about one revision.
+async fn described(session: &Session, definition: &str) -> Result<Value, Failure> {
     let input = json!({ "taskDefinition": definition, "include": ["TAGS"] });
-    Ok(session.call("DescribeTaskDefinition", input).await?["taskDefinition"].take())
+    session.call("DescribeTaskDefinition", input).await
 }
 
 async fn list(session: &Session, family: Option<String>, inactive: bool) -> Result<(), Failure> {

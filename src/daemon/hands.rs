@@ -9,6 +9,7 @@ use crate::{
     model::{
         ids::TaskId,
         resources::{Capacity, HostPort, Reservation, Resources},
+        service::SchedulingStrategy,
         task::Task,
         time::Timestamp,
     },
@@ -142,8 +143,13 @@ fn host_task(snapshot: &Snapshot, task: &Task, hands: Hands) -> HostTask {
     }
 }
 
-/// When the service of a task was made. After a reboot all services get their tasks in the same moment, the oldest first.
+/// When the service of a task was made: after a reboot all services get their tasks in the same moment, the oldest
+/// first. DAEMON services come before all others.
 fn service_age(snapshot: &Snapshot, task: &Task) -> Option<Timestamp> {
     let owner = task.owner.as_ref()?;
-    Some(snapshot.service(&(task.cluster.clone(), owner.service.clone()))?.created_at)
+    let service = snapshot.service(&(task.cluster.clone(), owner.service.clone()))?;
+    Some(match service.scheduling_strategy {
+        SchedulingStrategy::Daemon => Timestamp(0),
+        SchedulingStrategy::Replica => service.created_at,
+    })
 }

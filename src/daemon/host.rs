@@ -7,7 +7,7 @@ use crate::model::resources::{Capacity, HostPort, Resources, Traits};
 
 /// What the host has for tasks: as configured, otherwise all of it.
 #[must_use]
-pub fn capacity(config: &HostConfig) -> Capacity {
+pub fn capacity(config: &HostConfig, region: &str) -> Capacity {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let reserved_ports: BTreeSet<HostPort> = config.reserved_ports.clone();
     Capacity {
@@ -16,7 +16,11 @@ pub fn capacity(config: &HostConfig) -> Capacity {
             memory: config.memory.unwrap_or_else(|| memory(&read(Path::new("/proc/meminfo")))),
         },
         reserved_ports,
-        traits: Traits { architecture: architecture().to_owned(), allow_privileged: config.allow_privileged },
+        traits: Traits {
+            zone: format!("{region}a"),
+            allow_privileged: config.allow_privileged,
+            ..Traits::default()
+        },
     }
 }
 
@@ -31,15 +35,6 @@ fn memory(text: &str) -> u64 {
 #[must_use]
 pub fn boot_id() -> String {
     read(Path::new("/proc/sys/kernel/random/boot_id")).trim().to_owned()
-}
-
-/// The processor, as ECS writes it.
-#[must_use]
-pub fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 /// The text of a file that may not be there.
@@ -60,9 +55,10 @@ mod tests {
     #[test]
     fn a_configured_value_wins() {
         let config = HostConfig { cpu: Some(512), memory: None, ..HostConfig::default() };
-        let capacity = capacity(&config);
+        let capacity = capacity(&config, "eu-west-1");
         assert_eq!(capacity.registered.cpu, 512);
         assert!(capacity.registered.memory > 0);
+        assert_eq!(capacity.traits.zone, "eu-west-1a");
         assert!(!boot_id().is_empty());
     }
 }

@@ -192,7 +192,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         source: Arc::new(System),
         host: Host {
             capacity,
-            architecture: host::architecture().to_owned(),
             registered_at,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             logs: config.state_dir.join("logs"),
@@ -366,7 +365,7 @@ pub(super) fn settings(config: &Config) -> Settings {
     (&config.state_dir, host::boot_id()).hash(&mut hasher);
     Settings {
         healthy_after: config.healthy_after,
-        capacity: host::capacity(&config.host),
+        capacity: host::capacity(&config.host, &config.owner.region),
         history: config.history,
         seed: hasher.finish(),
         random: system::random,
@@ -380,6 +379,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         std::env::current_exe().map_err(|source| DaemonError::System { what, source })?;
     let containers = &config.containers;
     Ok(AgentConfig {
+        owner: config.owner.clone(),
         state_dir: config.state_dir.clone(),
         runtime_dir: config.runtime_dir.clone(),
         cgroup_parent: config.cgroup_parent.clone(),

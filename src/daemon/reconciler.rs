@@ -25,10 +25,12 @@ use crate::{
     agent::kill_point::kill_point,
     model::{
         action::TaskAction,
+        cluster::InstanceStatus,
         fact::{Fact, Seen},
         ids::TaskId,
         resources::Capacity,
-        task::{StopCode, StopRequest},
+        service::SchedulingStrategy,
+        task::{StopCode, StopRequest, Task, TaskStatus},
         time::{Moment, Timestamp},
     },
     plan::admit::{Hands, admit},
@@ -152,16 +154,31 @@ impl<D: Doer> Reconciler<D> {
             if let Some(owner) = task.and_then(|task| task.owner.as_ref().map(|owner| (task, owner))) {
                 self.dirty.insert((owner.0.cluster.clone(), owner.1.service.clone()));
             }
+            if task.is_none_or(|task| task.known_status >= TaskStatus::Running) {
+                // A service may wait for this: for room, or for a task beside its own.
+                self.dirty.append(&mut self.starved);
+            }
+            if let Some(task) = task.filter(|task| task.is_stopped()) {
+                self.mark_leaving(&snapshot, task);
+            }
             if task.is_none_or(|task| task.is_stopped()) {
                 self.hands.set(id, Hands::Empty);
                 self.waiting.remove(id);
                 self.ended += 1;
-                self.dirty.append(&mut self.starved);
             }
             self.holdings.refresh(&snapshot, id, self.hands.of(id));
         }
         if self.ended > 0 && self.prune_at.is_none() {
             self.prune_at = Some(clock::moment() + self.settings.history.keep);
+        }
+    }
+
+    /// Marks all services of a cluster that is to leave the host: DAEMON services go after the others.
+    fn mark_leaving(&mut self, snapshot: &Snapshot, task: &Task) {
+        let cluster = snapshot.cluster(&task.cluster);
+        if cluster.is_some_and(|cluster| cluster.instance_status == InstanceStatus::Draining) {
+            let services = snapshot.services_of(&task.cluster);
+            self.dirty.extend(services.map(|of| (of.cluster.clone(), of.name.clone())));
         }
     }
 
@@ -179,9 +196,12 @@ impl<D: Doer> Reconciler<D> {
         }
         let snapshot = self.store.snapshot();
         let mut to_write = Vec::new();
-        // The oldest first, which is the order in which services come back after a reboot.
+        // DAEMON services first and then the oldest, which is the order in which services come back after a reboot.
         let mut keys: Vec<ServiceKey> = keys.into_iter().collect();
-        keys.sort_by_key(|key| snapshot.service(key).map(|service| service.created_at));
+        keys.sort_by_key(|key| {
+            let service = snapshot.service(key);
+            service.map(|of| (of.scheduling_strategy != SchedulingStrategy::Daemon, of.created_at))
+        });
         for key in keys {
             let context = self.context(&snapshot, &key, now);
             let plan = services::plan(&snapshot, &key, &context);

@@ -9,8 +9,10 @@ use crate::{
     model::{
         cluster::InstanceStatus,
         ids::{DeploymentId, InstanceId, TaskId},
+        placement::PlacementConstraint,
+        provider,
         resources::{Capacity, Reservation},
-        service::{Service, ServiceEvent, ServiceStatus},
+        service::{SchedulingStrategy, Service, ServiceEvent, ServiceStatus},
         task::{DesiredStatus, NewTask, StopRequest, Task, TaskOverride, TaskOwner},
         time::{Moment, Timestamp},
     },
@@ -19,7 +21,7 @@ use crate::{
         admit::{Promised, room},
         crash_loop,
         history::{self, News},
-        service::{Room, ServiceAction, ServiceNote, ServiceView, service, view::Surroundings},
+        service::{Obstacle, Room, ServiceAction, ServiceNote, ServiceView, service, view::Surroundings},
     },
     store::{Draft, ServiceKey, Snapshot},
 };
@@ -99,18 +101,30 @@ pub fn view(snapshot: &Snapshot, of: &Service, context: &PassContext) -> Service
         let unknown = || Moment(context.now.0.saturating_sub(context.wall.0.saturating_sub(at.0)));
         context.moments.get(&at).copied().unwrap_or_else(unknown)
     };
-    let cluster = snapshot.cluster(&of.cluster);
     let around = Surroundings {
         document: &document,
         moment: &moment,
         ahead: &|at| context.ahead(at),
         now: context.now,
-        is_draining: cluster.is_some_and(|cluster| cluster.instance_status == InstanceStatus::Draining),
+        is_draining: is_leaving(snapshot, of),
         healthy_after: context.healthy_after,
         room: room_for(snapshot, of, &context.capacity),
         seed: context.seed,
     };
     ServiceView::of(of, snapshot.live_tasks_of_service(&key), &around)
+}
+
+/// Whether the host is to be emptied of the service's tasks. Those of DAEMON services are the last to go.
+fn is_leaving(snapshot: &Snapshot, of: &Service) -> bool {
+    let cluster = snapshot.cluster(&of.cluster);
+    let is_draining = cluster.is_some_and(|cluster| cluster.instance_status == InstanceStatus::Draining);
+    let is_last = |of: &Service| of.scheduling_strategy == SchedulingStrategy::Daemon;
+    let has_tasks = |of: &Service| {
+        let key = (of.cluster.clone(), of.name.clone());
+        snapshot.live_tasks_of_service(&key).next().is_some()
+    };
+    let mut others = snapshot.services_of(&of.cluster).filter(|other| !is_last(other));
+    is_draining && !(is_last(of) && others.any(|other| has_tasks(other)))
 }
 
 impl PassContext {
@@ -129,7 +143,17 @@ fn room_for(snapshot: &Snapshot, of: &Service, capacity: &Capacity) -> Room {
     let wanted = snapshot.wanted();
     let promised = Promised { resources: wanted.resources, has_port: &|port| wanted.has(port) };
     let most = of.desired_count.saturating_mul(2).max(2);
-    room(capacity, promised, &needs, most)
+    let own = of.placement_constraints();
+    let constraints = || definition.document.placement_constraints.iter().chain(&own);
+    let unmet = snapshot
+        .cluster(&of.cluster)
+        .and_then(|cluster| snapshot.unmet(constraints(), cluster, &capacity.traits, &of.group()));
+    if let Some(unmet) = unmet {
+        return Room { tasks: 0, obstacle: Some(Obstacle::Constraint(unmet)) };
+    }
+    // What the next task changes is looked at again after it.
+    let is_one_by_one = constraints().any(PlacementConstraint::is_about_tasks);
+    room(capacity, promised, &needs, if is_one_by_one { 1 } else { most })
 }
 
 /// Whether a plan changes anything: it has steps, or a reason that was not told.
@@ -169,6 +193,7 @@ pub fn pass(draft: &mut Draft, key: &ServiceKey, context: &PassContext) -> Outco
                     stopped.push(task);
                 }
             }
+            ServiceAction::Count(count) => service.desired_count = count,
             ServiceAction::ForgetFailures(id) => service.forgive(&id, context.wall),
             ServiceAction::Complete(id) => service.complete(&id, context.wall),
             ServiceAction::Fail { deployment, reason, triggered } => {
@@ -221,6 +246,8 @@ fn start(
     let definition = Arc::clone(definition);
     let owner = TaskOwner { service: service.name.clone(), deployment: deployment.clone() };
     let revision = made_of.and_then(|one| service.revision(&one.revision()));
+    let settings = revision.map_or(&service.extra, |revision| &revision.settings);
+    let key = (service.cluster.clone(), service.name.clone());
     let tasks = (0..count).map(|_| {
         let id = TaskId::from_random((context.random)());
         let mut task = Task::from(NewTask {
@@ -231,12 +258,15 @@ fn start(
             group: None,
             started_by: None,
             overrides: TaskOverride::default(),
-            tags: Vec::new(),
-            extra: inherited(revision.map_or(&service.extra, |revision| &revision.settings)),
+            tags: service.tags_of_tasks(&definition.tags),
+            extra: inherited(settings),
             at: context.wall,
         });
         for container in &mut task.containers {
             container.image_digest = revision.and_then(|known| known.images.get(&container.name).cloned());
+        }
+        if let Some(name) = next_provider(draft, &key, settings) {
+            task.extra.insert("capacityProviderName".into(), name.into());
         }
         draft.put_task(task);
         id
@@ -244,11 +274,24 @@ fn start(
     tasks.collect()
 }
 
+/// The capacity provider that the next task of a service goes to.
+fn next_provider(
+    draft: &Draft,
+    key: &ServiceKey,
+    settings: &serde_json::Map<String, serde_json::Value>,
+) -> Option<String> {
+    let strategy = settings.get("capacityProviderStrategy")?.as_array()?;
+    let has = |task: &Task, name: &str| task.extra.get("capacityProviderName").is_some_and(|own| own == name);
+    let gone = |name: &str| draft.live_tasks_of_service(key).filter(|task| has(task, name)).count();
+    provider::next(strategy, |name| gone(name) as u64)
+}
+
 /// What the tasks of a service take over from its request.
 fn inherited(
     settings: &serde_json::Map<String, serde_json::Value>,
 ) -> serde_json::Map<String, serde_json::Value> {
-    let words = ["launchType", "capacityProviderName", "platformVersion", "enableExecuteCommand"];
+    let words =
+        ["launchType", "platformVersion", "platformFamily", "networkConfiguration", "enableExecuteCommand"];
     let taken = words.iter().filter_map(|word| Some(((*word).to_owned(), settings.get(*word)?.clone())));
     taken.collect()
 }

@@ -19,6 +19,7 @@ pub mod entries;
 mod flat;
 pub mod inventory;
 pub mod layer;
+mod laying;
 pub mod layout;
 mod locks;
 pub mod lookup;
@@ -37,3 +38,4 @@ pub mod unpack;
 pub mod users;
 
 pub use flat::unpack_flat;
+pub use laying::try_overlay;

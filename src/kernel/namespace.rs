@@ -4,7 +4,7 @@
 //! descriptors, and dropping the last one ends an empty namespace: nothing is left under a name on the host.
 
 use std::ops::BitOr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -124,6 +124,16 @@ pub fn enter(fd: impl AsFd, kind: Namespaces) -> Result<(), Errno> {
 /// Enters several namespaces of a process at once, or none of them.
 pub fn enter_those_of(process: &Pidfd, kinds: Namespaces) -> Result<(), Errno> {
     setns(process, kinds.flags())
+}
+
+/// Does `work` in the network namespace that `netns` refers to, in a short-lived thread: the caller stays where it is.
+pub fn within_network<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -> Result<T, Errno> {
+    std::thread::scope(|scope| {
+        let enter = move || enter(netns, Namespaces::NETWORK).map(|()| work());
+        let thread = std::thread::Builder::new().name("netns".to_owned()).stack_size(64 * 1024);
+        let thread = thread.spawn_scoped(scope, enter).map_err(|_| Errno::EAGAIN)?;
+        thread.join().unwrap_or(Err(Errno::EIO))
+    })
 }
 
 /// Opens a namespace by the path of its file, such as `/proc/PID/ns/net`.

@@ -25,6 +25,22 @@ pub enum BadArn {
     /// Another type of resource than the call takes.
     #[error("Unsupported resource type: {0}")]
     WrongType(String),
+    /// Of another region.
+    #[error("Invalid Region in ARN: {found}, and this is {own}")]
+    Region {
+        /// What the name says.
+        found: String,
+        /// The instance's own.
+        own: String,
+    },
+    /// Of another account.
+    #[error("Invalid identifier: Identifier is for {found}. Your accountId is {own}")]
+    Account {
+        /// What the name says.
+        found: String,
+        /// The instance's own.
+        own: String,
+    },
 }
 
 impl Owner {
@@ -101,9 +117,22 @@ impl Owner {
             return Ok(text);
         }
         let malformed = || BadArn::Malformed(text.to_owned());
-        let resource = text.splitn(6, ':').nth(5).ok_or_else(malformed)?;
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", partition, "ecs", region, account, resource] = parts.as_slice() else {
+            return Err(malformed());
+        };
         let (found, rest) = resource.split_once('/').ok_or_else(malformed)?;
-        if found == kind { Ok(rest) } else { Err(BadArn::WrongType(found.to_owned())) }
+        if !partition.starts_with("aws") {
+            Err(malformed())
+        } else if *region != self.region {
+            Err(BadArn::Region { found: (*region).to_owned(), own: self.region.clone() })
+        } else if *account != self.account {
+            Err(BadArn::Account { found: (*account).to_owned(), own: self.account.clone() })
+        } else if found == kind {
+            Ok(rest)
+        } else {
+            Err(BadArn::WrongType(found.to_owned()))
+        }
     }
 }
 
@@ -136,6 +165,27 @@ mod tests {
         assert_ne!(arn(1, "web"), arn(2, "web"));
         let uuid = arn(1, "web").rsplit('/').next().map(str::len);
         assert_eq!(uuid, Some(36));
+    }
+
+    #[test]
+    fn an_arn_of_another_region_or_account_is_refused_by_what_it_says() {
+        let refused = |arn: &str| owner().rest("cluster", arn).unwrap_err().to_string();
+        assert_eq!(
+            refused("arn:aws:ecs:eu-west-1:000000000000:cluster/edge"),
+            "Invalid Region in ARN: eu-west-1, and this is us-east-1"
+        );
+        assert_eq!(
+            refused("arn:aws:ecs:us-east-1:123456789012:cluster/edge"),
+            "Invalid identifier: Identifier is for 123456789012. Your accountId is 000000000000"
+        );
+        for text in [
+            "arn:aws:s3:::bucket",
+            "arn:aws:ecs:us-east-1:000000000000:cluster",
+            "arn:x",
+            "arn:no:ecs:a:b:c/d",
+        ] {
+            assert!(refused(text).ends_with("is not an ECS resource name"), "{text}");
+        }
     }
 
     #[test]

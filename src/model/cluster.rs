@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{ClusterName, InstanceId},
+    resources::Traits,
     task::Tag,
     time::Timestamp,
 };
@@ -87,5 +88,11 @@ impl Cluster {
             tags: Vec::new(),
             extra: serde_json::Map::new(),
         }
+    }
+
+    /// What the instance is called by: what the host is by itself, and what somebody said of it.
+    #[must_use]
+    pub fn attributes(&self, traits: &Traits) -> Vec<Attribute> {
+        traits.attributes().chain(self.instance_attributes.iter().cloned()).collect()
     }
 }

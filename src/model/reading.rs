@@ -119,6 +119,11 @@ impl Refusal {
         Self { fault: Fault::Rule, path, message: message.into(), nearest: None, place: None }
     }
 
+    /// A value at `path` that is not one of those that are possible.
+    pub fn wrong(path: MemberPath, message: impl Into<String>) -> Self {
+        Self { fault: Fault::WrongValue, ..Self::rule(path, message) }
+    }
+
     /// The same refusal with its place in `text`.
     #[must_use]
     pub fn located_in(mut self, text: &str) -> Self {

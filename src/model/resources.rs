@@ -167,4 +167,20 @@ impl Capacity {
         }
         Ok(())
     }
+
+    /// The numbers of a shortage: what a task would take, and what is left beside what is `taken`.
+    #[must_use]
+    pub fn told(&self, taken: Resources, wanted: &Reservation, shortage: Shortage) -> String {
+        let left = |wanted: u64, taken: u64, all: u64, unit: &str| {
+            format!("the task needs {wanted} {unit}, and {} of {all} are left", all.saturating_sub(taken))
+        };
+        let (all, wanted) = (self.registered, wanted.resources);
+        match shortage {
+            Shortage::Cpu => left(wanted.cpu, taken.cpu, all.cpu, "CPU units"),
+            Shortage::Memory => left(wanted.memory, taken.memory, all.memory, "MiB of memory"),
+            Shortage::Port((protocol, port)) => format!("{protocol} port {port} of the host is taken"),
+            Shortage::Gpu => "the task needs a GPU, and this host has none".to_owned(),
+            Shortage::Trait(lack) => lack.to_string(),
+        }
+    }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{ClusterName, DeploymentId, RevisionId, ServiceName},
+    placement::PlacementConstraint,
     task::Tag,
     time::Timestamp,
 };
@@ -163,6 +164,29 @@ impl Service {
             SchedulingStrategy::Daemon => 1,
         };
         self.breaker.threshold(wanted)
+    }
+
+    /// The tags of a new task: its own or those of its definition where they are propagated, and ECS's own.
+    #[must_use]
+    pub fn tags_of_tasks(&self, of_definition: &[Tag]) -> Vec<Tag> {
+        let mut tags = match self.extra.get("propagateTags").and_then(serde_json::Value::as_str) {
+            Some("SERVICE") => self.tags.clone(),
+            Some("TASK_DEFINITION") => of_definition.to_vec(),
+            Some(_) | None => Vec::new(),
+        };
+        if self.extra.get("enableECSManagedTags") == Some(&serde_json::Value::Bool(true)) {
+            let own =
+                [("aws:ecs:clusterName", self.cluster.as_str()), ("aws:ecs:serviceName", self.name.as_str())];
+            tags.extend(own.map(|(key, value)| Tag { key: key.into(), value: value.into() }));
+        }
+        tags
+    }
+
+    /// Its own rules of placement, beside those of its task definition.
+    #[must_use]
+    pub fn placement_constraints(&self) -> Vec<PlacementConstraint> {
+        let kept = self.extra.get("placementConstraints").cloned();
+        kept.and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default()
     }
 
     /// `deploymentConfiguration` as it was given.

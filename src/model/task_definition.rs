@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     ids::{ContainerName, Family, TaskDefinitionId},
+    placement::PlacementConstraint,
     task::Tag,
     time::Timestamp,
 };
@@ -17,6 +18,7 @@ use super::{
 mod container;
 mod linux;
 mod quantity;
+pub mod requires;
 pub mod validate;
 mod volume;
 
@@ -91,9 +93,9 @@ pub struct Document {
     /// Kept and echoed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_role_arn: Option<String>,
-    /// Kept and echoed.
+    /// What a container instance has to be, `memberOf` only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub placement_constraints: Vec<Value>,
+    pub placement_constraints: Vec<PlacementConstraint>,
     /// `EC2`, `FARGATE`, `EXTERNAL`, `MANAGED_INSTANCES`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires_compatibilities: Vec<String>,

@@ -3,16 +3,17 @@
 //! The pair is born with its ends where they belong, so nothing is ever moved or renamed. Every step looks at what is
 //! there first only when the kernel says that something is: the ordinary start asks nothing.
 
+use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
 use super::bridge::{look_up, unless_absent};
-use super::{NetConfig, NetError};
+use super::{NetConfig, NetError, metadata};
 use crate::kernel::netlink::link::{LOOPBACK, Link, Peer};
 use crate::kernel::netlink::route::Address;
 use crate::kernel::netlink::{Family, NetlinkError, Socket, link, route};
-use crate::model::network::{LinkName, Subnet, TaskInterface};
+use crate::model::network::{LinkName, METADATA_ADDRESS, Subnet, TaskInterface};
 
 /// The name of a task's interface inside the task.
 pub const TASK_LINK: &str = "eth0";
@@ -81,20 +82,24 @@ fn clear(socket: &mut Socket, netns: BorrowedFd<'_>, interface: &TaskInterface) 
     }
 }
 
-/// Sets the inside up: loopback, address, default route.
+/// Sets the inside up: loopback, address, default route, and the way to the task's metadata.
 pub(super) fn configure(netns: BorrowedFd<'_>, interface: &TaskInterface) -> Result<(), NetError> {
     let mut within = Socket::open_in(netns, Family::Route)?;
     let found = look_up(&mut within, TASK_LINK).map_err(NetError::Inside)?;
     let index = found.ok_or(NetError::NoInterface(TASK_LINK))?.index;
     let (address, prefix) = (interface.address, interface.prefix);
     let broadcast = Subnet::new(address, prefix).map_or(address, Subnet::broadcast);
+    // On loopback, so that no packet to it leaves the task; a broadcast address of its own it does not have.
+    let metadata = Address { link: LOOPBACK, address: METADATA_ADDRESS, prefix: 32 };
     let steps = [
         link::raise(LOOPBACK, "lo"),
+        route::put_address(&metadata, Ipv4Addr::BROADCAST),
         route::put_address(&Address { link: index, address, prefix }, broadcast),
         link::raise(index, TASK_LINK),
         route::put_default_route(index, interface.gateway),
     ];
-    within.transact(&steps).map_err(NetError::Inside)
+    within.transact(&steps).map_err(NetError::Inside)?;
+    metadata::lead(netns)
 }
 
 /// Brings up the loopback inside, and nothing else.

@@ -10,6 +10,8 @@
 //! else took any of it away, [`Network::repair`] puts it back. Everything is named by [`NetConfig`], so instances stand
 //! side by side, and everything is spoken over netlink, so no other program is run.
 //!
+//! Inside a task, the address of its metadata leads to the shim, and the packets stay there ([`metadata`]).
+//!
 //! Which task gets which address or port is somebody else's decision; [`ipam`] only offers the next free one.
 
 mod bridge;
@@ -21,6 +23,7 @@ mod hold;
 mod host;
 mod interface;
 pub mod ipam;
+mod metadata;
 mod namespace;
 mod sockets;
 mod watch;

@@ -80,7 +80,7 @@ fn room(view: &ServiceView) -> Constraint {
             let why = match obstacle {
                 Obstacle::Lacks(shortage) => format!("the host {shortage}"),
                 Obstacle::Draining => "the host is DRAINING".to_owned(),
-                Obstacle::Constraint => "the host does not meet the placement constraints".to_owned(),
+                Obstacle::Constraint(unmet) => unmet.reason().trim_end_matches('.').to_owned(),
             };
             format!("room for {} more; then {why}", view.room.tasks)
         }

@@ -104,6 +104,7 @@ impl Ahead {
                         stopped.push(task);
                     }
                 }
+                ServiceAction::Count(count) => self.view.desired = count,
                 ServiceAction::Complete(id) => {
                     self.step(Doing::Complete(id.clone()), &why);
                     self.change(&id, RolloutState::Completed);

@@ -14,7 +14,7 @@
 
 use crate::model::{
     ids::{DeploymentId, TaskId},
-    service::{DeploymentStatus, RolloutState, ServiceStatus, StopType},
+    service::{DeploymentStatus, RolloutState, SchedulingStrategy, ServiceStatus, StopType},
     task::StopRequest,
     time::Moment,
 };
@@ -44,6 +44,8 @@ pub enum ServiceAction {
         /// Why.
         request: StopRequest,
     },
+    /// A DAEMON service has so many tasks here: none where the host is DRAINING or not what it asks for.
+    Count(u32),
     /// A task of the deployment is healthy: its failures are forgotten.
     ForgetFailures(DeploymentId),
     /// The deployment has come to its end: COMPLETED.
@@ -146,6 +148,9 @@ fn hold(view: &ServiceView, now: Moment, plan: &mut ServicePlan) {
             plan.notes.push(ServiceNote::DeploymentCompleted(primary.id.clone()));
         }
         plan.notes.push(ServiceNote::SteadyState);
+    }
+    if view.strategy == SchedulingStrategy::Daemon && view.desired != view.wanted() {
+        plan.actions.push(ServiceAction::Count(view.wanted()));
     }
     if let Some(next) = view.tasks.iter().filter_map(|task| view.ripe_at(task, now)).min() {
         plan.wake_by(next);

@@ -158,13 +158,14 @@ pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
     reap(child);
     let stream =
         UnixStream::from_std(ours).map_err(|source| ClientError::Talk { task: spec.task.clone(), source })?;
-    Connection::greet(&spec.task, &spec.ledger, stream, 1).await
+    Connection::first(&(&spec).into(), stream).await
 }
 
 /// Finds the shim at `address`, and asks for its facts from number `from` on.
 pub async fn connect(address: &Address, from: u64) -> Result<Connection, ClientError> {
-    let stream = call(address).await?;
-    Connection::greet(&address.task, &address.ledger, stream, from).await
+    let mut connection = Connection::new(address, call(address).await?, from);
+    connection.greet().await?;
+    Ok(connection)
 }
 
 /// Has a command run in a container of the task. What goes over the stream are the frames of [`crate::model::exec`].
@@ -279,34 +280,54 @@ fn reap(child: Child) {
 }
 
 impl Connection {
-    /// Says hello and waits for the welcome.
-    async fn greet(task: &TaskId, ledger: &Path, stream: UnixStream, from: u64) -> Result<Self, ClientError> {
-        let mut connection = Self {
-            task: task.clone(),
-            ledger: ledger.to_owned(),
+    fn new(address: &Address, stream: UnixStream, from: u64) -> Self {
+        Self {
+            task: address.task.clone(),
+            ledger: address.ledger.clone(),
             stream,
             heard: Vec::new(),
             next: from.max(1),
             left: None,
             finished: false,
-        };
+        }
+    }
+
+    /// The first conversation. A short task can be over before its shim was greeted; what it saw is in its ledger.
+    async fn first(address: &Address, stream: UnixStream) -> Result<Self, ClientError> {
+        let mut connection = Self::new(address, stream, 1);
+        match connection.greet().await {
+            Err(ClientError::Gone(task)) => {
+                let left = read_ledger(&address.ledger, connection.next)?;
+                if left.is_empty() {
+                    return Err(ClientError::Gone(task));
+                }
+                connection.left = Some(left.into());
+            }
+            greeted => greeted?,
+        }
+        Ok(connection)
+    }
+
+    /// Says hello and waits for the welcome.
+    async fn greet(&mut self) -> Result<(), ClientError> {
+        let task = self.task.clone();
         let hello = async {
             // A shim that cannot begin has said why, and may be gone before it could be greeted.
-            let said = connection.say(&Order::Hello { from }).await;
-            match connection.hear().await {
+            let said = self.say(&Order::Hello { from: self.next }).await;
+            match self.hear().await {
                 Ok(None) => said.map(|()| None),
                 Ok(report) => Ok(report),
                 Err(source) => Err(ClientError::Talk { task: task.clone(), source }),
             }
         };
         match timeout(HELLO, hello).await {
-            Err(_) => Err(ClientError::Silent(task.clone())),
+            Err(_) => Err(ClientError::Silent(task)),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(None)) => Err(ClientError::Gone(task.clone())),
+            Ok(Ok(None)) => Err(ClientError::Gone(task)),
             Ok(Ok(Some(Report::Failed { reason }))) => Err(ClientError::Refused(reason)),
-            Ok(Ok(Some(Report::Welcome { task: other, .. }))) if other == *task => Ok(connection),
+            Ok(Ok(Some(Report::Welcome { task: other, .. }))) if other == task => Ok(()),
             Ok(Ok(Some(Report::Welcome { .. } | Report::Fact { .. } | Report::Unknown))) => {
-                Err(ClientError::Confused { task: task.clone() })
+                Err(ClientError::Confused { task })
             }
         }
     }
@@ -378,8 +399,45 @@ impl Connection {
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // It went away with something of ours unread.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::time::Timestamp, shim::ledger::Ledger};
+
+    #[tokio::test]
+    async fn a_task_that_was_over_before_its_shim_was_greeted_has_told_its_ledger() {
+        let place = tempfile::tempdir().unwrap();
+        let task = TaskId::from_random([7; 16]);
+        let address = Address {
+            task: task.clone(),
+            socket: place.path().join("socket"),
+            ledger: place.path().join("ledger"),
+        };
+        let first = async || {
+            let (ours, shim) = UnixStream::pair().unwrap();
+            drop(shim);
+            Connection::first(&address, ours).await
+        };
+        let mut ledger = Ledger::open(&address.ledger).unwrap();
+        assert!(matches!(first().await, Err(ClientError::Gone(_))), "it had not begun");
+        for seen in [Seen::ShimStarted, Seen::AllStopped] {
+            ledger.append(Fact { task: task.clone(), at: Timestamp(1), ledger: None, seen });
+        }
+        ledger.write();
+        let mut connection = first().await.unwrap();
+        let mut told = Vec::new();
+        while let Some(fact) = connection.next().await.unwrap() {
+            told.push(fact.seen);
+        }
+        assert_eq!(told, [Seen::ShimStarted, Seen::AllStopped]);
+        assert!(connection.is_finished());
     }
 }

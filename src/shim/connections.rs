@@ -203,7 +203,9 @@ impl Connection {
                             &Report::Welcome { version: VERSION, task: task.clone(), facts },
                         )?;
                     }
-                    Order::Stop { .. } | Order::Signal { .. } => orders.push(order),
+                    Order::Stop { .. } | Order::Signal { .. } | Order::Credentials { .. } => {
+                        orders.push(order);
+                    }
                     Order::Exec { .. } => {
                         orders.push(order);
                         return Ok(());

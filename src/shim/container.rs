@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     kernel::{
-        cgroup::{Layout, NotEnforced},
+        cgroup::{Group, Layout, NotEnforced},
         process::{Exit as Status, Pid, Signal},
     },
     model::{task::Exit, task_definition::HealthCheck},
@@ -134,6 +134,11 @@ impl Container {
     /// The first process, as the host numbers it.
     pub(super) fn pid(&self) -> Pid {
         self.running.pid()
+    }
+
+    /// Its control group.
+    pub(super) fn group(&self) -> &Group {
+        self.running.group()
     }
 
     /// Readable once the first process has ended.

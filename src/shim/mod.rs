@@ -2,7 +2,7 @@
 //!
 //! `hythe shim DIRECTORY` reads the task's [`spec`], starts its containers as `plan::task` says, and stays until the
 //! last has ended. What it sees goes into the [`ledger`] first and then to whoever is connected ([`protocol`]). The
-//! output of the containers goes to files ([`logs`]).
+//! output of the containers goes to files ([`logs`]). What a container asks about its task the shim answers ([`metadata`]).
 //!
 //! Three open files come with a shim: the task's network namespace as its standard input, the first connection as
 //! its standard output, and a file for the little it has to say to people as its standard error. Its containers die
@@ -37,6 +37,7 @@ pub mod init;
 pub mod inside;
 pub mod ledger;
 pub mod logs;
+pub mod metadata;
 pub mod protocol;
 pub mod remains;
 mod session;

@@ -17,6 +17,8 @@
 //! away disturbs nothing, because facts are in the ledger before they are on a wire. Both sides pass over words they
 //! do not know, so that an older shim goes on under a newer daemon.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -24,6 +26,7 @@ use crate::model::{
     fact::Fact,
     ids::{ContainerName, TaskId},
     task::StopRequest,
+    time::Timestamp,
 };
 
 /// The version of this language.
@@ -62,9 +65,51 @@ pub enum Order {
         /// Whom the request's user is; none when it names none.
         user: Option<ExecUser>,
     },
+    /// Brings the credentials of the task's role, in place of those before.
+    Credentials {
+        /// They.
+        credentials: Box<Credentials>,
+    },
     /// A word of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// The credentials of a task's role for some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// The name under which the task asks for them.
+    pub id: String,
+    /// What it is told: a JSON object of `RoleArn`, `AccessKeyId`, `SecretAccessKey`, `Token` and `Expiration`.
+    pub document: Hidden,
+    /// When they end.
+    pub until: Timestamp,
+}
+
+/// A text that never shows in a log or an error.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for whom it is meant.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("(hidden)")
+    }
 }
 
 /// What a shim says.

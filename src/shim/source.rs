@@ -23,6 +23,10 @@ pub(super) enum Source {
     Stdout(u32),
     /// Standard error.
     Stderr(u32),
+    /// Somebody at the door of the task's metadata.
+    Door,
+    /// Somebody who came through it, by a number.
+    Visitor(u32),
 }
 
 impl Source {
@@ -38,6 +42,8 @@ impl Source {
             Self::Stdout(at) => (6, at),
             Self::Stderr(at) => (7, at),
             Self::Session(number) => (8, number),
+            Self::Door => (9, 0),
+            Self::Visitor(number) => (10, number),
         };
         Token(kind << 32 | u64::from(which))
     }
@@ -55,6 +61,8 @@ impl Source {
             6 => Self::Stdout(which),
             7 => Self::Stderr(which),
             8 => Self::Session(which),
+            9 => Self::Door,
+            10 => Self::Visitor(which),
             _ => return None,
         })
     }
@@ -73,10 +81,13 @@ mod tests {
                 Source::Probe(at),
                 Source::Stdout(at),
                 Source::Session(at),
+                Source::Visitor(at),
             ]
         };
         let sources = [many(0), many(9), many(u32::MAX)].concat();
-        for source in sources.into_iter().chain([Source::Timer, Source::Signals, Source::Listener]) {
+        for source in
+            sources.into_iter().chain([Source::Timer, Source::Signals, Source::Listener, Source::Door])
+        {
             assert_eq!(Source::of(source.token()), Some(source));
         }
         assert_eq!(Source::of(Token(u64::MAX)), None);

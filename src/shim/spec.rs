@@ -51,6 +51,9 @@ pub struct TaskSpec {
     /// are counted from there.
     #[serde(default)]
     pub begun_us: u64,
+    /// The file that answers questions about the task begin with; nobody is answered when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<PathBuf>,
     /// Where the shim listens.
     pub socket: PathBuf,
     /// Where facts are kept.

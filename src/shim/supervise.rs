@@ -10,6 +10,7 @@
 //! shim from a stop order or from its neighbours. Nothing wakes the loop but what it waits on; the one timer carries
 //! the moment that the plan asked for.
 
+mod asked;
 mod events;
 mod words;
 
@@ -21,6 +22,7 @@ use super::{
     container::{Container, report, start},
     ledger::Ledger,
     logs::writer::Writer,
+    metadata::Endpoint,
     session::Sessions,
     setup::{self, SetupError},
     shared::Shared,
@@ -61,6 +63,7 @@ pub(super) struct Supervisor {
     logs: Vec<Option<Writer>>,
     ledger: Ledger,
     connections: Connections,
+    endpoint: Option<Endpoint>,
     sessions: Sessions,
     poll: Poll,
     timer: TimerFd,
@@ -106,6 +109,7 @@ impl Supervisor {
             stop_signals,
             ledger,
             connections,
+            endpoint: None,
             sessions: Sessions::default(),
             poll,
             timer,
@@ -120,6 +124,7 @@ impl Supervisor {
         };
         supervisor.see(Seen::ShimStarted);
         supervisor.say_not_enforced(not_enforced, None);
+        supervisor.open_endpoint();
         Ok(supervisor)
     }
 
@@ -133,6 +138,8 @@ impl Supervisor {
     /// Runs the task to its end.
     pub(super) fn run(mut self) {
         let mut events = Vec::new();
+        // What a daemon has said already comes before the first container, which may ask for it at once.
+        self.converse();
         self.settle();
         while !self.finished {
             self.set_timer();
@@ -144,6 +151,7 @@ impl Supervisor {
                 self.take(*event);
             }
             self.settle();
+            self.answer();
         }
         self.leave();
     }
@@ -299,7 +307,9 @@ impl Supervisor {
     }
 
     fn set_timer(&self) {
-        let pause = self.wake_at.map(|moment_to_wake| moment_to_wake.since(moment()));
+        let visitors = self.endpoint.as_ref().and_then(Endpoint::wake_at);
+        let wake_at = self.wake_at.into_iter().chain(visitors).min();
+        let pause = wake_at.map(|moment_to_wake| moment_to_wake.since(moment()));
         let pause = if self.ledger.is_written() { pause } else { Some(pause.unwrap_or(AGAIN).min(AGAIN)) };
         let set = match pause {
             // A moment is whole milliseconds; one more is never too early.
@@ -313,6 +323,7 @@ impl Supervisor {
 
     /// Clears away the task, and stays until somebody or the disk has all the facts.
     fn leave(mut self) {
+        self.endpoint = None;
         if let Err(error) = self.shared.clear() {
             eprintln!("take away the process that holds the task's pid namespace: {}", report(&error));
         }

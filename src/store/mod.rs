@@ -15,6 +15,7 @@
 mod backend;
 mod draft;
 mod index;
+mod placement;
 mod record;
 mod snapshot;
 mod watch;

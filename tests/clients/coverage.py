@@ -131,6 +131,13 @@ Where ECS's own behaviour is not written down, or one host is not a cloud:
   is to have gives the failure `DEPLOYMENT_BLOCKED`
 - the account settings for long ARNs cannot be switched off, because no other ARNs are written
 - the platform version `LATEST` is shown as `1.4.0`
+- placement constraints are looked at when a task is placed, and for DAEMON services while it runs; an operator with a `!`
+  is the opposite of the one without, also where the attribute is not there; `ec2InstanceId` is the container instance's
+  id, and `registeredAt` counts in seconds since 1970
+- a definition that says `requiresCompatibilities: FARGATE` is held to what Fargate takes; without it, no task of it runs
+  with launch type FARGATE
+- `requiresAttributes` has the names of ECS's own agents, without the versions of Docker
+- a DAEMON service wants no task (`desiredCount` 0) on a host that is DRAINING or not what its constraints ask for
 - when all places for connections are taken, idle ones are closed, and new ones get a 503 with `ThrottlingException`
 """
 
@@ -228,13 +235,21 @@ def main():
         is_so = generator.taken.get(name) and generator.refused.get(name)
         print(f"| {name} | {yes(is_so)} | {what} | {'`' + test + '`' if test else ''} |")
     others = sorted(set(speak.model.operation_names) - set(done))
-    print("\nEvery other operation answers 400 `UnsupportedFeatureException` and its name: " + ", ".join(others) + ".\n")
+    for name in others:
+        answer = endpoint.call(name, {})
+        if (answer.status, answer.error) != (400, "UnsupportedFeatureException") or name not in (answer.message or ""):
+            faults.append(f"{name}: {answer.error}: {answer.message}")
+        print(f"| {name} | no | 400 `UnsupportedFeatureException`, with its name | `no_request_made_from_the_service_model_is_answered_wrongly` |")
+    print()
     print("## Members of a task definition\n")
     print("A member that is accepted comes back exactly as it was given.\n")
     print("| Member | Accepted | Acted on | Tested |\n|---|---|---|---|")
     shape = speak.model.operation_model("RegisterTaskDefinition").input_shape
     for path in leaves(shape):
         what, test = act(acts, path)
+        if not what:
+            # That it comes back as it was given is what this page is made from.
+            test = "the_page_of_the_api_is_what_was_seen"
         print(f"| {path} | {yes(path in accepted)} | {what or 'kept and given back'} | {'`' + test + '`' if test else ''} |")
     for fault in faults:
         print(fault, file=sys.stderr)

@@ -83,6 +83,7 @@ class Generator:
         self.faults = []
         self.taken = {}
         self.refused = {}
+        self.refusals = 0
 
     def call(self, operation, document, what):
         begin = time.monotonic()
@@ -164,15 +165,15 @@ class Generator:
                 yield from self.places(one, path + (index,))
 
     def spoilt(self, document):
-        """The document with one thing wrong, or at least odd."""
+        """The document with one thing wrong, or at least odd, and the names of the members around it."""
         document = copy.deepcopy(document)
         path = self.random.choice(list(self.places(document)))
         way = self.random.choice(["replace", "replace", "remove", "add", "repeat", "long"])
         if not path:
             if way == "add":
                 document["unknownMember"] = 1
-                return document
-            return self.random.choice([[], "text", 5, None, {}])
+                return document, ["unknownMember"]
+            return self.random.choice([[], "text", 5, None, {}]), []
         parent = document
         for step in path[:-1]:
             parent = parent[step]
@@ -186,7 +187,7 @@ class Generator:
             parent[path[-1]] = parent[path[-1]] * 400
         else:
             parent[path[-1]] = self.random.choice(JUNK)
-        return document
+        return document, [step for step in path if isinstance(step, str)]
 
     def prepare(self):
         """Things for requests to be about."""
@@ -229,8 +230,26 @@ class Generator:
             self.call(name, body, "no document")
         for _ in range(each):
             document = self.valid(shape)
-            self.call(name, document, "valid")
-            self.call(name, self.spoilt(document), "spoilt")
+            before = self.call(name, document, "valid")
+            spoilt, members = self.spoilt(document)
+            after = self.call(name, spoilt, "spoilt")
+            if members and before and after and before.status == 200 and after.status == 400:
+                self.refusals += 1
+                if not is_named(members, after.message):
+                    self.faults.append(f"{name}: {'.'.join(members)} is not named in: {after.message}: {str(spoilt)[:300]}")
+
+
+# What a request is refused for that was taken a moment before, whatever is wrong with it.
+CHANGED = ("was not ACTIVE", "not idempotent", "is inactive", "still Draining", "still in ACTIVE status", "cannot be stopped")
+
+
+def is_named(members, message):
+    """Whether a refusal names the member that was spoilt, or one right around it; letters and digits count."""
+    def letters(text):
+        return "".join(letter for letter in text.lower() if letter.isalnum())
+
+    told = letters(message)
+    return any(letters(name).rstrip("s") in told for name in members[-2:]) or any(text in message for text in CHANGED)
 
 
 def forms_of(paths):
@@ -343,7 +362,7 @@ def main():
     for fault in sorted(set(generator.faults)):
         print(fault)
     total = sum(generator.taken.values()), sum(generator.refused.values())
-    print(json.dumps({"operations": len(done), "taken": total[0], "refused": total[1]}))
+    print(json.dumps({"operations": len(done), "taken": total[0], "refused": total[1], "named": generator.refusals}))
     sys.exit(1 if generator.faults else 0)
 
 

@@ -48,6 +48,8 @@ pub(crate) struct Recipe<'a> {
     pub image: &'a ImageDefaults,
     /// The image's layers, top first.
     pub layers: &'a [PathBuf],
+    /// The variables by which it asks about itself.
+    pub endpoint: &'a [(String, String)],
     /// Who it runs as.
     pub user: &'a User,
     /// Its environment files.

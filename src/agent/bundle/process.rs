@@ -60,6 +60,7 @@ fn environment(recipe: &Recipe<'_>) -> Vec<String> {
         definition: &recipe.definition.environment,
         changes: recipe.change.map(|change| change.environment.as_slice()).unwrap_or_default(),
         secrets: recipe.secrets,
+        endpoint: recipe.endpoint,
     })
 }
 

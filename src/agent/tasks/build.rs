@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use std::time::Instant;
 
 use super::Hands;
 use super::logs_of::log_spec;
+use super::metadata::{self, PullTimes};
 use crate::agent::StartTask;
 use crate::agent::bundle::{self, Bind, Bundle, Recipe};
 use crate::agent::environment;
@@ -20,11 +20,13 @@ use crate::agent::facts::Timer;
 use crate::agent::failure::{Failure, Kind};
 use crate::agent::images::Pulled;
 use crate::agent::names::{HostNames, Names};
+use crate::agent::network::Record;
 use crate::agent::volumes::{self, ImageVolumes};
 use crate::image::store::Image;
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::ContainerOverride;
 use crate::model::task_definition::{ContainerDefinition, Document, IpcMode, NetworkMode, PidMode};
+use crate::shim::metadata::document::Known;
 use crate::shim::spec::{ContainerSpec, Network, SharedMemory, Sharing, TaskSpec};
 
 /// What is built from.
@@ -32,10 +34,14 @@ pub(super) struct Plot<'a> {
     pub(super) hands: &'a Hands,
     pub(super) start: &'a StartTask,
     pub(super) pulled: &'a [Pulled],
-    /// The task's own address.
-    pub(super) address: Option<Ipv4Addr>,
     /// The first of the users of its own, if it has them.
     pub(super) users: Option<u32>,
+    /// What the task holds of the network.
+    pub(super) record: &'a Record,
+    /// When the images were pulled.
+    pub(super) pull: PullTimes,
+    /// What the host says of names.
+    pub(super) host: HostNames,
     /// Microseconds since boot at which the start began.
     pub(super) begun_us: u64,
     /// Whether anybody still wants it.
@@ -56,7 +62,7 @@ enum BuildError {
 }
 
 impl Plot<'_> {
-    fn document(&self) -> &Document {
+    pub(super) fn document(&self) -> &Document {
         &self.start.definition.document
     }
 
@@ -66,25 +72,39 @@ impl Plot<'_> {
 
     /// Makes everything and returns what is not enforced, a sentence each.
     pub(super) fn build(&self, timer: &mut Timer) -> Result<Vec<String>, Failure> {
-        let host = HostNames::read();
         let images = self.image_volumes();
         let mut notes: Vec<String> = self.pulled.iter().filter_map(|pulled| pulled.note.clone()).collect();
         notes.dedup();
+        notes.extend(self.storage());
         let logs = self.hands.places.logs(self.task());
         make(&logs).map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        let mut known = self.known(&mut notes);
         let mut containers = Vec::new();
         for definition in &self.document().container_definitions {
             let from = Instant::now();
-            containers.push(self.container(definition, &images, &host, &mut notes)?);
+            containers.push(self.container(definition, &images, known.as_mut(), &mut notes)?);
             timer.note("bundle", Some(&definition.name), from);
         }
-        let task = self.task_spec(containers).map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        let metadata = known.map(|known| self.save_known(&known)).transpose()?;
+        let task =
+            self.task_spec(containers, metadata).map_err(|err| Failure::of_task(Kind::Create, &err))?;
         let saved = task.save(&self.hands.places.task(self.task()));
         saved.map_err(|err| Failure::of_task(Kind::Create, &err))?;
         Ok(notes)
     }
 
-    fn task_spec(&self, containers: Vec<ContainerSpec>) -> Result<TaskSpec, bundle::BundleError> {
+    fn save_known(&self, known: &Known) -> Result<PathBuf, Failure> {
+        let path = self.hands.places.metadata(self.task());
+        let failed = |source| BuildError::Write { path: path.clone(), source };
+        known.save(&path).map_err(|source| Failure::of_task(Kind::Create, &failed(source)))?;
+        Ok(path)
+    }
+
+    fn task_spec(
+        &self,
+        containers: Vec<ContainerSpec>,
+        metadata: Option<PathBuf>,
+    ) -> Result<TaskSpec, bundle::BundleError> {
         let (places, task) = (&self.hands.places, self.task());
         Ok(TaskSpec {
             task: task.clone(),
@@ -99,6 +119,7 @@ impl Plot<'_> {
             users: self.users,
             containers,
             begun_us: self.begun_us,
+            metadata,
             socket: places.socket(task),
             ledger: places.ledger(task),
         })
@@ -108,7 +129,7 @@ impl Plot<'_> {
         &self,
         definition: &ContainerDefinition,
         images: &ImageVolumes,
-        host: &HostNames,
+        mut known: Option<&mut Known>,
         notes: &mut Vec<String>,
     ) -> Result<ContainerSpec, Failure> {
         let name = &definition.name;
@@ -116,13 +137,17 @@ impl Plot<'_> {
         let image = self.image(name).ok_or_else(|| failed(BuildError::NoImage))?;
         let directory = self.hands.places.container(self.task(), name);
         directories(&directory, &image, self.users).map_err(failed)?;
-        let names = self.names(definition, host);
+        let names = self.names(definition, &self.host);
         notes.extend(names.note.clone());
         let mut binds = self.volumes(definition, images, &image)?;
+        if let Some(known) = &mut known {
+            metadata::note_volumes(known, name, &binds);
+        }
         binds.extend(write_names(&directory, &names, &binds).map_err(failed)?);
+        let endpoint = metadata::variables(known.as_deref(), name);
         let change = self.change(name);
         let Bundle { spec, notes: not_enforced } =
-            self.bundle(definition, change, &image, &directory, &names.hostname, &binds)?;
+            self.bundle(definition, &image, &directory, &names.hostname, &binds, &endpoint)?;
         notes.extend(not_enforced);
         let path = directory.join("config.json");
         let text = serde_json::to_vec(&spec).map_err(|err| failed(BuildError::Json(err)))?;
@@ -155,13 +180,13 @@ impl Plot<'_> {
     fn bundle(
         &self,
         definition: &ContainerDefinition,
-        change: Option<&ContainerOverride>,
         image: &Image,
         directory: &Path,
         hostname: &str,
         binds: &[Bind],
+        endpoint: &[(String, String)],
     ) -> Result<Bundle, Failure> {
-        let name = &definition.name;
+        let (name, change) = (&definition.name, self.change(&definition.name));
         let config = image.config.config().clone().unwrap_or_default();
         let secrets = super::secrets::of(self.hands, name, &definition.secrets)?;
         let files = change.and_then(|change| change.environment_files.as_ref());
@@ -187,6 +212,7 @@ impl Plot<'_> {
             user: &user,
             files: &files,
             secrets: &secrets,
+            endpoint,
             directory,
             shared_memory: shared_memory.as_deref(),
             binds,
@@ -199,10 +225,12 @@ impl Plot<'_> {
         bundle::spec(&recipe).map_err(|err| Failure::of(name, Kind::Create, &err))
     }
 
-    fn names(&self, definition: &ContainerDefinition, host: &HostNames) -> Names {
+    pub(super) fn names(&self, definition: &ContainerDefinition, host: &HostNames) -> Names {
         let is_alone = definition.disable_networking == Some(true);
         let mode = if is_alone { NetworkMode::None } else { self.document().network_mode() };
-        Names::of(definition, self.task(), mode, self.address.filter(|_| !is_alone), host)
+        let attachment = self.record.attachment.as_ref().filter(|_| !is_alone);
+        let address = attachment.map(|attachment| attachment.interface.address);
+        Names::of(definition, self.task(), mode, address, host)
     }
 
     fn volumes(
@@ -234,14 +262,24 @@ impl Plot<'_> {
         self.pulled.iter().map(declared).collect()
     }
 
-    fn image(&self, container: &ContainerName) -> Option<Arc<Image>> {
+    pub(super) fn image(&self, container: &ContainerName) -> Option<Arc<Image>> {
         let found = self.pulled.iter().find(|pulled| pulled.container == *container);
         found.map(|pulled| Arc::clone(&pulled.image))
     }
 
-    fn change(&self, container: &ContainerName) -> Option<&ContainerOverride> {
+    pub(super) fn change(&self, container: &ContainerName) -> Option<&ContainerOverride> {
         let changes = &self.start.task.overrides.container_overrides;
         changes.iter().find(|change| change.name == *container)
+    }
+
+    /// What is said where a task asks for a size of its storage: no file system here is asked to keep to one.
+    fn storage(&self) -> Option<String> {
+        let change = self.start.task.overrides.ephemeral_storage.as_ref();
+        let size = change.or(self.document().ephemeral_storage.as_ref())?["sizeInGiB"].as_u64()?;
+        Some(format!(
+            "ephemeralStorage: tasks are not held to {size} GiB; what they write shares the file system of the state \
+             directory"
+        ))
     }
 
     /// The namespaces of the task, which the shim fills in.

@@ -29,6 +29,7 @@ mod build;
 mod clear;
 mod converse;
 mod logs_of;
+mod metadata;
 mod prepare;
 mod secrets;
 

@@ -16,12 +16,14 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::build::Plot;
+use super::metadata::PullTimes;
 use super::{Hands, Reins, secrets};
 use crate::agent::StartTask;
-use crate::agent::facts::Timer;
+use crate::agent::facts::{Timer, now};
 use crate::agent::failure::{Failure, Kind, sentence};
 use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
+use crate::agent::names::HostNames;
 use crate::agent::network::{Given, Record};
 use crate::agent::users;
 use crate::model::fact::Seen;
@@ -173,6 +175,7 @@ async fn pull_and_build(
 ) -> Result<(), Halt> {
     let task = &start.task.id;
     let wanted = wanted(hands, start)?;
+    let started = now();
     hands.teller.tell(task, Seen::PullStarted);
     let found = |pulled: &Pulled| {
         let digest = &pulled.image.manifest_digest;
@@ -188,7 +191,8 @@ async fn pull_and_build(
     hands.teller.tell(task, Seen::PullStopped);
     let pulled = pulled?;
     kill_point("images-pulled");
-    let notes = build(hands, start, reins, pulled, record, begun_us, timer).await?;
+    let pull = PullTimes { started, stopped: now() };
+    let notes = build(hands, start, reins, pulled, record, (begun_us, pull), timer).await?;
     for what in notes {
         hands.teller.tell(task, Seen::NotEnforced { what });
     }
@@ -213,21 +217,23 @@ async fn build(
     reins: &mut Reins,
     pulled: Vec<Pulled>,
     record: &Record,
-    begun_us: u64,
+    (begun_us, pull): (u64, PullTimes),
     timer: &mut Timer,
 ) -> Result<Vec<String>, Halt> {
     let is_wanted = Arc::new(AtomicBool::new(true));
     let mut own_timer = timer.fork();
-    let address = record.attachment.as_ref().map(|attachment| attachment.interface.address);
     let work = {
-        let (hands, start, is_wanted) = (Arc::clone(hands), start.clone(), Arc::clone(&is_wanted));
+        let (hands, start, record) = (Arc::clone(hands), start.clone(), record.clone());
+        let is_wanted = Arc::clone(&is_wanted);
         move || {
             let is_wanted = || is_wanted.load(Ordering::Relaxed);
             let plot = Plot {
                 hands: &hands,
                 start: &start,
                 pulled: &pulled,
-                address,
+                record: &record,
+                pull,
+                host: HostNames::read(),
                 users: users::of(&hands.places.task(&start.task.id)),
                 begun_us,
                 is_wanted: &is_wanted,

@@ -1,6 +1,6 @@
 //! A cluster on the wire.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Members, tags};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
         arn::Owner,
         cluster::{Cluster, ClusterStatus},
         service::ServiceStatus,
+        task::{Task, TaskStatus},
     },
     store::Snapshot,
 };
@@ -61,20 +62,40 @@ pub(in crate::api) fn document(
         members.put_some("configuration", cluster.extra.get("configuration").cloned());
     }
     members.put("tags", if include.tags { tags(&cluster.tags) } else { json!([]) });
-    let statistics = if include.statistics {
-        let number = |name: &str, number: usize| json!({"name": name, "value": number.to_string()});
-        json!([
-            number("runningEC2TasksCount", counts.running as usize),
-            number("runningFargateTasksCount", 0),
-            number("pendingEC2TasksCount", counts.pending as usize),
-            number("pendingFargateTasksCount", 0),
-            number("activeEC2ServiceCount", services(ServiceStatus::Active).count()),
-            number("activeFargateServiceCount", 0),
-            number("drainingEC2ServiceCount", services(ServiceStatus::Draining).count()),
-            number("drainingFargateServiceCount", 0),
-        ])
-    } else {
-        json!([])
-    };
+    let statistics = if include.statistics { self::statistics(cluster, snapshot) } else { json!([]) };
     members.put("statistics", statistics).document()
+}
+
+/// Tasks and services by what they were launched on.
+fn statistics(cluster: &Cluster, snapshot: &Snapshot) -> Value {
+    let on_fargate = |extra: &Map<String, Value>| {
+        let word = |name: &str| extra.get(name).and_then(Value::as_str);
+        word("launchType") == Some("FARGATE")
+            || word("capacityProviderName").is_some()
+            || extra
+                .get("capacityProviderStrategy")
+                .and_then(Value::as_array)
+                .is_some_and(|list| !list.is_empty())
+    };
+    let tasks = |fargate: bool, is: fn(&Task) -> bool| {
+        let here = snapshot.live_tasks().filter(|task| task.cluster == cluster.name && is(task));
+        here.filter(|task| on_fargate(&task.extra) == fargate).count()
+    };
+    let services = |fargate: bool, status: ServiceStatus| {
+        let here = snapshot.services_of(&cluster.name).filter(|service| service.status == status);
+        here.filter(|service| on_fargate(&service.extra) == fargate).count()
+    };
+    let is_running = |task: &Task| task.known_status == TaskStatus::Running;
+    let is_pending = |task: &Task| task.known_status < TaskStatus::Running;
+    let number = |name: &str, number: usize| json!({"name": name, "value": number.to_string()});
+    json!([
+        number("runningEC2TasksCount", tasks(false, is_running)),
+        number("runningFargateTasksCount", tasks(true, is_running)),
+        number("pendingEC2TasksCount", tasks(false, is_pending)),
+        number("pendingFargateTasksCount", tasks(true, is_pending)),
+        number("activeEC2ServiceCount", services(false, ServiceStatus::Active)),
+        number("activeFargateServiceCount", services(true, ServiceStatus::Active)),
+        number("drainingEC2ServiceCount", services(false, ServiceStatus::Draining)),
+        number("drainingFargateServiceCount", services(true, ServiceStatus::Draining)),
+    ])
 }

@@ -43,7 +43,7 @@ pub(in crate::api) fn document(cluster: &Cluster, snapshot: &Snapshot, api: &Api
         .put("remainingResources", resources(remaining, &used))
         .put("runningTasksCount", counts.running)
         .put("pendingTasksCount", counts.pending)
-        .put("attributes", attributes(cluster, api).iter().map(attribute).collect::<Value>())
+        .put("attributes", cluster.attributes(&capacity.traits).iter().map(attribute).collect::<Value>())
         .put("attachments", json!([]))
         .put("tags", if with_tags { tags(&cluster.instance_tags) } else { json!([]) })
         .put_time("registeredAt", Some(cluster.created_at.max(api.host.registered_at)));
@@ -66,19 +66,6 @@ fn resources(resources: Resources, ports: &BTreeSet<HostPort>) -> Value {
         set("PORTS", Protocol::Tcp),
         set("PORTS_UDP", Protocol::Udp),
     ])
-}
-
-/// What the host is by itself, and what somebody said of it.
-pub(in crate::api) fn attributes(cluster: &Cluster, api: &Api) -> Vec<Attribute> {
-    let zone = format!("{}a", api.owner.region);
-    let own = [
-        ("ecs.cpu-architecture", api.host.architecture.as_str()),
-        ("ecs.availability-zone", &zone),
-        ("ecs.os-type", "linux"),
-        ("ecs.os-family", "LINUX"),
-    ];
-    let own = own.map(|(name, value)| Attribute { name: name.to_owned(), value: Some(value.to_owned()) });
-    own.into_iter().chain(cluster.instance_attributes.iter().cloned()).collect()
 }
 
 fn attribute(attribute: &Attribute) -> Value {

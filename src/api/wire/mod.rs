@@ -69,6 +69,11 @@ pub(super) fn tags(tags: &[Tag]) -> Value {
 
 /// A failure of a call that does what it can.
 pub(super) fn failure(arn: impl Into<Value>, reason: &str) -> Value {
+    failure_for(arn, reason, None)
+}
+
+/// The same, with more than a word.
+pub(super) fn failure_for(arn: impl Into<Value>, reason: &str, detail: Option<&str>) -> Value {
     let mut members = Members::default();
-    members.put("arn", arn).put("reason", reason).document()
+    members.put("arn", arn).put("reason", reason).put_some("detail", detail).document()
 }

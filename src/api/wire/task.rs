@@ -89,10 +89,13 @@ pub(in crate::api) fn document(task: &Task, snapshot: &Snapshot, api: &Api, with
         .put("tags", if with_tags { tags(&task.tags) } else { json!([]) })
         .put_kept(
             &task.extra,
-            &["launchType", "capacityProviderName", "platformVersion", "platformFamily", "ephemeralStorage"],
+            &["launchType", "capacityProviderName", "platformVersion", "platformFamily"],
             &["inferenceAccelerators"],
         )
         .put("enableExecuteCommand", task.extra.get("enableExecuteCommand") == Some(&Value::Bool(true)));
+    let storage = task.overrides.ephemeral_storage.clone();
+    let storage = storage.or_else(|| definition.and_then(|one| one.document.ephemeral_storage.clone()));
+    members.put_some("ephemeralStorage", storage);
     put_size(&mut members, task, definition);
     put_times(&mut members, task);
     if let Some(stop) = &task.stop {
@@ -124,7 +127,7 @@ fn put_size(members: &mut Members, task: &Task, definition: Option<&TaskDefiniti
 }
 
 fn attributes(host: &Host) -> Value {
-    json!([{"name": "ecs.cpu-architecture", "value": host.architecture}])
+    json!([{"name": "ecs.cpu-architecture", "value": host.capacity.traits.architecture}])
 }
 
 /// Every container is in the list, with its name at least.

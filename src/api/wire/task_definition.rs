@@ -32,6 +32,7 @@ pub(in crate::api) fn document(
         .put("revision", definition.id.revision)
         .put("status", status(definition.status))
         .put("compatibilities", compatibilities(definition))
+        .put("requiresAttributes", required(definition))
         .put_time("registeredAt", Some(definition.registered_at))
         .put("registeredBy", format!("arn:aws:iam::{}:root", owner.account))
         .put_time("deregisteredAt", definition.deregistered_at)
@@ -64,8 +65,13 @@ fn fill_in(mapping: &mut Value, mode: NetworkMode) {
     }
 }
 
+/// What it asks of a container instance.
+fn required(definition: &TaskDefinition) -> Value {
+    definition.document.required_attributes().iter().map(|name| json!({"name": name})).collect()
+}
+
 /// Where ECS could run it.
-fn compatibilities(definition: &TaskDefinition) -> Vec<&'static str> {
+pub(in crate::api) fn compatibilities(definition: &TaskDefinition) -> Vec<&'static str> {
     let document = &definition.document;
     let awsvpc = document.network_mode() == NetworkMode::Awsvpc;
     let mut words = vec!["EC2"];

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::commands::Known;
 use super::listing::{print, table};
-use super::report::{Failure, rfc3339};
+use super::report::Failure;
 use super::{ListFormat, PsArgs};
 use crate::kernel::cgroup::Layout;
+use crate::model::time::date_and_time;
 
 /// The unit of the times in `/proc/PID/stat`: a hundredth of a second on every Linux.
 const TICKS: u64 = 100;
@@ -85,7 +86,7 @@ fn row(pid: i32, users: &str) -> Option<[String; 8]> {
 
 /// A time of today by the clock, another by its day.
 fn clock(then: u64, now: u64) -> String {
-    let text = rfc3339(then, 0);
+    let text = date_and_time(then);
     if then / 86_400 == now / 86_400 {
         return text[11..16].to_owned();
     }

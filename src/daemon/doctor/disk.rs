@@ -1,6 +1,6 @@
 //! The disk of the state directory: room, and whether layers can be laid over each other there.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use nix::sys::{
     statfs::{self, statfs},
@@ -8,7 +8,7 @@ use nix::sys::{
 };
 
 use super::{broken, degraded, kernel::Modules, nearest, ok};
-use crate::api::live::DoctorFinding;
+use crate::{agent, api::live::DoctorFinding};
 
 /// Space below which it is said.
 const LITTLE: u64 = 512 * 1024 * 1024;
@@ -77,11 +77,26 @@ pub(super) fn overlay(filesystems: &str, modules: &Modules, state_dir: &Path) ->
             format!("{} is on {name}, where containers cannot write into their layers", state_dir.display()),
             "set state_dir to a directory on ext4, xfs or btrfs",
         ),
-        None if on.filesystem_type() == statfs::TMPFS_MAGIC => {
-            ok("overlay", format!("overlayfs on tmpfs: {} ends with the boot", state_dir.display()))
-        }
-        None => ok("overlay", "overlayfs, on a file system that takes it"),
+        None => match tried(state_dir) {
+            Some(why) => broken(
+                "overlay",
+                format!("no overlay can be made in {}: {why}", state_dir.display()),
+                "set state_dir to a directory on ext4, btrfs, or xfs made with ftype=1",
+            ),
+            None if on.filesystem_type() == statfs::TMPFS_MAGIC => {
+                ok("overlay", format!("overlayfs on tmpfs: {} ends with the boot", state_dir.display()))
+            }
+            None => ok("overlay", "overlayfs, on a file system that takes it"),
+        },
     }
+}
+
+/// Why an overlay cannot be made there; nothing where it can, and where other lines say what keeps one from trying.
+fn tried(state_dir: &Path) -> Option<io::Error> {
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    let why = agent::try_overlay(state_dir).err()?;
+    let elsewhere = [NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull];
+    (!elsewhere.contains(&why.kind())).then_some(why)
 }
 
 #[cfg(test)]

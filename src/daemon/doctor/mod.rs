@@ -12,10 +12,11 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{config::Config, host, network::Trouble, report::chain};
+use super::{config::Config, network::Trouble, report::chain};
 use crate::{
     agent::Agent,
     api::live::{DoctorFinding, DoctorReport, Verdict},
+    model::resources::Traits,
     store::{SetAside, Snapshot},
 };
 
@@ -117,7 +118,7 @@ fn details(config: &Config, snapshot: &Snapshot) -> Map<String, Value> {
         "runtimeDirectory": config.runtime_dir,
         "cgroupParent": config.cgroup_parent,
         "socket": config.api.socket,
-        "architecture": host::architecture(),
+        "architecture": Traits::default().architecture,
         "pendingTasks": counts.pending,
         "runningTasks": counts.running,
         "stoppingTasks": counts.stopping,

@@ -74,7 +74,7 @@ fn stuck(why: Stuck) -> String {
         Stuck::Protected => "protected tasks are in the way".into(),
         Stuck::Host(Obstacle::Lacks(shortage)) => format!("the host {shortage}"),
         Stuck::Host(Obstacle::Draining) => "the host is DRAINING".into(),
-        Stuck::Host(Obstacle::Constraint) => "the host does not meet the placement constraints".into(),
+        Stuck::Host(Obstacle::Constraint(unmet)) => unmet.reason().into(),
     }
 }
 
@@ -115,9 +115,12 @@ fn of_task(snapshot: &Snapshot, config: &Config, task: &Task) -> Vec<Constraint>
             memory: taken.resources.memory.saturating_sub(needs.resources.memory),
         };
         let ports: BTreeSet<_> = held_by_others(snapshot, task);
-        list.extend(explain::placement(&host::capacity(&config.host), &needs, others, |port| {
-            ports.contains(&port)
-        }));
+        list.extend(explain::placement(
+            &host::capacity(&config.host, &config.owner.region),
+            &needs,
+            others,
+            |port| ports.contains(&port),
+        ));
         for container in &definition.document.container_definitions {
             for dependency in &container.depends_on {
                 let other = task.container(&dependency.container_name);
@@ -152,7 +155,7 @@ fn context(snapshot: &Snapshot, config: &Config, service: &Service) -> PassConte
         wall,
         moments: std::sync::Arc::new(times.into_iter().map(|at| (at, moments.of(at, wall, now))).collect()),
         healthy_after: config.healthy_after,
-        capacity: std::sync::Arc::new(host::capacity(&config.host)),
+        capacity: std::sync::Arc::new(host::capacity(&config.host, &config.owner.region)),
         seed: 0,
         random: system::random,
     }

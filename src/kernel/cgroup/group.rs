@@ -89,6 +89,13 @@ impl Group {
         &self.path
     }
 
+    /// The group above it; none above those at the top.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let path = self.path.as_path().parent().filter(|path| path.parent().is_some())?;
+        Some(self.layout.group(&CgroupPath(path.to_owned())))
+    }
+
     /// The same group as one that systemd has made, if it has.
     #[must_use]
     pub fn in_scope(self, scope: Option<Scope>) -> Self {

@@ -8,6 +8,7 @@
 //! and a program in version 2.
 
 mod apply;
+mod detail;
 mod devices;
 mod group;
 mod layout;
@@ -19,6 +20,7 @@ mod v2;
 
 use std::path::{Path, PathBuf};
 
+pub use detail::{Detail, Disk};
 pub use group::{Group, Placement};
 pub use layout::{Hierarchy, Layout, Unified};
 pub use stats::Stats;

@@ -102,7 +102,7 @@ impl Group {
 }
 
 /// A file that is one number; `max` is none.
-fn number(path: &Path) -> Option<u64> {
+pub(super) fn number(path: &Path) -> Option<u64> {
     read(path).ok()?.trim().parse().ok()
 }
 

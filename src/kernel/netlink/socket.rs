@@ -4,10 +4,8 @@
 //! A netfilter batch is one transaction, opened and closed by messages of its own.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::thread;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname, recv, send,
     setsockopt, socket, sockopt,
@@ -15,6 +13,7 @@ use nix::sys::socket::{
 
 use super::reply::{INTERRUPTED, Messages, Reply};
 use super::{Message, NetlinkError};
+use crate::kernel::namespace::within_network;
 
 /// The kernel fills at most 32 KiB per read of a listing; explanations and news are far smaller.
 const READ: usize = 64 * 1024;
@@ -61,21 +60,9 @@ impl Socket {
         Ok(Self { fd, port, sequence: 0, buffer: Vec::new() })
     }
 
-    /// Opens a socket in the network namespace `netns` refers to.
-    ///
-    /// A short-lived thread enters the namespace, so the caller stays where it is.
+    /// Opens a socket in the network namespace `netns` refers to; the caller stays where it is.
     pub fn open_in(netns: BorrowedFd<'_>, family: Family) -> Result<Self, NetlinkError> {
-        thread::scope(|scope| {
-            let enter = move || {
-                setns(netns, CloneFlags::CLONE_NEWNET).map_err(NetlinkError::Enter)?;
-                Self::open(family)
-            };
-            let thread = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, enter);
-            match thread {
-                Ok(thread) => thread.join().unwrap_or(Err(NetlinkError::Enter(Errno::EIO))),
-                Err(_) => Err(NetlinkError::Enter(Errno::EAGAIN)),
-            }
-        })
+        within_network(netns, || Self::open(family)).map_err(NetlinkError::Enter)?
     }
 
     /// The number by which the kernel names this socket as the cause of news.

@@ -41,8 +41,16 @@ pub enum Expression {
     Source(Register),
     /// Loads the IPv4 destination address.
     Target(Register),
+    /// Loads the source port.
+    SourcePort(Register),
     /// Loads the destination port.
     TargetPort(Register),
+    /// Loads these bytes.
+    Load(Register, Vec<u8>),
+    /// Writes a register over the source port of a TCP packet.
+    WriteSourcePort(Register),
+    /// Writes a register over the destination port of a TCP packet.
+    WriteTargetPort(Register),
     /// Loads what kind of address the destination is on this host.
     TargetKind(Register),
     /// Loads the state of the packet's connection, one bit for each state.
@@ -96,7 +104,12 @@ impl Expression {
     const fn name(&self) -> &'static str {
         match self {
             Self::InputName(_) | Self::OutputName(_) | Self::TransportProtocol(_) => "meta",
-            Self::Source(_) | Self::Target(_) | Self::TargetPort(_) => "payload",
+            Self::Source(_)
+            | Self::Target(_)
+            | Self::SourcePort(_)
+            | Self::TargetPort(_)
+            | Self::WriteSourcePort(_)
+            | Self::WriteTargetPort(_) => "payload",
             Self::TargetKind(_) => "fib",
             Self::ConnectionState(_) | Self::ConnectionStatus(_) => "ct",
             Self::Mask(..) => "bitwise",
@@ -104,7 +117,7 @@ impl Expression {
             Self::Lookup { .. } => "lookup",
             Self::Redirect { .. } => "nat",
             Self::Masquerade => "masq",
-            Self::Decide(_) => "immediate",
+            Self::Load(..) | Self::Decide(_) => "immediate",
         }
     }
 
@@ -115,7 +128,11 @@ impl Expression {
             Self::TransportProtocol(to) => data.be32(1, to.number()).be32(2, 16),
             Self::Source(to) => payload(data, *to, NETWORK_HEADER, 12, 4),
             Self::Target(to) => payload(data, *to, NETWORK_HEADER, 16, 4),
+            Self::SourcePort(to) => payload(data, *to, TRANSPORT_HEADER, 0, 2),
             Self::TargetPort(to) => payload(data, *to, TRANSPORT_HEADER, 2, 2),
+            Self::Load(to, value) => data.be32(1, to.number()).nest(2, |data| data.bytes(1, value)),
+            Self::WriteSourcePort(from) => write_port(data, *from, 0),
+            Self::WriteTargetPort(from) => write_port(data, *from, 2),
             Self::TargetKind(to) => data.be32(1, to.number()).be32(2, 3).be32(3, 2),
             Self::ConnectionState(to) => data.be32(1, to.number()).be32(2, 0),
             Self::ConnectionStatus(to) => data.be32(1, to.number()).be32(2, 2),
@@ -142,6 +159,18 @@ impl Expression {
 
 fn payload(data: Message, to: Register, header: u32, offset: u32, length: u32) -> Message {
     data.be32(1, to.number()).be32(2, header).be32(3, offset).be32(4, length)
+}
+
+/// Overwrites a port in the header of a TCP packet, whose checksum the kernel keeps right.
+fn write_port(data: Message, from: Register, offset: u32) -> Message {
+    const INTERNET_CHECKSUM: u32 = 1;
+    const CHECKSUM_OFFSET: u32 = 16;
+    data.be32(2, TRANSPORT_HEADER)
+        .be32(3, offset)
+        .be32(4, 2)
+        .be32(5, from.number())
+        .be32(6, INTERNET_CHECKSUM)
+        .be32(7, CHECKSUM_OFFSET)
 }
 
 fn mask_data(data: Message, at: Register, mask: &[u8]) -> Message {

@@ -17,6 +17,16 @@ use serde::{Deserialize, Serialize};
 pub use ports::{PortRange, PortRangeError};
 pub use words::{LinkName, Mac, NetworkWordError, Subnet};
 
+/// Where a task asks about itself, in its own network namespace and nowhere else.
+pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+
+/// The port that a task asks at.
+pub const METADATA_PORT: u16 = 80;
+
+/// The port that is listened on instead: port 80 of a task is its containers'. It is one of those that ECS reserves for
+/// its agent on every host, so definitions stay away from it.
+pub const METADATA_LISTENER: u16 = 51679;
+
 /// A transport protocol of a port mapping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,8 +6,12 @@ use std::fmt;
 
 use super::Shortage;
 use crate::model::{
+    cluster::Attribute,
     task::TaskOverride,
-    task_definition::{ContainerDefinition, Document},
+    task_definition::{
+        ContainerDefinition, Document,
+        requires::{OFFERED, PRIVILEGED},
+    },
 };
 
 /// What a host is.
@@ -15,6 +19,10 @@ use crate::model::{
 pub struct Traits {
     /// `x86_64` or `arm64`.
     pub architecture: String,
+    /// The availability zone that it stands for, such as `us-east-1a`.
+    pub zone: String,
+    /// The release of hythe.
+    pub version: String,
     /// Whether its operator grants `privileged`.
     pub allow_privileged: bool,
 }
@@ -50,7 +58,12 @@ impl Default for Traits {
             "aarch64" => "arm64",
             other => other,
         };
-        Self { architecture: architecture.to_owned(), allow_privileged: false }
+        Self {
+            architecture: architecture.to_owned(),
+            zone: "us-east-1a".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            allow_privileged: false,
+        }
     }
 }
 
@@ -90,6 +103,20 @@ fn wants_gpu(container: &ContainerDefinition, overrides: &TaskOverride) -> bool 
 }
 
 impl Traits {
+    /// What a container instance is called by because of what the host is.
+    pub fn attributes(&self) -> impl Iterator<Item = Attribute> + '_ {
+        let own = [
+            ("ecs.cpu-architecture", self.architecture.as_str()),
+            ("ecs.availability-zone", &self.zone),
+            ("ecs.os-type", "linux"),
+            ("ecs.os-family", "LINUX"),
+        ];
+        let own = own.map(|(name, value)| (name, Some(value.to_owned())));
+        let privileged = self.allow_privileged.then_some(PRIVILEGED);
+        let can = OFFERED.into_iter().chain(privileged).map(|name| (name, None));
+        own.into_iter().chain(can).map(|(name, value)| Attribute { name: name.to_owned(), value })
+    }
+
     /// What is missing of `wants`. No host has graphics processors to give.
     #[must_use]
     pub fn lack(&self, wants: &Wants) -> Option<Shortage> {
@@ -118,7 +145,7 @@ mod tests {
         );
         let document = serde_json::from_str(&text).unwrap();
         let overrides = serde_json::from_str(overrides).unwrap();
-        let traits = Traits { architecture: "x86_64".to_owned(), allow_privileged: false };
+        let traits = Traits { architecture: "x86_64".to_owned(), ..Traits::default() };
         traits.lack(&Wants::of(&document, &overrides))
     }
 

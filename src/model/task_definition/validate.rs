@@ -5,6 +5,7 @@
 //! depends on the host (its processor, its size, its kernel) is not decided here.
 
 mod container;
+mod fargate;
 mod graph;
 mod limits;
 mod ports;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use super::{CpuUnits, Document, Mebibytes, NetworkMode};
 use crate::model::{
     form::Forms,
+    placement::{ConstraintKind, MOST_CONSTRAINTS},
     reading::{self, Fault, MemberPath, Refusal, Step},
     task::Tag,
 };
@@ -133,50 +135,29 @@ fn compatibilities(document: &Document) -> Result<(), Refusal> {
         }
     }
     if document.requires_compatibilities.iter().any(|word| word == "FARGATE") {
-        if document.network_mode() != NetworkMode::Awsvpc {
-            let message = "Fargate only supports network mode 'awsvpc'.";
-            return Err(Refusal::rule(root.member("networkMode"), message));
-        }
-        fargate_size(document)?;
+        fargate::check(document)?;
+    }
+    if document.requires_compatibilities.iter().any(|word| word == "EXTERNAL")
+        && document.network_mode() == NetworkMode::Awsvpc
+    {
+        let message = "External instances do not support network mode 'awsvpc'.";
+        return Err(Refusal::rule(root.member("networkMode"), message));
     }
     Ok(())
 }
 
-/// The sizes that Fargate has, in CPU units and MiB.
-fn fargate_size(document: &Document) -> Result<(), Refusal> {
-    let (cpu, memory) = (document.cpu.map(|cpu| cpu.0), document.memory.map(|memory| memory.0));
-    let (Some(cpu), Some(memory)) = (cpu, memory) else {
-        let message = "Fargate requires task definition to have both 'cpu' and 'memory'.";
-        return Err(Refusal::rule(MemberPath::default().member("cpu"), message));
-    };
-    let steps = |first: u32, last: u32, step: u32| {
-        (first * 1024..=last * 1024).contains(&memory) && (memory - first * 1024).is_multiple_of(step * 1024)
-    };
-    let there_is = match cpu {
-        256 => [512, 1024, 2048].contains(&memory),
-        512 => steps(1, 4, 1),
-        1024 => steps(2, 8, 1),
-        2048 => steps(4, 16, 1),
-        4096 => steps(8, 30, 1),
-        8192 => steps(16, 60, 4),
-        16384 => steps(32, 120, 8),
-        _ => false,
-    };
-    if there_is {
-        return Ok(());
-    }
-    let message = format!("No Fargate configuration exists for given values: {cpu} CPU, {memory} memory.");
-    Err(Refusal::rule(MemberPath::default().member("memory"), message))
-}
-
 fn constraints(document: &Document) -> Result<(), Refusal> {
     let path = MemberPath::default().member("placementConstraints");
-    if document.placement_constraints.len() > 10 {
+    if document.placement_constraints.len() > MOST_CONSTRAINTS {
         return Err(Refusal::rule(path, "Too many placement constraints. A task definition may have 10."));
     }
     for (index, constraint) in document.placement_constraints.iter().enumerate() {
-        let word = constraint.get("type").and_then(Value::as_str).unwrap_or("");
-        one_of(word, &["memberOf"], || path.element(index).member("type"))?;
+        let path = path.element(index);
+        if constraint.kind == ConstraintKind::DistinctInstance {
+            let message = "constraint.type 'distinctInstance' is not supported.";
+            return Err(Refusal::rule(path.member("type"), message));
+        }
+        constraint.read().map_err(|why| Refusal::wrong(path.member("expression"), why.to_string()))?;
     }
     Ok(())
 }
@@ -202,13 +183,10 @@ fn in_range(
     path: impl FnOnce() -> MemberPath,
 ) -> Result<(), Refusal> {
     match number {
-        Some(number) if !range.contains(&number) => Err(Refusal {
-            fault: Fault::WrongValue,
-            path: path(),
-            message: format!("{number} is not between {} and {}", range.start(), range.end()),
-            nearest: None,
-            place: None,
-        }),
+        Some(number) if !range.contains(&number) => {
+            let message = format!("{number} is not between {} and {}", range.start(), range.end());
+            Err(Refusal::wrong(path(), message))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -218,16 +196,14 @@ fn absolute(text: &str, path: impl FnOnce() -> MemberPath) -> Result<(), Refusal
     if text.starts_with('/') {
         return Ok(());
     }
-    let message = format!("'{text}' is not an absolute path");
-    Err(Refusal { fault: Fault::WrongValue, path: path(), message, nearest: None, place: None })
+    Err(Refusal::wrong(path(), format!("'{text}' is not an absolute path")))
 }
 
 /// No string of the system's own interfaces can hold a NUL.
 fn refuse_nul(value: &Value, path: &MemberPath) -> Result<(), Refusal> {
     match value {
         Value::String(text) if text.contains('\0') => {
-            let message = "a text may not contain the character U+0000".to_owned();
-            Err(Refusal { fault: Fault::WrongValue, path: path.clone(), message, nearest: None, place: None })
+            Err(Refusal::wrong(path.clone(), "a text may not contain the character U+0000"))
         }
         Value::Array(elements) => {
             elements.iter().enumerate().try_for_each(|(index, value)| refuse_nul(value, &path.element(index)))

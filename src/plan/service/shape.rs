@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ServiceAction;
 use crate::model::{
     ids::{DeploymentId, TaskId},
+    placement::Unmet,
     resources::Shortage,
     service::{
         DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy, ServiceStatus, StopType,
@@ -76,8 +77,8 @@ pub enum Obstacle {
     Lacks(Shortage),
     /// It is DRAINING and takes nothing new.
     Draining,
-    /// It is not what the placement constraints ask for.
-    Constraint,
+    /// It does not meet a placement constraint.
+    Constraint(Unmet),
 }
 
 /// How many more tasks of the PRIMARY deployment this host can take.
@@ -136,8 +137,13 @@ impl ServiceView {
     pub(in crate::plan) fn wanted(&self) -> u32 {
         match self.strategy {
             SchedulingStrategy::Replica => self.desired,
-            SchedulingStrategy::Daemon => u32::from(!self.is_draining),
+            SchedulingStrategy::Daemon => u32::from(!self.is_draining && !self.is_elsewhere()),
         }
+    }
+
+    /// Whether the host is not what the tasks ask for.
+    fn is_elsewhere(&self) -> bool {
+        self.room.obstacle == Some(Obstacle::Constraint(Unmet::MemberOf))
     }
 
     /// How many tasks must stay healthy while they are replaced.

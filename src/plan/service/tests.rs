@@ -178,6 +178,7 @@ impl Sim {
                     self.end(&task, request);
                     stopped.push(task);
                 }
+                ServiceAction::Count(count) => self.service.desired_count = count,
                 ServiceAction::ForgetFailures(id) => self.service.forgive(&id, Timestamp(self.now)),
                 ServiceAction::Complete(id) => self.service.complete(&id, Timestamp(self.now)),
                 ServiceAction::Fail { deployment, reason, triggered } => {

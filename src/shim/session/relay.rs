@@ -194,6 +194,10 @@ impl Relay<'_> {
 
     /// Goes on until the person has everything, or is gone.
     fn run(&mut self) {
+        // What came right behind the request was heard with it.
+        if self.take_frames().is_err() {
+            return self.hang_up();
+        }
         loop {
             match self.turn() {
                 Ok(true) => {}
@@ -283,6 +287,11 @@ impl Relay<'_> {
             Err(error) if is_passing(&error) => return Ok(()),
             Err(error) => return Err(error),
         }
+        self.take_frames()
+    }
+
+    /// Does what the whole frames say. An error means that the person is not one of ours.
+    fn take_frames(&mut self) -> io::Result<()> {
         while let Some(frame) = self.frames.next_frame().map_err(io::Error::other)? {
             match frame {
                 Frame::Input(bytes) if self.ends.input.is_some() => self.to_command.extend(bytes),

@@ -17,6 +17,7 @@ use crate::{
         connections::{Call, Heard},
         container::{Container, read_output},
         logs::Stream,
+        metadata::Endpoint,
         protocol::Order,
         session,
         source::Source,
@@ -48,6 +49,10 @@ impl Supervisor {
                 self.read(at as usize, Stream::Stderr);
             }
             Some(Source::Session(number)) => self.sessions.look_at(number, &self.poll),
+            // Answered at the end of the turn, with what the turn has shown.
+            Some(Source::Door | Source::Visitor(_)) => {
+                self.endpoint.iter_mut().for_each(Endpoint::call);
+            }
             // Every connection is heard and told after each turn.
             Some(Source::Connection(_)) | None => {}
         }
@@ -75,6 +80,9 @@ impl Supervisor {
                     if let (Some(container), Some(signal)) = (running, Signal::from_raw(signal)) {
                         container.signal(signal);
                     }
+                }
+                Heard::Order(Order::Credentials { credentials }) => {
+                    self.endpoint.iter_mut().for_each(|endpoint| endpoint.keep((*credentials).clone()));
                 }
                 Heard::Call(call) => self.call(call),
                 Heard::Order(Order::Hello { .. } | Order::Exec { .. } | Order::Unknown) => {}

@@ -15,7 +15,9 @@ use crate::{
 impl Supervisor {
     /// Keeps a fact.
     pub(super) fn see(&mut self, seen: Seen) {
-        self.ledger.append(Fact { task: self.spec.task.clone(), at: timestamp(), ledger: None, seen });
+        let fact = Fact { task: self.spec.task.clone(), at: timestamp(), ledger: None, seen };
+        self.endpoint.iter_mut().for_each(|endpoint| endpoint.take(&fact));
+        self.ledger.append(fact);
     }
 
     pub(super) fn see_health(&mut self, at: usize, verdict: Option<HealthStatus>) {

@@ -30,7 +30,7 @@ async fn raw(api: &Fixture, request: &[u8]) -> String {
     exchange(stream, request).await
 }
 
-async fn exchange(
+pub(super) async fn exchange(
     mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     request: &[u8],
 ) -> String {
@@ -43,7 +43,7 @@ async fn exchange(
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn post(target: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn post(target: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Amz-Target: {target}\r\nContent-Length: {}\r\n\r\n",
         body.len()
@@ -51,7 +51,7 @@ fn post(target: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-const LIST: &str = "AmazonEC2ContainerServiceV20141113.ListClusters";
+pub(super) const LIST: &str = "AmazonEC2ContainerServiceV20141113.ListClusters";
 
 #[tokio::test]
 async fn an_answer_has_the_type_and_the_id_that_sdks_look_for() {
@@ -138,7 +138,7 @@ async fn stopping_ends_conversations_and_comes_to_an_end() {
 }
 
 /// The same API over TCP.
-async fn over_tcp(api: &Fixture, guard: Guard, tls: Option<Tls>) -> SocketAddr {
+pub(super) async fn over_tcp(api: &Fixture, guard: Guard, tls: Option<Tls>) -> SocketAddr {
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), guard, tls).await.unwrap();
     let address = listener.address().unwrap();
     tokio::spawn(serve(listener, Arc::clone(&api.api), std::future::pending()));

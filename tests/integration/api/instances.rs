@@ -64,7 +64,10 @@ async fn tasks_are_started_on_the_instances_that_are_named() {
     assert_eq!(answer["failures"][0]["reason"], "MISSING");
     api.register("huge", json!({"memory": "2000"})).await;
     let full = api.ok("StartTask", json!({"taskDefinition": "huge", "containerInstances": [arn]})).await;
-    assert_eq!(full["failures"][0], json!({"arn": arn, "reason": "RESOURCE:MEMORY"}));
+    assert_eq!(
+        (&full["failures"][0]["arn"], &full["failures"][0]["reason"]),
+        (&json!(arn), &json!("RESOURCE:MEMORY"))
+    );
 }
 
 #[tokio::test]

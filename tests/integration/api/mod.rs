@@ -7,6 +7,8 @@ mod botocore;
 mod clusters;
 mod door;
 mod instances;
+mod placement;
+mod rudeness;
 mod services;
 mod settings;
 mod task_definitions;
@@ -189,7 +191,6 @@ async fn fixture() -> Fixture {
         source: Arc::new(Counter::default()),
         host: Host {
             capacity: Capacity { registered: HOST, ..Capacity::default() },
-            architecture: "x86_64".into(),
             registered_at: Timestamp(1),
             version: "0.1.0".into(),
             logs: PathBuf::from("/logs"),

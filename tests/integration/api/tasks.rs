@@ -57,7 +57,7 @@ async fn a_task_is_run_described_listed_and_stopped() {
         ("InvalidParameterException", "The referenced task was not found")
     );
     let (_, message) = api.refused("DescribeTasks", json!({"tasks": ["short"]})).await;
-    assert_eq!(message, "Task Identifier is invalid");
+    assert!(message.starts_with("Task Identifier is invalid (task: '"), "{message}");
     let (_, message) = api.refused("DescribeTasks", json!({"tasks": []})).await;
     assert_eq!(message, "Tasks cannot be empty.");
 }

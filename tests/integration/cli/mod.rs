@@ -37,7 +37,7 @@ fn until(instance: &Instance, task: &str, status: &str) {
     crate::harness::wait_for(status, crate::harness::PATIENCE, || {
         let said = instance.cli(&["-o", "json", "show", task]).ok();
         let described: Value = serde_json::from_str(&said).expect("JSON");
-        (described["lastStatus"] == status).then_some(())
+        (described["tasks"][0]["lastStatus"] == status).then_some(())
     });
 }
 
@@ -247,9 +247,11 @@ fn what_the_host_does_not_enforce_is_said_on_the_task() {
     let mut wants = document("unenforced", STAY);
     wants["containerDefinitions"][0]["ulimits"] =
         json!([{ "name": "nofile", "softLimit": 1024, "hardLimit": 1 << 28 }]);
+    wants["ephemeralStorage"] = json!({ "sizeInGiB": 30 });
     let task = run(&instance, &wants);
     until(&instance, &task, "RUNNING");
     let shown = instance.cli(&["show", &task]).ok();
+    assert!(shown.contains("not enforced: ephemeralStorage: tasks are not held to 30 GiB"), "{shown}");
     let can_raise = std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
         status.lines().any(|line| line.strip_prefix("CapEff:\t").is_some_and(has_sys_resource))
     });

@@ -1,4 +1,7 @@
-//! The official clients against a running daemon: the `aws` command as tutorials print it, boto3, and signatures.
+//! The official clients against a running daemon: the `aws` command as tutorials print it, boto3, the SDK for Rust, and
+//! signatures.
+
+mod same;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
@@ -13,6 +16,8 @@ use crate::harness::{
 };
 
 const URL: &str = "http://127.0.0.1:8080";
+
+const SECRET: &str = "secret/of+ada";
 
 /// An instance that anybody on the host may call over TCP. Every test has loopback for itself.
 fn open_instance(name: &str) -> Instance {
@@ -150,21 +155,38 @@ fn boto3_waits_pages_and_reads_every_error() {
     assert_eq!((said.code, said.out.trim()), (0, "done"), "{}\n{}", said.err, instance.log());
 }
 
+/// An instance that only the key `AKADA` may call over TCP.
+fn signed_instance(name: &str) -> (Instance, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("keys");
+    fs::write(&file, format!("[ada]\naws_access_key_id = AKADA\naws_secret_access_key = {SECRET}\n"))
+        .expect("a file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let config = format!(
+        "[api]\nlisten = \"127.0.0.1:8080\"\nkeys_file = \"{}\"\n[services]\nhealthy_after = 1\n",
+        file.display()
+    );
+    (Instance::start_with(name, Wish { config, ..Wish::default() }), directory)
+}
+
+#[test]
+fn the_rust_sdk_signs_waits_pages_and_reads_every_error() {
+    require!(host, busybox, rust_sdk);
+    let (instance, _keys) = signed_instance("rust-sdk");
+    let said = Command::new(clients::program("aws-sdk")).args([URL, busybox(), "AKADA", SECRET]).output();
+    let said = Said::from(said.expect("the program runs"));
+    assert_eq!((said.code, said.out.trim()), (0, "done"), "{}\n{}", said.err, instance.log());
+}
+
 #[test]
 fn the_aws_command_signs_and_only_a_known_key_is_let_in() {
     require!(host, clients);
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let file = directory.path().join("keys");
-    fs::write(&file, "[ada]\naws_access_key_id = AKADA\naws_secret_access_key = secret/of+ada\n")
-        .expect("a file");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
-    let config = format!("[api]\nlisten = \"127.0.0.1:8080\"\nkeys_file = \"{}\"\n", file.display());
-    let instance = Instance::start_with("signed", Wish { config, ..Wish::default() });
+    let (instance, _keys) = signed_instance("signed");
     let list = |id: &str, secret: &str| shell(&instance, "aws ecs list-clusters", (id, secret));
-    assert!(list("AKADA", "secret/of+ada").ok().contains("cluster/default"));
+    assert!(list("AKADA", SECRET).ok().contains("cluster/default"));
     assert!(list("AKADA", "a guess").err.contains("InvalidSignatureException"));
-    assert!(list("AKEVE", "secret/of+ada").err.contains("UnrecognizedClientException"));
-    let unsigned = shell(&instance, "aws ecs list-clusters --no-sign-request", ("AKADA", "secret/of+ada"));
+    assert!(list("AKEVE", SECRET).err.contains("UnrecognizedClientException"));
+    let unsigned = shell(&instance, "aws ecs list-clusters --no-sign-request", ("AKADA", SECRET));
     assert!(unsigned.err.contains("MissingAuthenticationTokenException"), "{}", unsigned.err);
 }
 

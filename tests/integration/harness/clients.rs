@@ -1,4 +1,4 @@
-//! The official clients, in an environment of their own: the `aws` command and boto3.
+//! The official clients, in an environment of their own: the `aws` command, boto3, and a program of the Rust SDK.
 //!
 //! `scripts/test` makes it in `target/clients`; `HYTHE_CLIENTS` names another one.
 

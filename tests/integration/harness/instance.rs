@@ -153,10 +153,13 @@ impl Instance {
         instance
     }
 
+    /// The file. A task without a health check is healthy after a second, where the test says nothing else.
     fn configuration(&self) -> String {
+        let has_services = self.wish.config.contains("[services]");
+        let services = if has_services { "" } else { "[services]\nhealthy_after = 1\n" };
         format!(
             "state_dir = \"{state}\"\nruntime_dir = \"{run}\"\ncgroup_parent = \"hythe-test-{number}\"\n{more}\n\
-             [network]\nbridge = \"{bridge}\"\nsubnet = \"{subnet}\"\ntable = \"hythe-test-{number}\"\n",
+             {services}[network]\nbridge = \"{bridge}\"\nsubnet = \"{subnet}\"\ntable = \"hythe-test-{number}\"\n",
             state = self.path("state").display(),
             run = self.path("run").display(),
             number = self.number,

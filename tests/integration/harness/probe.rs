@@ -32,11 +32,20 @@ pub fn host() -> Probe {
     if cgroup_mounts().is_empty() { Err("no cgroup file system is mounted".to_owned()) } else { Ok(()) }
 }
 
-/// The official clients of ECS.
+/// The official clients of ECS: the `aws` command and boto3.
 pub fn clients() -> Probe {
-    let aws = super::clients::program("aws");
-    let place = aws.display();
-    if aws.exists() { Ok(()) } else { Err(format!("{place} is not there: scripts/test installs it")) }
+    client("aws")
+}
+
+/// A program that is made with the official SDK for Rust.
+pub fn rust_sdk() -> Probe {
+    client("aws-sdk")
+}
+
+fn client(name: &str) -> Probe {
+    let program = super::clients::program(name);
+    let place = program.display();
+    if program.exists() { Ok(()) } else { Err(format!("{place} is not there: scripts/test installs it")) }
 }
 
 /// The overlay file system.
@@ -73,6 +82,26 @@ pub fn cgroup_v2() -> Probe {
         Ok(())
     } else {
         Err("needs pure version 2 control groups".to_owned())
+    }
+}
+
+/// A systemd that made this host, and its bus.
+pub fn systemd() -> Probe {
+    root()?;
+    if ["/run/systemd/system", "/run/dbus/system_bus_socket"].iter().all(|place| Path::new(place).exists()) {
+        Ok(())
+    } else {
+        Err("systemd, or its bus, does not run here".to_owned())
+    }
+}
+
+/// Control groups that the runtime makes itself.
+pub fn files_driver() -> Probe {
+    match std::env::var_os("HYTHE_CGROUP_DRIVER") {
+        Some(name) if name == "systemd" => {
+            Err("a control group that systemd makes cannot be elsewhere".into())
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

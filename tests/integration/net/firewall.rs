@@ -31,7 +31,7 @@ fn nft(command: &str) -> bool {
             true
         }
         Err(error) => {
-            println!("skipped: nft {command}: {error}");
+            crate::harness::skipped(&format!("nft {command}: {error}"));
             false
         }
     }

@@ -132,7 +132,7 @@ impl Lab {
     /// Builds the world, or says why it cannot be built here.
     pub(super) fn new() -> Option<Self> {
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-            println!("skipped: needs the right to make network namespaces: {error}");
+            crate::harness::skipped(&format!("needs the right to make network namespaces: {error}"));
             return None;
         }
         let lab = Self { host: Place::here(), world: Place::new() };

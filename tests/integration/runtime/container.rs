@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -23,10 +23,31 @@ const PROGRAMS: [&str; 32] = [
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
+/// Who makes control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Driver {
+    /// The runtime, by the files of the hierarchy.
+    Files,
+    /// The systemd of this host.
+    Systemd,
+}
+
+impl Driver {
+    /// What tests use that say nothing of it: files, unless `HYTHE_CGROUP_DRIVER` is `systemd`.
+    fn usual() -> Self {
+        match std::env::var_os("HYTHE_CGROUP_DRIVER") {
+            Some(name) if name == "systemd" => Self::Systemd,
+            Some(_) | None => Self::Files,
+        }
+    }
+}
+
 pub(super) struct Container {
     dir: TempDir,
     before: Before,
+    driver: Driver,
     pub id: String,
+    /// The group above the container's own: a name, with systemd that of a slice.
     pub cgroup: String,
     pub config: Value,
 }
@@ -52,6 +73,11 @@ impl From<Output> for Ran {
 impl Container {
     /// A bundle with the specification that `hythe oci spec` writes.
     pub(super) fn new() -> Self {
+        Self::of(Driver::usual())
+    }
+
+    /// The same, whose control group is made by `driver`.
+    pub(super) fn of(driver: Driver) -> Self {
         let dir = tempfile::Builder::new().prefix("hythe-runtime-").tempdir().unwrap();
         let bin = dir.path().join("bundle/rootfs/bin");
         fs::create_dir_all(&bin).unwrap();
@@ -61,16 +87,33 @@ impl Container {
             std::os::unix::fs::symlink("busybox", bin.join(program)).unwrap();
         }
         let unique = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let cgroup = format!("hythe-runtime-{unique}");
+        let cgroup = match driver {
+            Driver::Files => format!("hythe-runtime-{unique}"),
+            // A dash would be one level down.
+            Driver::Systemd => format!("hythe_runtime_{}.slice", unique.replace('-', "_")),
+        };
         let before = Before::new(&format!("HYTHE_RUNTIME={unique}"), dir.path(), None, &cgroup);
-        let mut container = Self { before, id: format!("c{unique}"), cgroup, config: Value::Null, dir };
+        let id = format!("c{unique}");
+        let place = match driver {
+            Driver::Files => format!("/{cgroup}/box"),
+            Driver::Systemd => format!("{cgroup}:box:{id}"),
+        };
+        let mut container = Self { before, driver, id, cgroup, config: Value::Null, dir };
         assert_eq!(container.oci(&["spec", "--bundle", container.bundle().to_str().unwrap()]).code, 0);
         let text = fs::read(container.bundle().join("config.json")).unwrap();
         container.config = serde_json::from_slice(&text).unwrap();
-        container.config["linux"]["cgroupsPath"] = json!(format!("/{}/box", container.cgroup));
+        container.config["linux"]["cgroupsPath"] = json!(place);
         let env = container.config["process"]["env"].as_array_mut().unwrap();
         env.push(json!(format!("HYTHE_RUNTIME={unique}")));
         container
+    }
+
+    /// The container's own group, from the root of a hierarchy.
+    pub(super) fn group(&self) -> PathBuf {
+        Path::new(&self.cgroup).join(match self.driver {
+            Driver::Files => "box".to_owned(),
+            Driver::Systemd => format!("box-{}.scope", self.id),
+        })
     }
 
     pub(super) fn bundle(&self) -> PathBuf {
@@ -89,7 +132,11 @@ impl Container {
     /// The command `hythe oci` with this container's records.
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hythe"));
-        command.arg("oci").arg("--root").arg(self.dir.path().join("records")).args(args).stdin(Stdio::null());
+        command.arg("oci").arg("--root").arg(self.dir.path().join("records")).stdin(Stdio::null());
+        if self.driver == Driver::Systemd {
+            command.arg("--systemd-cgroup");
+        }
+        command.args(args);
         command
     }
 
@@ -185,6 +232,9 @@ impl Drop for Container {
     fn drop(&mut self) {
         let deleted = self.oci(&["delete", "--force", &self.id]);
         let left = self.left();
+        if self.driver == Driver::Systemd {
+            let _ = Command::new("systemctl").args(["stop", &self.cgroup]).status();
+        }
         for cgroup in self.before.cgroups() {
             let _ = fs::remove_dir(cgroup);
         }

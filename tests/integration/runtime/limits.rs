@@ -26,13 +26,13 @@ fn limits_reach_the_kernel() {
     container.start();
     let group = hythe::kernel::cgroup::Layout::detect()
         .unwrap()
-        .group(&hythe::kernel::cgroup::CgroupPath::parse(&format!("{}/box", container.cgroup)).unwrap());
+        .group(&hythe::kernel::cgroup::CgroupPath::parse(container.group().to_str().unwrap()).unwrap());
     let stats = group.stats();
     assert_eq!(stats.memory_limit, Some(64 << 20));
     assert_eq!(stats.pids, Some(1));
     // A second opinion, from code that is not ours.
     let hierarchy = cgroups_rs::fs::hierarchies::auto();
-    let witness = cgroups_rs::fs::Cgroup::load(hierarchy, format!("{}/box", container.cgroup));
+    let witness = cgroups_rs::fs::Cgroup::load(hierarchy, container.group());
     let memory: &cgroups_rs::fs::memory::MemController = witness.controller_of().unwrap();
     assert_eq!(memory.memory_stat().limit_in_bytes, 64 << 20);
     assert_eq!(memory.memory_stat().soft_limit_in_bytes, 32 << 20);
@@ -54,7 +54,7 @@ fn a_container_that_takes_too_much_memory_is_killed_and_counted() {
     container.start();
     wait_for("the kill", PATIENCE, || (container.output() == "137\n").then_some(()));
     let layout = hythe::kernel::cgroup::Layout::detect().unwrap();
-    let path = hythe::kernel::cgroup::CgroupPath::parse(&format!("{}/box", container.cgroup)).unwrap();
+    let path = hythe::kernel::cgroup::CgroupPath::parse(container.group().to_str().unwrap()).unwrap();
     assert_eq!(layout.group(&path).oom_kills(), 1);
 }
 

@@ -86,7 +86,7 @@ fn it_is_in_every_hierarchy_and_sees_itself_at_the_root() {
     container.script("cat /proc/self/cgroup; sleep 1000");
     container.start();
     let seen = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
-    let own = format!(":/{}/box", container.cgroup);
+    let own = format!(":/{}", container.group().display());
     assert!(seen.lines().all(|line| line.ends_with(&own)), "{seen}");
     wait_for("its output", PATIENCE, || (!container.output().is_empty()).then_some(()));
     assert!(container.output().lines().all(|line| line.ends_with(":/")), "{}", container.output());

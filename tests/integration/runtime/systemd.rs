@@ -1,14 +1,16 @@
-//! Control groups that systemd makes: a real bus, and a manager that notes what it is asked.
+//! Control groups that systemd makes: a real bus with a manager that notes what it is asked, and the systemd of a host
+//! that has one.
 
 use std::{
     fs,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use super::container::{Container, Ran};
-use crate::harness::{PATIENCE, require, wait_for};
+use super::container::{Container, Driver, Ran};
+use crate::harness::{PATIENCE, require, skipped, wait_for};
 
 /// A bus with a manager on it, for one test.
 struct Bus {
@@ -25,7 +27,7 @@ impl Bus {
         if !has_python.is_ok_and(|ran| ran.status.success())
             || !has_daemon.is_ok_and(|ran| ran.status.success())
         {
-            println!("skipped: dbus-daemon, python3-dbus or python3-gi is missing");
+            skipped("dbus-daemon, python3-dbus or python3-gi is missing");
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -82,7 +84,7 @@ impl Drop for Bus {
 fn a_scope_is_begun_changed_and_ended() {
     require!(root, busybox);
     let Some(bus) = Bus::begin() else { return };
-    let mut container = Container::new();
+    let mut container = Container::of(Driver::Files);
     let stem = container.cgroup.replace('-', "_");
     let unit = format!("box-{}.scope", container.id);
     container.config["linux"]["cgroupsPath"] = json!(format!("{stem}.slice:box:{}", container.id));
@@ -104,7 +106,7 @@ fn a_scope_is_begun_changed_and_ended() {
     );
     // The process it was begun with is gone, and the container's own is where the scope is.
     let placeholder = begun["PIDs"][0].as_i64().unwrap();
-    assert!(!std::path::Path::new(&format!("/proc/{placeholder}")).exists());
+    assert!(!Path::new(&format!("/proc/{placeholder}")).exists());
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
     assert!(groups.lines().all(|line| line.ends_with(&format!("/{stem}.slice/{unit}"))), "{groups}");
 
@@ -122,7 +124,7 @@ fn a_scope_is_begun_changed_and_ended() {
 fn a_scope_that_does_not_come_to_be_is_told() {
     require!(root, busybox);
     let Some(bus) = Bus::begin() else { return };
-    let mut container = Container::new();
+    let mut container = Container::of(Driver::Files);
     let run = |container: &Container| {
         container.save();
         let bundle = container.bundle().display().to_string();
@@ -136,6 +138,51 @@ fn a_scope_that_does_not_come_to_be_is_told() {
     container.config["linux"]["cgroupsPath"] = json!("a.slice:doomed:x");
     assert_eq!(run(&container).err, "hythe oci: systemd's job for doomed-x.scope ended as \"failed\"");
     assert_eq!(container.left(), Vec::<String>::new());
+}
+
+#[test]
+fn the_systemd_of_this_host_makes_a_scope_keeps_its_limits_and_forgets_it() {
+    require!(systemd, cgroup_v2, busybox, cgroup_memory, cgroup_cpu, cgroup_pids);
+    let mut container = Container::of(Driver::Systemd);
+    container.config["linux"]["resources"] = json!({
+        "memory": {"limit": 64 << 20},
+        "cpu": {"quota": 20_000, "period": 100_000},
+        "pids": {"limit": 50},
+    });
+    container.script("sleep 1000");
+    container.start();
+    let group = container.group();
+    let unit = group.file_name().unwrap().to_str().unwrap().to_owned();
+    let shown = |what: &str| {
+        let output = Command::new("systemctl").args(["show", "--value", "--property", what, &unit]).output();
+        String::from_utf8_lossy(&output.unwrap().stdout).trim().to_owned()
+    };
+    let file = |name: &str| {
+        let text = fs::read_to_string(Path::new("/sys/fs/cgroup").join(&group).join(name)).unwrap();
+        text.trim().to_owned()
+    };
+    for (property, value) in [
+        ("ActiveState", "active"),
+        ("ControlGroup", &format!("/{}", group.display())),
+        ("Slice", &container.cgroup),
+        ("Delegate", "yes"),
+        ("MemoryMax", &(64 << 20).to_string()),
+        ("CPUQuotaPerSecUSec", "200ms"),
+        ("TasksMax", "50"),
+    ] {
+        assert_eq!(shown(property), value, "{property}");
+    }
+    let ran = container.oci(&["update", "--pids-limit", "60", &container.id]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(shown("TasksMax"), "60");
+    // What systemd does not know, it would take back now.
+    assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
+    let limits = ["memory.max", "cpu.max", "pids.max"].map(file);
+    assert_eq!(limits, [(64 << 20).to_string(), "20000 100000".into(), "60".into()]);
+    assert_eq!(file("cgroup.procs"), container.pid().to_string());
+    let ran = container.oci(&["delete", "--force", &container.id]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(shown("LoadState"), "not-found");
 }
 
 /// The slice that the manager of this test does not make, and so does not remove either.

@@ -11,7 +11,7 @@ use crate::harness::{PATIENCE, disk_of, require, wait_for};
 
 /// A file of the container's group.
 fn file(container: &Container, name: &str) -> String {
-    let at = PathBuf::from("/sys/fs/cgroup").join(&container.cgroup).join("box").join(name);
+    let at = PathBuf::from("/sys/fs/cgroup").join(container.group()).join(name);
     fs::read_to_string(&at).unwrap_or_else(|err| panic!("{}: {err}", at.display()))
 }
 
@@ -124,7 +124,7 @@ fn a_paused_group_says_that_it_is_frozen_and_a_killed_one_that_it_is_empty() {
 
 #[test]
 fn in_a_delegated_group_our_own_processes_do_not_stand_in_the_way() {
-    require!(cgroup_v2, busybox, unshare, cgroup_memory);
+    require!(cgroup_v2, files_driver, busybox, unshare, cgroup_memory);
     let mut container = Container::new();
     container.config["linux"]["resources"] = json!({"memory": {"limit": 32 << 20}, "pids": {"limit": 50}});
     container.script("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max");

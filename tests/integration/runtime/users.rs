@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt};
 use serde_json::json;
 
 use super::container::{Container, Ran};
-use crate::harness::require;
+use crate::harness::{require, skipped};
 
 fn apart() -> Container {
     let mut container = Container::new();
@@ -24,7 +24,7 @@ fn apart() -> Container {
 fn cannot_map(ran: &Ran) -> bool {
     let cannot = ran.err.contains("cannot be mapped to other users");
     if cannot {
-        println!("skipped: {}", ran.err);
+        skipped(&ran.err);
     }
     cannot
 }

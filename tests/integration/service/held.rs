@@ -188,3 +188,28 @@ fn the_command_line_creates_shows_and_tells() {
     assert!(events.contains("has started 2 tasks"), "{events}");
     assert_eq!(instance.cli(&["service", "show", "nobody"]).code, 3);
 }
+
+#[test]
+fn the_tasks_of_a_service_have_its_tags_and_its_providers() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("inherited");
+    let arn = web(&instance);
+    let strategy = json!([
+        { "capacityProvider": "FARGATE", "base": 1, "weight": 0 }, { "capacityProvider": "FARGATE_SPOT", "weight": 1 },
+    ]);
+    let more = json!({
+        "tags": [{ "key": "team", "value": "a" }], "propagateTags": "SERVICE", "enableECSManagedTags": true,
+        "capacityProviderStrategy": strategy,
+    });
+    instance.service_with("web", &arn, 3, more);
+    let ids = instance.steady("web", 3);
+    let described = instance.api("DescribeTasks", json!({ "tasks": ids, "include": ["TAGS"] }));
+    let tasks = described["tasks"].as_array().unwrap();
+    let tags = json!([
+        { "key": "team", "value": "a" }, { "key": "aws:ecs:clusterName", "value": "default" },
+        { "key": "aws:ecs:serviceName", "value": "web" },
+    ]);
+    assert!(tasks.iter().all(|task| task["tags"] == tags), "{tasks:#?}");
+    let on = |name: &str| tasks.iter().filter(|task| task["capacityProviderName"] == name).count();
+    assert_eq!((on("FARGATE"), on("FARGATE_SPOT")), (1, 2), "{tasks:#?}");
+}

@@ -6,4 +6,5 @@ mod crashes;
 mod daemon;
 mod deployments;
 mod held;
+mod leaving;
 mod rollout;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hythe::agent::{
     Adopted, Agent, AgentConfig, LocalStores, LogQuery, Policy, PullPolicy, RegistryConfig, StartTask,
 };
+use hythe::model::arn::Owner;
 use hythe::model::fact::{Fact, Seen};
 use hythe::model::ids::{ClusterName, TaskDefinitionId, TaskId};
 use hythe::model::task::{
@@ -185,6 +186,7 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         mtu: None,
     });
     let config = AgentConfig {
+        owner: Owner { region: "us-east-1".to_owned(), account: "000000000000".to_owned() },
         state_dir: place.join("state"),
         runtime_dir: place.join("run"),
         cgroup_parent: cgroup.to_owned(),

@@ -84,6 +84,7 @@ impl Lab {
             users: None,
             containers: Vec::new(),
             begun_us: 0,
+            metadata: None,
             socket: place.path().join("run/task.sock"),
             ledger: place.path().join("ledger"),
         };

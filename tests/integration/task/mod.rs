@@ -14,6 +14,7 @@ mod lab;
 mod life;
 mod limits;
 mod logs;
+mod metadata;
 mod order;
 mod output;
 mod placement;

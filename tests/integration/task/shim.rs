@@ -1,7 +1,13 @@
 //! The shim itself: it outlives daemons, loses no fact, and takes its containers with it.
 
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+};
+
 use hythe::{
     model::{
+        exec::{ExecRequest, Frame, Frames},
         fact::{Fact, Seen},
         task::{Exit, StopCode},
         task_definition::Condition,
@@ -9,6 +15,7 @@ use hythe::{
     shim::{
         client::{ClientError, connect},
         ledger::read_ledger,
+        protocol::Order,
     },
 };
 use nix::{
@@ -55,6 +62,32 @@ async fn a_daemon_that_goes_away_disturbs_nothing_and_another_reads_on() {
     assert!(second.connection.is_finished() && third.connection.is_finished());
     assert!(matches!(connect(&(&lab.spec).into(), 1).await, Err(ClientError::Gone(_))));
     assert!(!lab.spec.socket.exists());
+}
+
+#[tokio::test]
+async fn input_that_comes_right_behind_a_command_is_heard() {
+    require!(root, busybox, cgroup_memory);
+    let mut lab = Lab::new();
+    lab.container("app", FOREVER);
+    let mut talk = lab.start().await;
+    talk.started("app").await;
+    let command = ["/bin/busybox", "cat"].map(String::from).to_vec();
+    let request = Box::new(ExecRequest { command, input: true, ..ExecRequest::default() });
+    let order = Order::Exec { container: name("app"), request, user: None };
+    let mut words = serde_json::to_vec(&order).unwrap();
+    words.push(b'\n');
+    Frame::Input(b"typed ahead".to_vec()).put(&mut words);
+    Frame::InputEnd.put(&mut words);
+    let mut stream = UnixStream::connect(&lab.spec.socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&words).unwrap();
+    let (mut heard, mut frames) = (Vec::new(), Frames::default());
+    stream.read_to_end(&mut heard).unwrap();
+    frames.push(&heard);
+    assert_eq!(frames.next_frame().unwrap(), Some(Frame::Output(b"typed ahead".to_vec())));
+    assert_eq!(frames.next_frame().unwrap(), Some(Frame::Ended(Exit::Code(0))));
+    talk.stop().await;
+    talk.end().await;
 }
 
 #[tokio::test]

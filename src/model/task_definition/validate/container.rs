@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{absolute, in_range, limits, one_of};
 use crate::model::{
-    reading::{Fault, MemberPath, Refusal},
+    reading::{MemberPath, Refusal},
     task_definition::{ContainerDefinition, Document, HealthCheck, LogConfiguration, NetworkMode},
 };
 
@@ -49,10 +49,6 @@ pub(super) fn check(
     limits::check(document, container, path)
 }
 
-fn wrong(path: MemberPath, message: impl Into<String>) -> Refusal {
-    Refusal { fault: Fault::WrongValue, path, message: message.into(), nearest: None, place: None }
-}
-
 fn image(container: &ContainerDefinition, path: &MemberPath) -> Result<(), Refusal> {
     let path = path.member("image");
     let name = container.image.split('@').next().unwrap_or("");
@@ -92,7 +88,7 @@ fn environment(container: &ContainerDefinition, path: &MemberPath) -> Result<(),
     for (index, variable) in container.environment.iter().enumerate() {
         let path = path.member("environment").element(index).member("name");
         if variable.name.is_empty() || variable.name.contains('=') {
-            return Err(wrong(path, format!("'{}' is no name of a variable", variable.name)));
+            return Err(Refusal::wrong(path, format!("'{}' is no name of a variable", variable.name)));
         }
         names.insert(variable.name.as_str());
     }
@@ -105,13 +101,16 @@ fn environment(container: &ContainerDefinition, path: &MemberPath) -> Result<(),
         let path = path.member("environmentFiles").element(index);
         one_of(&file.kind, &["s3"], || path.member("type"))?;
         if file.value.strip_suffix(".env").is_none() {
-            return Err(wrong(path.member("value"), format!("'{}' does not end in .env", file.value)));
+            return Err(Refusal::wrong(
+                path.member("value"),
+                format!("'{}' does not end in .env", file.value),
+            ));
         }
     }
     for (index, secret) in container.secrets.iter().enumerate() {
         let path = path.member("secrets").element(index);
         if secret.value_from.is_empty() {
-            return Err(wrong(path.member("valueFrom"), "the name of a secret is missing"));
+            return Err(Refusal::wrong(path.member("valueFrom"), "the name of a secret is missing"));
         }
         if !names.insert(&secret.name) {
             let message = format!(
@@ -142,7 +141,7 @@ fn names_and_addresses(
         }
     }
     if let Some(name) = container.hostname.as_deref().filter(|name| !is_host_name(name)) {
-        return Err(wrong(path.member("hostname"), format!("'{name}' is no host name")));
+        return Err(Refusal::wrong(path.member("hostname"), format!("'{name}' is no host name")));
     }
     for (index, server) in container.dns_servers.iter().enumerate() {
         address(server, || path.member("dnsServers").element(index))?;
@@ -153,13 +152,16 @@ fn names_and_addresses(
             && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
         if !fits {
             let path = path.member("dnsSearchDomains").element(index);
-            return Err(wrong(path, format!("'{domain}' is no domain")));
+            return Err(Refusal::wrong(path, format!("'{domain}' is no domain")));
         }
     }
     for (index, entry) in container.extra_hosts.iter().enumerate() {
         let path = path.member("extraHosts").element(index);
         if !is_host_name(&entry.hostname) {
-            return Err(wrong(path.member("hostname"), format!("'{}' is no host name", entry.hostname)));
+            return Err(Refusal::wrong(
+                path.member("hostname"),
+                format!("'{}' is no host name", entry.hostname),
+            ));
         }
         address(&entry.ip_address, || path.member("ipAddress"))?;
     }
@@ -174,7 +176,7 @@ fn is_host_name(name: &str) -> bool {
 fn address(text: &str, path: impl FnOnce() -> MemberPath) -> Result<(), Refusal> {
     match text.parse::<IpAddr>() {
         Ok(_) => Ok(()),
-        Err(_) => Err(wrong(path(), format!("'{text}' is no IP address"))),
+        Err(_) => Err(Refusal::wrong(path(), format!("'{text}' is no IP address"))),
     }
 }
 
@@ -187,7 +189,7 @@ fn health_check(check: &HealthCheck, path: &MemberPath) -> Result<(), Refusal> {
     };
     if !says_something {
         let message = "a command is CMD and its arguments, or CMD-SHELL and one line for the shell";
-        return Err(wrong(path.member("command"), message));
+        return Err(Refusal::wrong(path.member("command"), message));
     }
     in_range(check.interval, 5..=300, || path.member("interval"))?;
     in_range(check.timeout, 2..=60, || path.member("timeout"))?;
@@ -206,7 +208,7 @@ fn user(text: &str, path: &MemberPath) -> Result<(), Refusal> {
     if parts.len() <= 2 && parts.iter().all(is_part) {
         return Ok(());
     }
-    Err(wrong(path.clone(), format!("'{text}' is not user, uid, user:group or uid:gid")))
+    Err(Refusal::wrong(path.clone(), format!("'{text}' is not user, uid, user:group or uid:gid")))
 }
 
 fn log(log: &LogConfiguration, path: &MemberPath) -> Result<(), Refusal> {

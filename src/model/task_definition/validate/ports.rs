@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use super::one_of;
 use crate::model::{
-    reading::{Fault, MemberPath, Refusal},
+    reading::{MemberPath, Refusal},
     task_definition::{Document, NetworkMode, PortMapping},
 };
+
+/// Most ranges of ports of a container.
+const MOST_RANGES: usize = 100;
 
 /// First and last port inside the task.
 type Run = (u16, u16);
@@ -25,6 +28,11 @@ pub(super) fn check(document: &Document, containers: &MemberPath) -> Result<(), 
         if mode == NetworkMode::None && !container.port_mappings.is_empty() {
             let message = "Port mappings are not supported when networkMode=none.";
             return Err(Refusal::rule(path, message));
+        }
+        let ranges = container.port_mappings.iter().filter(|mapping| mapping.container_port_range.is_some());
+        if ranges.count() > MOST_RANGES {
+            let message = format!("A container may have {MOST_RANGES} port ranges.");
+            return Err(Refusal::wrong(path, message));
         }
         for (index, mapping) in container.port_mappings.iter().enumerate() {
             let path = path.element(index);
@@ -67,13 +75,9 @@ fn run(mapping: &PortMapping, mode: NetworkMode, container: &str, path: &MemberP
         let ends = text.split_once('-').and_then(|(first, last)| {
             Some((first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?))
         });
-        return ends.filter(|(first, last)| *first >= 1 && first < last).ok_or_else(|| Refusal {
-            fault: Fault::WrongValue,
-            path,
-            message: format!("'{text}' is not a range of ports like 8000-8010"),
-            nearest: None,
-            place: None,
-        });
+        return ends
+            .filter(|(first, last)| *first >= 1 && first < last)
+            .ok_or_else(|| Refusal::wrong(path, format!("'{text}' is not a range of ports like 8000-8010")));
     }
     let Some(port) = mapping.container_port.filter(|&port| port != 0) else {
         let message = format!("Invalid 'containerPort' setting for container '{container}'.");
@@ -106,5 +110,5 @@ fn words(mapping: &PortMapping, path: &MemberPath) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = format!("'{name}' is no name of a port: 1 to 64 of a-z, 0-9, '_' and '-', not '-' first");
-    Err(Refusal { fault: Fault::WrongValue, path: path.member("name"), message, nearest: None, place: None })
+    Err(Refusal::wrong(path.member("name"), message))
 }

@@ -162,3 +162,55 @@ fn fargate_sizes_are_held_when_fargate_is_asked_for() {
 fn a_text_with_a_nul_is_refused() {
     assert!(why(document(&json!({}), &[container(&json!({"command": ["a\0b"]}))])).contains("U+0000"));
 }
+
+#[test]
+fn what_fargate_does_not_take_is_refused_for_it_alone() {
+    let check = |task: &Value, own: &Value, compatible: &[&str]| {
+        let mut task = task.clone();
+        task["networkMode"] = json!("awsvpc");
+        (task["cpu"], task["memory"]) = (json!("256"), json!("512"));
+        task["requiresCompatibilities"] = json!(compatible);
+        read_document(document(&task, &[container(own)])).map_err(|refusal| refusal.to_string())
+    };
+    let none = json!({});
+    let start = "Fargate compatible task definitions do not support ";
+    for (task, own, sentence) in [
+        (
+            json!({"ipcMode": "task"}),
+            none.clone(),
+            "Tasks using the Fargate launch type do not support ipcMode.",
+        ),
+        (json!({"volumes": [{"name": "v", "host": {"sourcePath": "/srv"}}]}), none.clone(), "sourcePath"),
+        (
+            json!({"placementConstraints": [{"type": "memberOf", "expression": "agentConnected == true"}]}),
+            none.clone(),
+            "placementConstraints",
+        ),
+        (none.clone(), json!({"privileged": true}), "privileged"),
+        (none.clone(), json!({"linuxParameters": {"sharedMemorySize": 64}}), "sharedMemorySize"),
+        (
+            none.clone(),
+            json!({"linuxParameters": {"capabilities": {"add": ["NET_ADMIN"]}}}),
+            "capabilities to add other than SYS_PTRACE",
+        ),
+        (none.clone(), json!({"logConfiguration": {"logDriver": "json-file"}}), "log driver json-file"),
+        (
+            none.clone(),
+            json!({"logConfiguration": {
+                "logDriver": "awslogs", "options": {"awslogs-region": "us-east-1", "awslogs-group": "g"},
+            }}),
+            "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
+        ),
+        (
+            none.clone(),
+            json!({"stopTimeout": 300}),
+            "containerDefinitions[0].stopTimeout: 300 is not between 2 and 120",
+        ),
+    ] {
+        let told = check(&task, &own, &["FARGATE"]).unwrap_err();
+        assert!(told == sentence || told == format!("{start}{sentence}"), "{told}");
+        assert!(check(&task, &own, &["EC2"]).is_ok(), "{task} {own}");
+    }
+    let external = check(&none, &none, &["EXTERNAL"]).unwrap_err();
+    assert_eq!(external, "External instances do not support network mode 'awsvpc'.");
+}

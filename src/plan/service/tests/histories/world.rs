@@ -223,7 +223,8 @@ impl World {
             match action {
                 ServiceAction::Start { count, .. } => started += to_usize(*count),
                 ServiceAction::Stop { task, .. } => stopped.push(task),
-                ServiceAction::ForgetFailures(_)
+                ServiceAction::Count(_)
+                | ServiceAction::ForgetFailures(_)
                 | ServiceAction::Complete(_)
                 | ServiceAction::Fail { .. }
                 | ServiceAction::RollBack { .. }
@@ -267,6 +268,7 @@ impl World {
                 (0..count).for_each(|_| self.start(&deployment));
             }
             ServiceAction::Stop { task, request } => self.end(&task, request),
+            ServiceAction::Count(count) => self.service.desired_count = count,
             ServiceAction::ForgetFailures(id) => self.service.forgive(&id, at),
             ServiceAction::Complete(id) => self.service.complete(&id, at),
             ServiceAction::Fail { deployment, reason, triggered } => {

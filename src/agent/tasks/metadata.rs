@@ -1,0 +1,210 @@
+//! What a task is told of itself before it runs, and the variables by which its containers ask for the rest.
+//!
+//! Only a task with a network of its own is answered: the address is the same in each, so on the host's network one task
+//! would hear what is another's.
+
+use std::collections::BTreeMap;
+
+use super::build::Plot;
+use crate::agent::bundle::Bind;
+use crate::agent::names::servers;
+use crate::agent::network::protocol;
+use crate::model::arn::Owner;
+use crate::model::fact::Attachment;
+use crate::model::ids::ContainerName;
+use crate::model::network::{METADATA_ADDRESS, Publish, Subnet};
+use crate::model::task::Tag;
+use crate::model::task_definition::{ContainerDefinition, NetworkMode, PortMapping};
+use crate::model::time::Timestamp;
+use crate::shim::metadata::document::{
+    ContainerDocument, Known, KnownContainer, Limits, Network, Port, TaskDocument, Volume,
+};
+
+/// The least CPU units that ECS gives a container.
+const LEAST_UNITS: u32 = 2;
+
+/// The images of a task came in this time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PullTimes {
+    /// When the first began.
+    pub(super) started: Timestamp,
+    /// When the last ended.
+    pub(super) stopped: Timestamp,
+}
+
+impl Plot<'_> {
+    /// What is known of the task; none when it is not answered, which for the host's network is a sentence among `notes`.
+    pub(super) fn known(&self, notes: &mut Vec<String>) -> Option<Known> {
+        match self.document().network_mode() {
+            NetworkMode::Bridge | NetworkMode::Awsvpc => {}
+            NetworkMode::None => return None,
+            NetworkMode::Host => {
+                let why =
+                    "tasks on the host's network get no metadata endpoint: others there could read it too";
+                notes.push(why.to_owned());
+                return None;
+            }
+        }
+        let containers = self.document().container_definitions.iter();
+        let containers = containers.map(|definition| KnownContainer {
+            endpoint: if definition.disable_networking == Some(true) { String::new() } else { uuid() },
+            document: self.container_document(definition),
+        });
+        Some(Known { role: None, task: self.task_document(), containers: containers.collect() })
+    }
+
+    fn task_document(&self) -> TaskDocument {
+        let (task, definition) = (&self.start.task, &self.start.definition);
+        let Owner { region, .. } = &self.hands.config.owner;
+        let cpu = task.overrides.cpu.or(definition.document.cpu).map(|units| f64::from(units.0) / 1024.0);
+        let memory = task.overrides.memory.or(definition.document.memory).map(|mib| u64::from(mib.0));
+        let launch_type = task.extra.get("launchType").and_then(|value| value.as_str()).unwrap_or("EXTERNAL");
+        let tags: BTreeMap<String, String> =
+            task.tags.iter().map(|Tag { key, value }| (key.clone(), value.clone())).collect();
+        TaskDocument {
+            cluster: task.cluster.to_string(),
+            task_arn: self.hands.config.owner.task(&task.cluster, &task.id),
+            family: definition.id.family.to_string(),
+            revision: definition.id.revision.to_string(),
+            service_name: task.owner.as_ref().map(|owner| owner.service.to_string()),
+            limits: (cpu.is_some() || memory.is_some()).then_some(Limits { cpu, memory }),
+            pull_started_at: Some(self.pull.started.to_rfc3339()),
+            pull_stopped_at: Some(self.pull.stopped.to_rfc3339()),
+            availability_zone: Some(format!("{region}a")),
+            launch_type: Some(launch_type.to_owned()),
+            group: Some(task.group.clone()),
+            task_tags: Some(tags),
+            fault_injection_enabled: Some(false),
+            ..TaskDocument::default()
+        }
+    }
+
+    fn container_document(&self, definition: &ContainerDefinition) -> ContainerDocument {
+        let (task, name) = (&self.start.task, &definition.name);
+        let change = self.change(name);
+        let units = change.and_then(|change| change.cpu).unwrap_or(definition.cpu).max(LEAST_UNITS);
+        let memory = change.and_then(|change| change.memory).or(definition.memory);
+        let digest = self.image(name).map(|image| image.manifest_digest.to_string());
+        let family = format!("{}-{}", self.start.definition.id.family, self.start.definition.id.revision);
+        let log = definition.log_configuration.as_ref();
+        ContainerDocument {
+            docker_id: format!("{}-{name}", task.id),
+            name: name.to_string(),
+            docker_name: format!("ecs-{family}-{name}-{}", &task.id.as_str()[..20]),
+            image: definition.image.clone(),
+            image_id: digest.unwrap_or_default(),
+            ports: self.ports(definition),
+            labels: self.labels(definition),
+            limits: Limits { cpu: Some(f64::from(units)), memory: memory.map(u64::from) },
+            kind: "NORMAL".to_owned(),
+            log_driver: Some(log.map_or("json-file", |log| log.log_driver.as_str()).to_owned()),
+            log_options: log.and_then(|log| log.options.clone()).unwrap_or_default(),
+            container_arn: Some(self.hands.config.owner.container(&task.cluster, &task.id, name)),
+            networks: self
+                .record
+                .attachment
+                .iter()
+                .map(|attachment| self.network(attachment, definition))
+                .collect(),
+            snapshotter: Some("overlayfs".to_owned()),
+            ..ContainerDocument::default()
+        }
+    }
+
+    fn ports(&self, definition: &ContainerDefinition) -> Vec<Port> {
+        if self.document().network_mode() == NetworkMode::Awsvpc {
+            let port = |mapping: &PortMapping| {
+                let container_port = mapping.container_port?;
+                let protocol = protocol(mapping).name().to_owned();
+                Some(Port { container_port, protocol, host_port: Some(container_port), host_ip: None })
+            };
+            return definition.port_mappings.iter().filter_map(port).collect();
+        }
+        let given = self.record.given.iter().filter(|given| given.container == definition.name);
+        let ports = given.flat_map(|given| {
+            let Publish { protocol, bind, host_port, count, container_port, task: _ } = given.publish;
+            (0..count).map(move |further| Port {
+                container_port: container_port.saturating_add(further),
+                protocol: protocol.name().to_owned(),
+                host_port: Some(host_port.saturating_add(further)),
+                host_ip: Some(bind.to_string()),
+            })
+        });
+        ports.collect()
+    }
+
+    fn labels(&self, definition: &ContainerDefinition) -> BTreeMap<String, String> {
+        let (task, id) = (&self.start.task, &self.start.definition.id);
+        let mut labels = definition.docker_labels.clone().unwrap_or_default();
+        let own = [
+            ("cluster", task.cluster.to_string()),
+            ("container-name", definition.name.to_string()),
+            ("task-arn", self.hands.config.owner.task(&task.cluster, &task.id)),
+            ("task-definition-family", id.family.to_string()),
+            ("task-definition-version", id.revision.to_string()),
+        ];
+        labels.extend(own.map(|(name, value)| (format!("com.amazonaws.ecs.{name}"), value)));
+        labels
+    }
+
+    /// The network of a container; the properties of an interface are shown in the mode that has one of its own.
+    fn network(&self, attachment: &Attachment, definition: &ContainerDefinition) -> Network {
+        let interface = &attachment.interface;
+        let ipv4_addresses = vec![interface.address.to_string()];
+        if self.document().network_mode() != NetworkMode::Awsvpc {
+            return Network { network_mode: "bridge".to_owned(), ipv4_addresses, ..Network::default() };
+        }
+        let names = self.names(definition, &self.host);
+        Network {
+            network_mode: "awsvpc".to_owned(),
+            ipv4_addresses,
+            attachment_index: Some(0),
+            mac_address: Some(interface.mac().to_string()),
+            ipv4_subnet_cidr_block: Subnet::new(interface.address, interface.prefix)
+                .map(|net| net.to_string()),
+            domain_name_servers: servers(&names.resolv_conf).map(str::to_owned).collect(),
+            subnet_gateway_ipv4_address: Some(format!("{}/{}", interface.gateway, interface.prefix)),
+        }
+    }
+}
+
+/// Notes what a container mounts.
+pub(super) fn note_volumes(known: &mut Known, container: &ContainerName, binds: &[Bind]) {
+    let found = known.containers.iter_mut().find(|known| known.document.name == container.as_str());
+    if let Some(found) = found {
+        let volume = |bind: &Bind| Volume {
+            docker_name: None,
+            source: Some(bind.source.display().to_string()),
+            destination: bind.destination.display().to_string(),
+        };
+        found.document.volumes = binds.iter().map(volume).collect();
+    }
+}
+
+/// The variables by which a container asks.
+pub(super) fn variables(known: Option<&Known>, container: &ContainerName) -> Vec<(String, String)> {
+    let Some(known) = known else { return Vec::new() };
+    let mut containers = known.containers.iter().filter(|known| !known.endpoint.is_empty());
+    let Some(own) = containers.find(|known| known.document.name == container.as_str()) else {
+        return Vec::new();
+    };
+    let uri = |version: &str| format!("http://{METADATA_ADDRESS}/{version}/{}", own.endpoint);
+    let mut variables = vec![
+        ("ECS_CONTAINER_METADATA_URI".to_owned(), uri("v3")),
+        ("ECS_CONTAINER_METADATA_URI_V4".to_owned(), uri("v4")),
+    ];
+    if let Some(role) = &known.role {
+        let path = format!("/v2/credentials/{}", role.id);
+        variables.push(("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI".to_owned(), path));
+    }
+    variables
+}
+
+/// A UUID of version 4.
+fn uuid() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("a kernel that has booted has random bytes");
+    let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let digits = format!("{number:032x}");
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
+}

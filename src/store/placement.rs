@@ -1,0 +1,39 @@
+//! This host as a place for a task: what rules of placement may ask of it, at one revision.
+
+use std::collections::BTreeSet;
+
+use super::Snapshot;
+use crate::model::{
+    cluster::Cluster,
+    placement::{Candidate, PlacementConstraint, Unmet, unmet},
+    resources::Traits,
+    task::DesiredStatus,
+};
+
+impl Snapshot {
+    /// The first rule that this host does not meet for one more task of `group`.
+    ///
+    /// Tasks that are to stop are not counted, as in ECS.
+    #[must_use]
+    pub fn unmet<'a>(
+        &self,
+        constraints: impl IntoIterator<Item = &'a PlacementConstraint>,
+        cluster: &Cluster,
+        traits: &Traits,
+        group: &str,
+    ) -> Option<Unmet> {
+        let mut constraints = constraints.into_iter().peekable();
+        constraints.peek()?;
+        let here = self.live_tasks().filter(|task| task.cluster == cluster.name);
+        let groups = here.filter(|task| task.desired_status == DesiredStatus::Running);
+        let candidate = Candidate {
+            attributes: cluster.attributes(traits),
+            instance: &cluster.instance,
+            version: &traits.version,
+            registered_at: cluster.created_at,
+            running: self.counts_of_cluster(&cluster.name).running,
+            groups: groups.map(|task| task.group.clone()).collect::<BTreeSet<_>>(),
+        };
+        unmet(constraints, &candidate, group)
+    }
+}
