@@ -81,9 +81,8 @@ fn open_one(source: &Source, users: &mut Known) -> Result<OwnedFd, SourceError> 
                 };
                 filesystem.set(key, &value).map_err(|errno| error("lay over", path)(errno.into()))?;
             }
-            filesystem
-                .mount(Attributes::NONE)
-                .map_err(|errno| error("make the overlay for", nowhere)(errno.into()))
+            let made = filesystem.mount(Attributes::NONE);
+            made.map_err(|errno| error("make the overlay for", nowhere)(unlayable(errno, source)))
         }
     }
 }
@@ -110,6 +109,15 @@ fn tree(source: &Source, path: &CString, deep: bool, users: &mut Known) -> Resul
     set_attributes(tree.as_fd(), Attributes::NONE, Some(Propagation::Slave), true)
         .map_err(|errno| error("keep changes from")(errno.into()))?;
     Ok(tree)
+}
+
+/// Kernels of some years ago take no layer that is attached nowhere, and a mapped one is.
+fn unlayable(errno: Errno, source: &Source) -> io::Error {
+    if errno == Errno::EINVAL && source.mapped.is_some() {
+        let sentence = "its layers cannot be mapped to other users by this kernel: a newer one can";
+        return io::Error::new(io::ErrorKind::Unsupported, sentence);
+    }
+    errno.into()
 }
 
 fn unmappable(errno: Errno) -> io::Error {

@@ -147,6 +147,11 @@ fn kill(global: &Global, args: &KillArgs) -> Result<ExitCode, Failure> {
     let known = Known::find(global, &args.id)?;
     if args.all {
         let group = known.group(&Layout::detect()?)?;
+        if signal == Signal::KILL {
+            // One by one, a process that forks without end would never be met.
+            group.kill()?;
+            return Ok(ExitCode::SUCCESS);
+        }
         for pid in group.procs()? {
             // A process that ends meanwhile needs no signal.
             if let Ok(handle) = Pidfd::open(pid) {

@@ -19,11 +19,13 @@ pub(super) fn look(command_line: &str) -> Vec<DoctorFinding> {
 }
 
 fn judge(layout: &str, missing: &[&str], command_line: &str) -> Vec<DoctorFinding> {
-    let mut findings = vec![match layout {
-        "v2" => ok("cgroup", "version 2"),
-        "hybrid" => ok("cgroup", "version 1, with an empty version 2 beside it"),
-        _ => ok("cgroup", "version 1"),
-    }];
+    let here: Vec<&str> = WANTED.into_iter().filter(|name| !missing.contains(name)).collect();
+    let layout = match layout {
+        "v2" => "version 2",
+        "hybrid" => "version 1, with an empty version 2 beside it",
+        _ => "version 1",
+    };
+    let mut findings = vec![ok("cgroup", format!("{layout}; controllers: {}", here.join(", ")))];
     for controller in missing {
         let message = format!("limits of {controller} are not enforced: the host has no such controller");
         findings.push(degraded("cgroup", message, remedy(controller, command_line)));
@@ -61,7 +63,10 @@ mod tests {
     #[test]
     fn a_controller_that_was_switched_off_is_named_with_the_way_back() {
         let found = judge("v2", &["memory"], "quiet cgroup_disable=memory,io ro");
-        assert_eq!(found[0].verdict, Verdict::Ok);
+        assert_eq!(
+            (found[0].verdict, found[0].message.as_str()),
+            (Verdict::Ok, "version 2; controllers: cpu, pids, cpuset, io")
+        );
         assert_eq!(found[1].verdict, Verdict::Degraded);
         let remedy = found[1].remedy.as_deref();
         assert_eq!(

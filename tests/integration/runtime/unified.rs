@@ -123,6 +123,25 @@ fn a_paused_group_says_that_it_is_frozen_and_a_killed_one_that_it_is_empty() {
 }
 
 #[test]
+fn a_group_whose_processes_are_gone_before_they_can_be_named_dies_at_once() {
+    require!(cgroup_v2, busybox, cgroup_pids);
+    let mut container = Container::new();
+    container.config["linux"]["resources"] = json!({"pids": {"limit": 100}});
+    // With a PID namespace its first process would take all others along.
+    container.config["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|namespace| namespace["type"] != "pid");
+    // Each begins the next one and ends.
+    container.script("next() { next & }; next; next; next; sleep 1000");
+    container.start();
+    assert_eq!(container.oci(&["kill", "--all", &container.id, "KILL"]).code, 0);
+    wait_for("an empty group", PATIENCE, || {
+        (counted(&container, "cgroup.events", "populated") == 0).then_some(())
+    });
+}
+
+#[test]
 fn in_a_delegated_group_our_own_processes_do_not_stand_in_the_way() {
     require!(cgroup_v2, files_driver, busybox, unshare, cgroup_memory);
     let mut container = Container::new();
