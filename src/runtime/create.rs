@@ -9,8 +9,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 use super::attend::{Attendant, DeliveryError, HookState};
@@ -25,65 +23,11 @@ use super::launch::Launch;
 use super::ops::{Container, Created};
 use super::sources::{self, SourceError};
 use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
+use super::streams::Stdio;
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced, Scope};
 use crate::kernel::event::monotonic;
 use crate::kernel::mount::{Attributes, clone_tree, set_attributes};
-use crate::kernel::process::{self, Exit, dup_above_stdio};
-
-/// Where one of the standard streams goes.
-#[derive(Debug, Default)]
-pub enum Stream {
-    /// Nowhere.
-    #[default]
-    Null,
-    /// Where the caller's goes.
-    Inherit,
-    /// To this open file.
-    Fd(OwnedFd),
-}
-
-/// The three standard streams.
-#[derive(Debug, Default)]
-pub struct Stdio {
-    /// Standard input.
-    pub stdin: Stream,
-    /// Standard output.
-    pub stdout: Stream,
-    /// Standard error.
-    pub stderr: Stream,
-}
-
-impl Stdio {
-    /// All three where the caller's go.
-    #[must_use]
-    pub fn inherit() -> Self {
-        Self { stdin: Stream::Inherit, stdout: Stream::Inherit, stderr: Stream::Inherit }
-    }
-
-    /// The descriptors, none of them in the way of the child's own three.
-    pub(super) fn open(self) -> Result<Streams, Errno> {
-        let open_one = |stream| match stream {
-            Stream::Null => {
-                let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-                dup_above_stdio(null).map(Some)
-            }
-            Stream::Inherit => Ok(None),
-            Stream::Fd(fd) => dup_above_stdio(fd).map(Some),
-        };
-        Ok(Streams([open_one(self.stdin)?, open_one(self.stdout)?, open_one(self.stderr)?]))
-    }
-}
-
-/// Opened standard streams; `None` is the caller's own.
-pub(super) struct Streams([Option<OwnedFd>; 3]);
-
-impl Streams {
-    pub(super) fn borrow(&self) -> [BorrowedFd<'_>; 3] {
-        std::array::from_fn(|number| {
-            self.0[number].as_ref().map_or_else(|| process::own_stream(number), AsFd::as_fd)
-        })
-    }
-}
+use crate::kernel::process::{self, Exit};
 
 /// How a container is made, apart from what its specification says.
 #[derive(Debug, Clone)]
@@ -340,7 +284,6 @@ fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> R
         plan(bundle, process, &setting)
     };
     let mut plan = plan_on(&host)?;
-    plan.not_enforced.extend_from_slice(bundle.missed());
     let planned = monotonic();
 
     if group.exists() && !group.procs()?.is_empty() {
@@ -350,22 +293,14 @@ fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> R
     let unit = scope.map(|scope| scope.begin(resources)).transpose().map_err(CgroupError::from)?;
     options.layout.create(&path)?;
     let undo = Undo(Some(&group));
-    if let Some(resources) = resources {
-        let mut missed = group.apply(&with_usual_devices(resources));
-        if let Some(open) = missed.iter_mut().find(|missed| missed.leaves_devices_open()) {
-            // Whoever can make a node could then open the host's disks with it.
-            host.withhold_nodes();
-            plan = plan_on(&host)?;
-            open.reason = format!("{}; {MAKE_NODES} is withheld instead", open.reason);
-        }
-        if let Some(refused) = missed
-            .iter()
-            .find(|missed| options.is_strict && missed.is_refused && !missed.leaves_devices_open())
-        {
-            return Err(CreateError::Limit(refused.clone()));
-        }
-        plan.not_enforced.extend(missed);
+    let (missed, are_devices_open) = limit(&group, resources, options.is_strict)?;
+    if are_devices_open {
+        // Whoever can make a node could then open the host's disks with it.
+        host.withhold_nodes();
+        plan = plan_on(&host)?;
     }
+    plan.not_enforced.extend_from_slice(bundle.missed());
+    plan.not_enforced.extend(missed);
     let grouped = monotonic();
 
     let own = options.first_process.open();
@@ -403,6 +338,26 @@ fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> R
     let timing = Timing::of([began, planned, grouped, cloned], times);
     let container = Container::new(id.clone(), child, group.clone(), options.die_with_parent);
     Ok(Created::new(container, line, plan, timing, terminal))
+}
+
+/// Sets the limits. Returns those that this host does not hold, and whether devices are open that rules should close.
+fn limit(
+    group: &Group,
+    resources: Option<&LinuxResources>,
+    is_strict: bool,
+) -> Result<(Vec<NotEnforced>, bool), CreateError> {
+    let Some(resources) = resources else { return Ok((Vec::new(), false)) };
+    let mut missed = group.apply(&with_usual_devices(resources));
+    let open = missed.iter_mut().find(|missed| missed.leaves_devices_open());
+    let are_devices_open = open.is_some();
+    if let Some(open) = open {
+        open.reason = format!("{}; {MAKE_NODES} is withheld instead", open.reason);
+    }
+    let is_error = |missed: &&NotEnforced| is_strict && missed.is_refused && !missed.leaves_devices_open();
+    match missed.iter().find(is_error) {
+        Some(refused) => Err(CreateError::Limit(refused.clone())),
+        None => Ok((missed, are_devices_open)),
+    }
 }
 
 /// The path in the specification, or one of the container's own; and systemd's name for it if it is to make it.

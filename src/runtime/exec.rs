@@ -9,7 +9,7 @@ use oci_spec::runtime::{Capability, Linux, Process, Spec};
 
 use super::attend::{DeliveryError, HookState, take};
 use super::bundle::{BundleError, check_process};
-use super::create::{Stdio, detail};
+use super::create::detail;
 use super::failure::ExecFailure;
 use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
 use super::init::{self, Brought};
@@ -19,6 +19,7 @@ use super::steps::{
     Host, MAKE_NODES, Plan, PlanError, Program, Step, Users, affinity, early_steps, filter_of, labels,
     process_steps, surroundings, terminal_of,
 };
+use super::streams::Stdio;
 use crate::kernel::cgroup::NotEnforced;
 use crate::kernel::mapping::is_elsewhere;
 use crate::kernel::namespace::{self, Namespaces};

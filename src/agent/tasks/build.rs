@@ -308,12 +308,11 @@ fn directories(directory: &Path, image: &Image, users: Option<u32>) -> Result<()
     for name in ["rootfs", "upper", "work"] {
         make(&directory.join(name))?;
     }
-    let top = match image.overlay_lowerdirs().into_iter().next() {
-        Some(top) => top,
-        None => {
-            make(&directory.join("lower"))?;
-            directory.join("lower")
-        }
+    let top = if let Some(top) = image.overlay_lowerdirs().into_iter().next() {
+        top
+    } else {
+        make(&directory.join("lower"))?;
+        directory.join("lower")
     };
     let upper = directory.join("upper");
     let first = users.unwrap_or(0);

@@ -77,7 +77,9 @@ impl<'a> Log<'a> {
 
     /// Warns of each.
     pub(super) fn warn_all(&self, all: &[impl fmt::Display]) {
-        all.iter().for_each(|one| self.warn(&one.to_string()));
+        for one in all {
+            self.warn(&one.to_string());
+        }
     }
 
     /// Something for who looks for a fault.
