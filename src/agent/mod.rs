@@ -26,12 +26,13 @@ mod names;
 mod network;
 mod orphans;
 mod places;
+mod roles;
 mod secrets;
 mod tasks;
 mod users;
 mod volumes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,7 @@ use crate::model::time::Timestamp;
 use crate::net::{Installed, NetError, Network};
 
 pub use exec::ExecError;
+pub use roles::RoleSource;
 
 use facts::Teller;
 use images::Images;
@@ -83,6 +85,8 @@ pub struct AgentConfig {
     pub policy: Policy,
     /// Where the operator keeps what definitions name by ARN.
     pub local: LocalStores,
+    /// Whom the credentials of each task role, by its ARN, come from.
+    pub roles: BTreeMap<String, RoleSource>,
 }
 
 /// Where the operator keeps what definitions name by ARN.

@@ -403,6 +403,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
             log_max_files: containers.log_max_files,
         },
         local: config.local.clone(),
+        roles: config.roles.clone(),
     })
 }
 

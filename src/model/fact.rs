@@ -125,3 +125,12 @@ pub struct Attachment {
     /// Its interface.
     pub interface: TaskInterface,
 }
+
+impl Attachment {
+    /// A UUID that belongs to the task: its id, in the form of one.
+    #[must_use]
+    pub fn id_of(task: &TaskId) -> String {
+        let id = task.as_str();
+        format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
+    }
+}

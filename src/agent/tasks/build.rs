@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::Hands;
 use super::logs_of::log_spec;
-use super::metadata::{self, PullTimes};
+use super::metadata::{self, Settled};
 use crate::agent::StartTask;
 use crate::agent::bundle::{self, Bind, Bundle, Recipe};
 use crate::agent::environment;
@@ -38,12 +38,10 @@ pub(super) struct Plot<'a> {
     pub(super) users: Option<u32>,
     /// What the task holds of the network.
     pub(super) record: &'a Record,
-    /// When the images were pulled.
-    pub(super) pull: PullTimes,
+    /// What is settled already.
+    pub(super) settled: Settled,
     /// What the host says of names.
     pub(super) host: HostNames,
-    /// Microseconds since boot at which the start began.
-    pub(super) begun_us: u64,
     /// Whether anybody still wants it.
     pub(super) is_wanted: &'a dyn Fn() -> bool,
 }
@@ -118,7 +116,7 @@ impl Plot<'_> {
             shared_memory: self.shared_memory(),
             users: self.users,
             containers,
-            begun_us: self.begun_us,
+            begun_us: self.settled.begun_us,
             metadata,
             socket: places.socket(task),
             ledger: places.ledger(task),

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::credentials::Renewals;
 use super::{Hands, Reins};
 use crate::agent::failure::sentence;
 use crate::model::fact::{Fact, Seen};
@@ -87,10 +88,11 @@ impl Progress {
     }
 }
 
-/// Passes on what the shim says, and tells it to stop when the task is.
+/// Passes on what the shim says, brings it the credentials of its role, and tells it to stop when the task is.
 pub(super) async fn converse(hands: &Arc<Hands>, task: &Task, mut connection: Connection, reins: &mut Reins) {
     let mut progress = Progress::of(task);
     let mut is_told = false;
+    let mut renewals = Renewals::of(hands, &task.id);
     loop {
         tokio::select! {
             biased;
@@ -105,6 +107,11 @@ pub(super) async fn converse(hands: &Arc<Hands>, task: &Task, mut connection: Co
                     break;
                 }
             },
+            credentials = renewals.next() => {
+                if let Err(err) = connection.credentials(credentials).await {
+                    tracing::warn!(task = %task.id, error = sentence(&err), "credentials not brought");
+                }
+            }
             request = reins.stopped(), if !is_told => {
                 is_told = true;
                 if let Err(err) = connection.stop(&request).await {

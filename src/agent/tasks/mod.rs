@@ -20,6 +20,7 @@ use crate::agent::facts::Teller;
 use crate::agent::images::Images;
 use crate::agent::network::Networks;
 use crate::agent::places::Places;
+use crate::agent::roles::Roles;
 use crate::agent::{AgentConfig, StartTask};
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::{StopRequest, Task};
@@ -28,6 +29,7 @@ mod adopt;
 mod build;
 mod clear;
 mod converse;
+mod credentials;
 mod logs_of;
 mod metadata;
 mod prepare;
@@ -43,6 +45,7 @@ pub(crate) struct Hands {
     pub(crate) images: Images,
     pub(crate) networks: Networks,
     pub(crate) teller: Teller,
+    pub(crate) roles: Roles,
     /// Which boot of the host this is.
     pub(crate) boot: String,
     tasks: Mutex<BTreeMap<TaskId, InHand>>,
@@ -95,7 +98,8 @@ impl Hands {
         boot: String,
     ) -> Self {
         let places = Places::new(&config.state_dir, &config.runtime_dir, &config.cgroup_parent);
-        Self { config, places, images, networks, teller, boot, tasks: Mutex::default() }
+        let roles = Roles::new(config.roles.clone());
+        Self { config, places, images, networks, teller, roles, boot, tasks: Mutex::default() }
     }
 
     /// Starts a task unless it is in hand.

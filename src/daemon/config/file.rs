@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     ApiConfig, Config, ContainersConfig, HistoryConfig, HostConfig, ImagesConfig, Signed,
+    roles::Roles,
     words::{AbsolutePath, Account, CgroupName, Group, Port, Size},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub(super) struct File {
     services: Services,
     history: History,
     local: LocalFile,
+    roles: Roles,
 }
 
 #[derive(Default, Deserialize)]
@@ -210,6 +212,7 @@ impl From<File> for Config {
                 most_bytes: file.history.most_mb.unwrap_or(1024).saturating_mul(MEBIBYTE),
             },
             local: file.local.into(),
+            roles: file.roles.into(),
             runtime_dir,
         }
     }

@@ -196,6 +196,7 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         registry: RegistryConfig::default(),
         policy: Policy::default(),
         local: LocalStores::default(),
+        roles: std::collections::BTreeMap::new(),
     };
     let (facts, receiver) = unbounded_channel();
     let _context = runtime.enter();

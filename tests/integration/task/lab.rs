@@ -144,7 +144,13 @@ impl Lab {
         let network = new_network().unwrap();
         Net::loopback(std::os::fd::AsFd::as_fd(&network)).unwrap();
         let program = env!("CARGO_BIN_EXE_hythe").into();
-        spawn(Launch { program, directory: self.path().to_owned(), network: Some(network) }).await
+        spawn(Launch {
+            program,
+            directory: self.path().to_owned(),
+            network: Some(network),
+            credentials: None,
+        })
+        .await
     }
 
     /// Connects once more.

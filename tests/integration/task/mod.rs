@@ -4,6 +4,7 @@
 
 mod agent;
 mod counts;
+mod credentials;
 mod environment;
 mod exec;
 mod failures;
