@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ids::{ContainerName, TaskId},
     network::TaskInterface,
-    task::{Exit, HealthStatus, NetworkBinding, Span, StopRequest},
+    task::{Exit, HealthStatus, LastLine, NetworkBinding, Span, StopRequest},
     time::Timestamp,
 };
 
@@ -87,6 +87,13 @@ pub enum Seen {
         reason: String,
         /// ECS's synthetic 143 for a container whose dependency was never met.
         exit: Option<Exit>,
+    },
+    /// What a container said last; it is told right before its end.
+    LastLines {
+        /// The container.
+        container: ContainerName,
+        /// The oldest first.
+        lines: Vec<LastLine>,
     },
     /// A health check came to another verdict than before.
     HealthChanged {

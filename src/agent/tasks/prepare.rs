@@ -230,6 +230,7 @@ async fn credentials_of(
 fn wanted(hands: &Hands, start: &StartTask) -> Result<Vec<Wanted>, Failure> {
     let want = |container: &ContainerDefinition| {
         secrets::of(hands, &container.name, &container.secrets)?;
+        secrets::of_log(hands, container)?;
         let digest = start.task.container(&container.name).and_then(|known| known.image_digest.as_deref());
         let image = hands.images.pinned(&container.image, digest);
         Ok(Wanted { container: container.name.clone(), image, login: secrets::login(hands, container)? })
