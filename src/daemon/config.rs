@@ -5,7 +5,7 @@
 //! the API. What a user wrote ([`file`]) and what the daemon does ([`Config`]) are two types.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -13,12 +13,13 @@ use std::{
 };
 
 use crate::{
-    agent::{LocalStores, PullPolicy},
+    agent::{LocalStores, PullPolicy, RoleSource},
     model::{arn::Owner, resources::HostPort},
     net::NetConfig,
 };
 
 mod file;
+mod roles;
 mod words;
 
 /// The file that is read when none is named.
@@ -86,6 +87,8 @@ pub struct Config {
     pub history: HistoryConfig,
     /// Where the operator keeps what definitions name by ARN.
     pub local: LocalStores,
+    /// Whom the credentials of each task role, by its ARN, come from.
+    pub roles: BTreeMap<String, RoleSource>,
 }
 
 /// The doors of the API.
@@ -159,6 +162,8 @@ pub struct ContainersConfig {
     pub log_max_size: u64,
     /// How many log files of a container are kept.
     pub log_max_files: u32,
+    /// Where the host's journal listens.
+    pub journal: PathBuf,
 }
 
 /// How long what is over is remembered.
@@ -256,7 +261,9 @@ mod tests {
         assert_eq!(all.images.parallel_layers, usual.images.parallel_layers);
         assert_eq!(all.containers.log_max_size, usual.containers.log_max_size);
         assert_eq!(all.containers.log_max_files, usual.containers.log_max_files);
+        assert_eq!(all.containers.journal, usual.containers.journal);
         assert_eq!((all.healthy_after, all.history), (usual.healthy_after, usual.history));
+        assert_eq!(usual.healthy_after, Duration::from_secs(40), "as in ECS");
     }
 
     #[test]
@@ -310,6 +317,32 @@ mod tests {
             parse("[containers]\nlog_max_size = \"64k\"\n[host]\nreserved_ports = [22, \"53/udp\"]").unwrap();
         assert_eq!(config.containers.log_max_size, 64 * 1024);
         assert_eq!(config.host.reserved_ports.len(), 2);
+    }
+
+    #[test]
+    fn a_role_has_one_source() {
+        let role = |members: &str| parse(&format!("[roles.\"arn:aws:iam::1:role/app\"]\n{members}"));
+        let of = |members: &str| role(members).unwrap().roles["arn:aws:iam::1:role/app"].clone();
+        let file = |profile: &str| RoleSource::Static { file: "/f".into(), profile: profile.into() };
+        assert_eq!(of("static = \"/f\""), file("default"));
+        assert_eq!(of("static = \"/f\"\nprofile = \"p\""), file("p"));
+        let command = vec!["/vend".to_owned(), "x".to_owned()];
+        let limit = Duration::from_secs(60);
+        assert_eq!(of("credential_process = [\"/vend\", \"x\"]"), RoleSource::Process { command, limit });
+        for wrong in [
+            "",
+            "static = \"f\"",
+            "profile = \"p\"",
+            "credential_process = []",
+            "credential_process = [\"vend\"]",
+            "static = \"/f\"\ncredential_process = [\"/vend\"]",
+            "static = \"/f\"\ntimeout = 3",
+            "credential_process = [\"/vend\"]\ntimeout = 0",
+        ] {
+            assert!(role(wrong).is_err(), "{wrong}");
+        }
+        let refused = parse("[roles.app]\nstatic = \"/f\"").unwrap_err();
+        assert!(refused.contains("\"app\" is not the ARN of a role"), "{refused}");
     }
 
     #[test]

@@ -7,34 +7,39 @@
 
 use std::os::fd::BorrowedFd;
 
+use nix::errno::Errno;
+
 use super::NetError;
 use crate::kernel::netlink::{Family, Socket};
 use crate::kernel::nftables::ChainKind::Filter;
 use crate::kernel::nftables::Expression::{
     Equal, Load, Source, SourcePort, Target, TargetPort, TransportProtocol, WriteSourcePort, WriteTargetPort,
 };
-use crate::kernel::nftables::{self, Expression, Hook, Register, add_base_chain, append_rule, put_table};
+use crate::kernel::nftables::{self, Expression, Hook, Register, add_base_chain, add_table, append_rule};
 use crate::model::network::{METADATA_ADDRESS, METADATA_LISTENER, METADATA_PORT, Protocol};
 
 const TABLE: &str = "hythe";
 const CHAIN: &str = "sending";
 const VALUE: Register = Register(0);
 
-/// Makes the rules in a namespace that is the task's own; those that are there are made anew.
+/// Makes the rules in a namespace that is the task's own, unless they are there.
+///
+/// Nothing is ever deleted here: that would make the kernel wait for all processors.
 pub(super) fn lead(netns: BorrowedFd<'_>) -> Result<(), NetError> {
     let batch = [
         nftables::begin(None),
-        put_table(TABLE, "hythe, the way to the task's metadata"),
-        nftables::delete_table(TABLE),
-        put_table(TABLE, "hythe, the way to the task's metadata"),
+        add_table(TABLE, "hythe, the way to the task's metadata"),
         add_base_chain(TABLE, CHAIN, Filter, Hook::Output, 0),
         append_rule(TABLE, CHAIN, "questions", &questions()),
         append_rule(TABLE, CHAIN, "answers", &answers()),
         nftables::end(),
     ];
-    Socket::open_in(netns, Family::Netfilter)
-        .and_then(|mut socket| socket.transact(&batch))
-        .map_err(NetError::Inside)
+    let made = Socket::open_in(netns, Family::Netfilter).and_then(|mut socket| socket.transact(&batch));
+    match made {
+        // The batch is made whole or not at all.
+        Err(error) if error.refusal() == Some(Errno::EEXIST) => Ok(()),
+        other => other.map_err(NetError::Inside),
+    }
 }
 
 fn questions() -> Vec<Expression> {

@@ -11,7 +11,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io,
+    io::{self, Write as _},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
@@ -29,7 +29,7 @@ use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
 use super::{
     alive,
     ledger::{LedgerError, read_ledger},
-    protocol::{LINE_MAX, Order, Report},
+    protocol::{Credentials, LINE_MAX, Order, Report},
     spec::{SpecError, TaskSpec},
 };
 use crate::{
@@ -61,6 +61,8 @@ pub struct Launch {
     pub directory: PathBuf,
     /// The task's network namespace, see [`super::spec::Network::Inherited`].
     pub network: Option<OwnedFd>,
+    /// The credentials of the task's role, which the shim has before it starts a container.
+    pub credentials: Option<Credentials>,
 }
 
 /// A shim that cannot be talked to.
@@ -233,6 +235,11 @@ pub(super) fn split(socket: &Path) -> io::Result<(&Path, &str)> {
 fn execute(launch: &Launch, group: &Path) -> Result<(StdUnixStream, Child), ClientError> {
     let failed = |source| ClientError::Spawn { program: launch.program.clone(), source };
     let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
+    if let Some(credentials) = &launch.credentials {
+        let order = Order::Credentials { credentials: Box::new(credentials.clone()) };
+        // A socket holds more than the longest credentials before anybody reads.
+        line_of(&order).and_then(|line| (&ours).write_all(&line)).map_err(failed)?;
+    }
     ours.set_nonblocking(true).map_err(failed)?;
     let errors = alive::claim(&launch.directory).map_err(failed)?;
     let mut fds = vec![(theirs.as_fd(), 1), (errors.as_fd(), 2)];
@@ -265,6 +272,13 @@ fn group_of_shims(group: &Path) -> Option<OwnedFd> {
     }
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     open(&directory, flags, Mode::empty()).ok()
+}
+
+/// An order as a line.
+fn line_of(order: &Order) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(order)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Waits for the end of a shim that this process started, so that it does not stay behind as a zombie.
@@ -364,6 +378,11 @@ impl Connection {
         self.say(&Order::Signal { container: container.clone(), signal }).await
     }
 
+    /// Brings the credentials of the task's role.
+    pub async fn credentials(&mut self, credentials: Credentials) -> Result<(), ClientError> {
+        self.say(&Order::Credentials { credentials: Box::new(credentials) }).await
+    }
+
     fn took(&mut self, fact: Fact) -> Fact {
         self.next = fact.ledger.map_or(self.next, |number| number + 1);
         self.finished |= fact.seen == Seen::AllStopped;
@@ -371,11 +390,7 @@ impl Connection {
     }
 
     async fn say(&mut self, order: &Order) -> Result<(), ClientError> {
-        let said = async {
-            let mut line = serde_json::to_vec(order)?;
-            line.push(b'\n');
-            self.stream.write_all(&line).await
-        };
+        let said = async { self.stream.write_all(&line_of(order)?).await };
         said.await.map_err(|source| {
             let is_gone = matches!(source.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
             let task = self.task.clone();

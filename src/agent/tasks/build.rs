@@ -11,8 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Hands;
-use super::logs_of::log_spec;
-use super::metadata::{self, PullTimes};
+use super::metadata::{self, Settled};
 use crate::agent::StartTask;
 use crate::agent::bundle::{self, Bind, Bundle, Recipe};
 use crate::agent::environment;
@@ -36,12 +35,10 @@ pub(super) struct Plot<'a> {
     pub(super) pulled: &'a [Pulled],
     /// What the task holds of the network.
     pub(super) record: &'a Record,
-    /// When the images were pulled.
-    pub(super) pull: PullTimes,
+    /// What is settled already.
+    pub(super) settled: Settled,
     /// What the host says of names.
     pub(super) host: HostNames,
-    /// Microseconds since boot at which the start began.
-    pub(super) begun_us: u64,
     /// Whether anybody still wants it.
     pub(super) is_wanted: &'a dyn Fn() -> bool,
 }
@@ -64,7 +61,7 @@ impl Plot<'_> {
         &self.start.definition.document
     }
 
-    fn task(&self) -> &TaskId {
+    pub(super) fn task(&self) -> &TaskId {
         &self.start.task.id
     }
 
@@ -115,7 +112,7 @@ impl Plot<'_> {
             },
             shared_memory: self.shared_memory(),
             containers,
-            begun_us: self.begun_us,
+            begun_us: self.settled.begun_us,
             metadata,
             socket: places.socket(task),
             ledger: places.ledger(task),
@@ -149,8 +146,7 @@ impl Plot<'_> {
         let path = directory.join("config.json");
         let text = serde_json::to_vec(&spec).map_err(|err| failed(BuildError::Json(err)))?;
         write_private(&path, &text).map_err(|source| failed(BuildError::Write { path, source }))?;
-        let (log, log_note) = log_spec(self.hands, self.task(), definition);
-        notes.extend(log_note);
+        let log = self.log(definition, &image, notes)?;
         let config = image.config.config().clone().unwrap_or_default();
         let linux = definition.linux_parameters.as_ref();
         let memory = change.and_then(|change| change.memory).or(definition.memory);

@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::credentials::Renewals;
 use super::{Hands, Reins};
 use crate::agent::failure::sentence;
+use crate::agent::logs;
 use crate::model::fact::{Fact, Seen};
 use crate::model::ids::ContainerName;
 use crate::model::task::{ContainerStatus, StopCode, StopRequest, Task};
@@ -54,6 +56,7 @@ impl Progress {
             | Seen::PortsPublished { .. }
             | Seen::ShimStarted
             | Seen::ContainerExited { .. }
+            | Seen::LastLines { .. }
             | Seen::HealthChanged { .. }
             | Seen::NotEnforced { .. }
             | Seen::Timed { .. }
@@ -87,10 +90,11 @@ impl Progress {
     }
 }
 
-/// Passes on what the shim says, and tells it to stop when the task is.
+/// Passes on what the shim says, brings it the credentials of its role, and tells it to stop when the task is.
 pub(super) async fn converse(hands: &Arc<Hands>, task: &Task, mut connection: Connection, reins: &mut Reins) {
     let mut progress = Progress::of(task);
     let mut is_told = false;
+    let mut renewals = Renewals::of(hands, &task.id);
     loop {
         tokio::select! {
             biased;
@@ -105,6 +109,11 @@ pub(super) async fn converse(hands: &Arc<Hands>, task: &Task, mut connection: Co
                     break;
                 }
             },
+            credentials = renewals.next() => {
+                if let Err(err) = connection.credentials(credentials).await {
+                    tracing::warn!(task = %task.id, error = sentence(&err), "credentials not brought");
+                }
+            }
             request = reins.stopped(), if !is_told => {
                 is_told = true;
                 if let Err(err) = connection.stop(&request).await {
@@ -126,6 +135,12 @@ pub(super) async fn finish(hands: &Arc<Hands>, task: &Task, progress: &Progress,
     }
     if let Err(err) = hands.kill(&task.id).await {
         tracing::warn!(task = %task.id, error = sentence(&err), "control group not emptied");
+    }
+    for container in &progress.open {
+        let lines = logs::last_lines(hands, &task.id, container).await;
+        if !lines.is_empty() {
+            hands.teller.tell(&task.id, Seen::LastLines { container: container.clone(), lines });
+        }
     }
     for seen in told {
         hands.teller.tell(&task.id, seen);

@@ -17,19 +17,23 @@ use crate::model::task::Tag;
 use crate::model::task_definition::{ContainerDefinition, NetworkMode, PortMapping};
 use crate::model::time::Timestamp;
 use crate::shim::metadata::document::{
-    ContainerDocument, Known, KnownContainer, Limits, Network, Port, TaskDocument, Volume,
+    ContainerDocument, Known, KnownContainer, KnownRole, Limits, Network, Port, TaskDocument, Volume,
 };
 
 /// The least CPU units that ECS gives a container.
 const LEAST_UNITS: u32 = 2;
 
-/// The images of a task came in this time.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PullTimes {
-    /// When the first began.
-    pub(super) started: Timestamp,
+/// What is settled before anything is built.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// Microseconds since boot at which the start began.
+    pub(super) begun_us: u64,
+    /// When the first pull began.
+    pub(super) pull_started: Timestamp,
     /// When the last ended.
-    pub(super) stopped: Timestamp,
+    pub(super) pull_stopped: Timestamp,
+    /// The role whose credentials the task gets.
+    pub(super) role: Option<KnownRole>,
 }
 
 impl Plot<'_> {
@@ -50,7 +54,11 @@ impl Plot<'_> {
             endpoint: if definition.disable_networking == Some(true) { String::new() } else { uuid() },
             document: self.container_document(definition),
         });
-        Some(Known { role: None, task: self.task_document(), containers: containers.collect() })
+        Some(Known {
+            role: self.settled.role.clone(),
+            task: self.task_document(),
+            containers: containers.collect(),
+        })
     }
 
     fn task_document(&self) -> TaskDocument {
@@ -68,8 +76,8 @@ impl Plot<'_> {
             revision: definition.id.revision.to_string(),
             service_name: task.owner.as_ref().map(|owner| owner.service.to_string()),
             limits: (cpu.is_some() || memory.is_some()).then_some(Limits { cpu, memory }),
-            pull_started_at: Some(self.pull.started.to_rfc3339()),
-            pull_stopped_at: Some(self.pull.stopped.to_rfc3339()),
+            pull_started_at: Some(self.settled.pull_started.to_rfc3339()),
+            pull_stopped_at: Some(self.settled.pull_stopped.to_rfc3339()),
             availability_zone: Some(format!("{region}a")),
             launch_type: Some(launch_type.to_owned()),
             group: Some(task.group.clone()),
@@ -201,7 +209,7 @@ pub(super) fn variables(known: Option<&Known>, container: &ContainerName) -> Vec
 }
 
 /// A UUID of version 4.
-fn uuid() -> String {
+pub(super) fn uuid() -> String {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("a kernel that has booted has random bytes");
     let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);

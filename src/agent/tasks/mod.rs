@@ -20,16 +20,18 @@ use crate::agent::facts::Teller;
 use crate::agent::images::Images;
 use crate::agent::network::Networks;
 use crate::agent::places::Places;
+use crate::agent::roles::Roles;
 use crate::agent::{AgentConfig, StartTask};
-use crate::model::ids::{ContainerName, TaskId};
+use crate::model::ids::TaskId;
 use crate::model::task::{StopRequest, Task};
 
 mod adopt;
 mod build;
 mod clear;
 mod converse;
-mod logs_of;
+mod credentials;
 mod metadata;
+mod output;
 mod prepare;
 mod secrets;
 
@@ -43,6 +45,7 @@ pub(crate) struct Hands {
     pub(crate) images: Images,
     pub(crate) networks: Networks,
     pub(crate) teller: Teller,
+    pub(crate) roles: Roles,
     /// Which boot of the host this is.
     pub(crate) boot: String,
     tasks: Mutex<BTreeMap<TaskId, InHand>>,
@@ -51,7 +54,6 @@ pub(crate) struct Hands {
 /// The two ends that the rest of the agent holds of a task.
 #[derive(Debug)]
 struct InHand {
-    containers: Vec<ContainerName>,
     stop: watch::Sender<Option<StopRequest>>,
     over: watch::Receiver<bool>,
 }
@@ -95,7 +97,8 @@ impl Hands {
         boot: String,
     ) -> Self {
         let places = Places::new(&config.state_dir, &config.runtime_dir, &config.cgroup_parent);
-        Self { config, places, images, networks, teller, boot, tasks: Mutex::default() }
+        let roles = Roles::new(config.roles.clone());
+        Self { config, places, images, networks, teller, roles, boot, tasks: Mutex::default() }
     }
 
     /// Starts a task unless it is in hand.
@@ -119,11 +122,6 @@ impl Hands {
     /// The tasks in hand.
     pub(crate) fn in_hand(&self) -> std::collections::BTreeSet<TaskId> {
         self.tasks().keys().cloned().collect()
-    }
-
-    /// The containers of a task in hand.
-    pub(crate) fn containers(&self, task: &TaskId) -> Option<Vec<ContainerName>> {
-        self.tasks().get(task).map(|in_hand| in_hand.containers.clone())
     }
 
     /// Whether nothing more happens with a task, or it is not in hand at all.
@@ -152,8 +150,7 @@ impl Hands {
         }
         let (stop, stopped) = watch::channel(None);
         let (over, is_over) = watch::channel(false);
-        let containers = task.containers.iter().map(|container| container.name.clone()).collect();
-        tasks.insert(task.id.clone(), InHand { containers, stop, over: is_over });
+        tasks.insert(task.id.clone(), InHand { stop, over: is_over });
         Some(Reins { stop: stopped, over })
     }
 

@@ -16,8 +16,8 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::build::Plot;
-use super::metadata::PullTimes;
-use super::{Hands, Reins, secrets};
+use super::metadata::Settled;
+use super::{Hands, Reins, credentials, secrets};
 use crate::agent::StartTask;
 use crate::agent::facts::{Timer, now};
 use crate::agent::failure::{Failure, Kind, sentence};
@@ -25,11 +25,13 @@ use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
 use crate::agent::names::HostNames;
 use crate::agent::network::{Given, Record};
-use crate::model::fact::Seen;
+use crate::model::fact::{Attachment, Seen};
 use crate::model::ids::ContainerName;
 use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode};
 use crate::shim::client::{self, Connection, Launch};
+use crate::shim::metadata::document::KnownRole;
+use crate::shim::protocol::Credentials;
 
 /// Why a start came to nothing.
 enum Halt {
@@ -94,7 +96,7 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     let built = pull_and_build(hands, start, reins, &record, begun_us, &mut timer).await;
     // Awaited in any case: what is half made cannot be removed.
     let made = making.await.unwrap_or(Err(Failure::of_task(Kind::Network, &DirectoryError::Broken)));
-    built?;
+    let role = built?;
     let (network, network_timer) = made?;
     timer.join(network_timer);
     publish(hands, start, &record).await?;
@@ -102,9 +104,14 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     if reins.is_stopped() {
         return Err(Halt::Stopped(reins.stopped().await));
     }
+    let credentials = credentials_of(hands, role.as_ref(), reins).await?;
     let from = Instant::now();
-    let launch =
-        Launch { program: hands.config.executable.clone(), directory: hands.places.task(task), network };
+    let launch = Launch {
+        program: hands.config.executable.clone(),
+        directory: hands.places.task(task),
+        network,
+        credentials,
+    };
     let connection = client::spawn(launch).await.map_err(|err| Failure::of_task(Kind::Start, &err))?;
     kill_point("shim-started");
     timer.note("shim", None, from);
@@ -132,7 +139,7 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
             written.map_err(|err| Failure::of_task(Kind::Create, &err))?;
         }
         let document = &start.definition.document;
-        let record = hands.networks.reserve(task, document, &attachment_id(task));
+        let record = hands.networks.reserve(task, document, &Attachment::id_of(task));
         let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         let saved = record.save(&hands.places.network(task));
         saved.map_err(|err| Failure::of_task(Kind::Network, &err)).map(|()| record)
@@ -161,10 +168,16 @@ async fn pull_and_build(
     record: &Record,
     begun_us: u64,
     timer: &mut Timer,
-) -> Result<(), Halt> {
+) -> Result<Option<KnownRole>, Halt> {
     let task = &start.task.id;
     let wanted = wanted(hands, start)?;
-    let started = now();
+    let role = credentials::role(hands, start).unwrap_or_else(|what| {
+        hands.teller.tell(task, Seen::NotEnforced { what });
+        None
+    });
+    // Those that cannot be had are found before anything is pulled.
+    credentials_of(hands, role.as_ref(), reins).await?;
+    let pull_started = now();
     hands.teller.tell(task, Seen::PullStarted);
     let found = |pulled: &Pulled| {
         let digest = &pulled.image.manifest_digest;
@@ -180,18 +193,33 @@ async fn pull_and_build(
     hands.teller.tell(task, Seen::PullStopped);
     let pulled = pulled?;
     kill_point("images-pulled");
-    let pull = PullTimes { started, stopped: now() };
-    let notes = build(hands, start, reins, pulled, record, (begun_us, pull), timer).await?;
+    let settled = Settled { begun_us, pull_started, pull_stopped: now(), role: role.clone() };
+    let notes = build(hands, start, reins, pulled, record, settled, timer).await?;
     for what in notes {
         hands.teller.tell(task, Seen::NotEnforced { what });
     }
-    Ok(())
+    Ok(role)
+}
+
+/// The credentials of the task's role, if it has one.
+async fn credentials_of(
+    hands: &Hands,
+    role: Option<&KnownRole>,
+    reins: &mut Reins,
+) -> Result<Option<Credentials>, Halt> {
+    let Some(role) = role else { return Ok(None) };
+    tokio::select! {
+        biased;
+        request = reins.stopped() => Err(Halt::Stopped(request)),
+        first = credentials::first(hands, role) => Ok(Some(first?)),
+    }
 }
 
 /// The image of each container. A secret that is missing is found before anything is pulled.
 fn wanted(hands: &Hands, start: &StartTask) -> Result<Vec<Wanted>, Failure> {
     let want = |container: &ContainerDefinition| {
         secrets::of(hands, &container.name, &container.secrets)?;
+        secrets::of_log(hands, container)?;
         let digest = start.task.container(&container.name).and_then(|known| known.image_digest.as_deref());
         let image = hands.images.pinned(&container.image, digest);
         Ok(Wanted { container: container.name.clone(), image, login: secrets::login(hands, container)? })
@@ -206,7 +234,7 @@ async fn build(
     reins: &mut Reins,
     pulled: Vec<Pulled>,
     record: &Record,
-    (begun_us, pull): (u64, PullTimes),
+    settled: Settled,
     timer: &mut Timer,
 ) -> Result<Vec<String>, Halt> {
     let is_wanted = Arc::new(AtomicBool::new(true));
@@ -221,9 +249,8 @@ async fn build(
                 start: &start,
                 pulled: &pulled,
                 record: &record,
-                pull,
+                settled,
                 host: HostNames::read(),
-                begun_us,
                 is_wanted: &is_wanted,
             };
             plot.build(&mut own_timer).map(|notes| (notes, own_timer))
@@ -281,12 +308,6 @@ fn bindings(document: &Document, given: &[Given]) -> Vec<(ContainerName, Vec<Net
         (container.name.clone(), bindings)
     };
     document.container_definitions.iter().map(of).filter(|(_, bindings)| !bindings.is_empty()).collect()
-}
-
-/// A UUID that belongs to the task: its id, in the form of one.
-fn attachment_id(task: &crate::model::ids::TaskId) -> String {
-    let id = task.as_str();
-    format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
 }
 
 /// Microseconds since the host booted, suspend included.

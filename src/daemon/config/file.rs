@@ -11,10 +11,11 @@ use serde::Deserialize;
 
 use super::{
     ApiConfig, Config, ContainersConfig, HistoryConfig, HostConfig, ImagesConfig, Signed,
+    roles::Roles,
     words::{AbsolutePath, Account, CgroupName, Group, Port, Size},
 };
 use crate::{
-    agent::{LocalStores, PullPolicy},
+    agent::{JOURNAL, LocalStores, PullPolicy},
     model::{
         arn::Owner,
         network::{LinkName, Subnet},
@@ -40,6 +41,7 @@ pub(super) struct File {
     services: Services,
     history: History,
     local: LocalFile,
+    roles: Roles,
 }
 
 #[derive(Default, Deserialize)]
@@ -104,6 +106,7 @@ struct Containers {
     stop_timeout: Option<u64>,
     log_max_size: Option<Size>,
     log_max_files: Option<u32>,
+    journal: Option<AbsolutePath>,
 }
 
 #[derive(Default, Deserialize)]
@@ -209,6 +212,7 @@ impl From<File> for Config {
                 most_bytes: file.history.most_mb.unwrap_or(1024).saturating_mul(MEBIBYTE),
             },
             local: file.local.into(),
+            roles: file.roles.into(),
             runtime_dir,
         }
     }
@@ -249,6 +253,7 @@ impl From<Containers> for ContainersConfig {
             stop_timeout: Duration::from_secs(containers.stop_timeout.unwrap_or(30)),
             log_max_size: containers.log_max_size.map_or(10 * MEBIBYTE, |size| size.0),
             log_max_files: containers.log_max_files.unwrap_or(3),
+            journal: containers.journal.map_or_else(|| JOURNAL.into(), |path| path.0),
         }
     }
 }

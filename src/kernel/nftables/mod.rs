@@ -10,7 +10,7 @@
 mod expression;
 mod read;
 
-use crate::kernel::netlink::{ACK, APPEND, CREATE, DUMP, Message};
+use crate::kernel::netlink::{ACK, APPEND, CREATE, DUMP, EXCLUSIVE, Message};
 
 pub use expression::{Expression, KNOWN, LOCAL, REDIRECTED, Register, Verdict};
 pub use read::{
@@ -76,7 +76,17 @@ fn batch(kind: u16, what: &str) -> Message {
 /// Makes a table, or leaves the one that exists.
 #[must_use]
 pub fn put_table(table: &str, comment: &str) -> Message {
-    Message::new(NEW_TABLE, ACK | CREATE, format!("create nftables table {table}"))
+    new_table(0, table, comment)
+}
+
+/// Makes a table; refused when there is one of that name.
+#[must_use]
+pub fn add_table(table: &str, comment: &str) -> Message {
+    new_table(EXCLUSIVE, table, comment)
+}
+
+fn new_table(flags: u16, table: &str, comment: &str) -> Message {
+    Message::new(NEW_TABLE, ACK | CREATE | flags, format!("create nftables table {table}"))
         .body(&body(IP))
         .text(1, table)
         .bytes(6, &comment_bytes(comment))

@@ -143,7 +143,13 @@ impl Lab {
         let network = new_network().unwrap();
         Net::loopback(std::os::fd::AsFd::as_fd(&network)).unwrap();
         let program = env!("CARGO_BIN_EXE_hythe").into();
-        spawn(Launch { program, directory: self.path().to_owned(), network: Some(network) }).await
+        spawn(Launch {
+            program,
+            directory: self.path().to_owned(),
+            network: Some(network),
+            credentials: None,
+        })
+        .await
     }
 
     /// Connects once more.
@@ -158,6 +164,14 @@ impl Lab {
             shims.and_then(Result::ok).filter(|text| !text.trim().is_empty())
         });
         pids.expect("a shim runs").trim().parse().expect("one shim")
+    }
+
+    /// Removes what a shim that was killed leaves, as the agent does.
+    pub fn sweep(&self) {
+        let layout = hythe::kernel::cgroup::Layout::detect().unwrap();
+        let path = hythe::kernel::cgroup::CgroupPath::parse(self.spec.cgroup.to_str().unwrap()).unwrap();
+        layout.group(&path).kill().unwrap();
+        layout.group(&path).delete().unwrap();
     }
 
     /// Everything that runs in the task's control groups, the shim included.

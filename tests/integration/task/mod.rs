@@ -4,6 +4,7 @@
 
 mod agent;
 mod counts;
+mod credentials;
 mod environment;
 mod exec;
 mod failures;
@@ -22,6 +23,7 @@ mod ports;
 mod restart;
 mod secrets;
 mod shim;
+mod sinks;
 mod stop;
 mod together;
 mod volumes;
