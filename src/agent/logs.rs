@@ -12,15 +12,65 @@ use tokio::sync::mpsc;
 
 use crate::agent::failure::sentence;
 use crate::agent::tasks::Hands;
-use crate::agent::{LogLine, LogQuery};
 use crate::model::ids::{ContainerName, TaskId};
+use crate::model::task::LastLine;
 use crate::model::time::Timestamp;
 use crate::shim::logs::{Reader, Record, Selection, Stream};
 
 /// A line longer than this is given in parts.
 const LONGEST: usize = 256 << 10;
+/// Lines of a container that stay when everything else is gone, and their bytes, as a shim keeps them.
+const LAST: usize = 20;
+const LAST_BYTES: usize = 4 << 10;
 /// Lines that wait for a slow reader.
 const WAITING: usize = 256;
+
+/// The output of one container of a task.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogOf {
+    /// The task.
+    pub task: TaskId,
+    /// Its container.
+    pub container: ContainerName,
+}
+
+impl LogOf {
+    /// The output of this container of this task.
+    #[must_use]
+    pub fn new(task: &TaskId, container: &ContainerName) -> Self {
+        Self { task: task.clone(), container: container.clone() }
+    }
+}
+
+/// Which lines of the logs.
+#[derive(Debug, Clone, Default)]
+pub struct LogQuery {
+    /// Of which containers.
+    pub outputs: Vec<LogOf>,
+    /// Whether to wait for more.
+    pub follow: bool,
+    /// No older lines.
+    pub since: Option<Timestamp>,
+    /// No newer lines.
+    pub until: Option<Timestamp>,
+    /// No more than this many last lines of each container.
+    pub tail: Option<usize>,
+}
+
+/// One line of a container's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The task.
+    pub task: TaskId,
+    /// The container.
+    pub container: ContainerName,
+    /// `stdout` or `stderr`.
+    pub stream: &'static str,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The text without its line end.
+    pub line: String,
+}
 
 /// One container's output being read.
 struct Source {
@@ -50,40 +100,45 @@ pub(crate) fn read(hands: &Arc<Hands>, query: LogQuery) -> mpsc::Receiver<LogLin
 
 fn open(hands: &Hands, query: &LogQuery) -> Vec<Source> {
     let mut sources = Vec::new();
-    for task in &query.tasks {
-        let directory = hands.places.logs(task);
-        let is_running = !hands.is_over(task);
-        let follow = query.follow && is_running && fs::create_dir_all(&directory).is_ok();
-        let selection = Selection { since: query.since, tail: query.tail, follow };
-        let names = hands.containers(task).unwrap_or_else(|| written(&directory));
-        let wanted =
-            names.into_iter().filter(|name| query.container.as_ref().is_none_or(|only| only == name));
-        for container in wanted {
-            match Reader::open(&hands.places.log(task, &container), &selection) {
-                Ok(reader) => sources.push(Source::new(task, container, reader)),
-                Err(err) => {
-                    tracing::warn!(%task, %container, error = sentence(&err), "log not read");
-                }
+    for LogOf { task, container } in &query.outputs {
+        let follow =
+            query.follow && !hands.is_over(task) && fs::create_dir_all(hands.places.logs(task)).is_ok();
+        let selection = Selection { since: query.since, until: query.until, tail: query.tail, follow };
+        match Reader::open(&hands.places.log(task, container), &selection) {
+            Ok(reader) => sources.push(Source::new(task, container.clone(), reader)),
+            Err(err) => {
+                tracing::warn!(%task, %container, error = sentence(&err), "log not read");
             }
         }
     }
     sources
 }
 
+/// The last lines of a container that could not give them itself, from its files.
+pub(crate) async fn last_lines(hands: &Hands, task: &TaskId, container: &ContainerName) -> Vec<LastLine> {
+    let selection = Selection { tail: Some(LAST), ..Selection::default() };
+    let Ok(reader) = Reader::open(&hands.places.log(task, container), &selection) else { return Vec::new() };
+    let mut source = Source::new(task, container.clone(), reader);
+    let mut lines = Vec::new();
+    while let Some(LogLine { at, stream, mut line, .. }) = source.next().await {
+        let end = (0..=LAST_BYTES.min(line.len())).rev().find(|at| line.is_char_boundary(*at));
+        line.truncate(end.unwrap_or_default());
+        lines.push(LastLine { at, stream: stream.to_owned(), line });
+    }
+    let mut left = LAST_BYTES;
+    let fits = |line: &&LastLine| {
+        let rest = left.checked_sub(line.line.len());
+        left = rest.unwrap_or_default();
+        rest.is_some()
+    };
+    let first = lines.len() - lines.iter().rev().take_while(fits).count();
+    lines.split_off(first)
+}
+
 /// The bytes of the files in a directory of logs.
 pub(crate) fn bytes_in(directory: &Path) -> u64 {
     let files = fs::read_dir(directory).into_iter().flatten().flatten();
     files.filter_map(|file| Some(fs::metadata(file.path()).ok()?.len())).sum()
-}
-
-/// The containers that have a log in `directory`.
-fn written(directory: &Path) -> Vec<ContainerName> {
-    let files = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<ContainerName> = files
-        .filter_map(|file| ContainerName::parse(file.file_name().to_str()?.strip_suffix(".log")?).ok())
-        .collect();
-    names.sort();
-    names
 }
 
 /// Sends what is there, oldest first; none when nobody listens any more.

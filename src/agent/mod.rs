@@ -14,6 +14,7 @@
 //! seen the store.
 
 mod bundle;
+mod drivers;
 mod environment;
 mod exec;
 mod facts;
@@ -45,13 +46,13 @@ use crate::image::pull::PullOptions;
 use crate::image::store::StoreError;
 use crate::model::arn::Owner;
 use crate::model::fact::Fact;
-use crate::model::ids::{ContainerName, TaskId};
+use crate::model::ids::TaskId;
 use crate::model::task::{StopRequest, Task};
-use crate::model::task_definition::TaskDefinition;
-use crate::model::time::Timestamp;
+use crate::model::task_definition::{LogMode, TaskDefinition};
 use crate::net::{Installed, NetError, Network};
 
 pub use exec::ExecError;
+pub use logs::{LogLine, LogOf, LogQuery};
 pub use roles::RoleSource;
 
 use facts::Teller;
@@ -159,7 +160,12 @@ pub struct Policy {
     pub log_max_size: u64,
     /// How many log files of a container are kept.
     pub log_max_files: u32,
+    /// Where the host's journal listens.
+    pub journal: PathBuf,
 }
+
+/// Where the journal of a host with systemd listens.
+pub const JOURNAL: &str = "/run/systemd/journal/socket";
 
 impl Default for Policy {
     fn default() -> Self {
@@ -170,6 +176,7 @@ impl Default for Policy {
             stop_timeout: Duration::from_secs(30),
             log_max_size: 10 << 20,
             log_max_files: 5,
+            journal: JOURNAL.into(),
         }
     }
 }
@@ -181,6 +188,8 @@ pub struct StartTask {
     pub task: Task,
     /// What it is made of.
     pub definition: Arc<TaskDefinition>,
+    /// What holds for whoever takes output too slowly, where the definition does not say.
+    pub log_mode: LogMode,
 }
 
 /// What became of a task while nobody watched.
@@ -206,36 +215,6 @@ pub struct Orphan {
     /// What it is, such as `task 0123…` or `interface hy0123…`.
     pub what: String,
     kind: orphans::Kind,
-}
-
-/// Which lines of the logs.
-#[derive(Debug, Clone, Default)]
-pub struct LogQuery {
-    /// Of which tasks.
-    pub tasks: Vec<TaskId>,
-    /// Of which container; of all when absent.
-    pub container: Option<ContainerName>,
-    /// Whether to wait for more.
-    pub follow: bool,
-    /// No older lines.
-    pub since: Option<Timestamp>,
-    /// No more than this many last lines of each container.
-    pub tail: Option<usize>,
-}
-
-/// One line of a container's output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// The task.
-    pub task: TaskId,
-    /// The container.
-    pub container: ContainerName,
-    /// `stdout` or `stderr`.
-    pub stream: &'static str,
-    /// When it was written.
-    pub at: Timestamp,
-    /// The text without its line end.
-    pub line: String,
 }
 
 /// Why an agent cannot work.
@@ -383,7 +362,12 @@ impl Agent {
         let entries = fs::read_dir(self.hands.places.tasks()).into_iter().flatten().flatten();
         let read = entries.filter_map(|entry| fs::read(entry.path().join(places::KEPT)).ok());
         let kept = read.filter_map(|text| serde_json::from_slice(&text).ok());
-        kept.map(|(task, definition)| StartTask { task, definition: Arc::new(definition) }).collect()
+        kept.map(|(task, definition)| StartTask {
+            task,
+            definition: Arc::new(definition),
+            log_mode: LogMode::default(),
+        })
+        .collect()
     }
 
     /// What is on the host for tasks that nobody knows.
@@ -423,12 +407,6 @@ impl Agent {
     /// tasks has ended. Drop the receiver to stop.
     pub fn logs(&self, query: LogQuery) -> mpsc::Receiver<LogLine> {
         logs::read(&self.hands, query)
-    }
-
-    /// Where the output of a container is kept, so that a person can look.
-    #[must_use]
-    pub fn log_path(&self, task: &TaskId, container: &ContainerName) -> PathBuf {
-        self.hands.places.log(task, container)
     }
 
     /// The images of this host.

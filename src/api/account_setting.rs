@@ -1,7 +1,8 @@
 //! PutAccountSetting, PutAccountSettingDefault, DeleteAccountSetting, ListAccountSettings.
 //!
 //! Tools ask for these before they do anything else. What somebody sets is kept and shown; of what it means in the
-//! cloud, `containerInsights` gives the value that new clusters begin with.
+//! cloud, `containerInsights` gives the value that new clusters begin with, and `defaultLogDriverMode` says whether a
+//! container waits for whoever takes its output, where its definition does not.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   GET    version                                       the release and the instance
-//!   GET    logs?task=|service=&cluster=&container=&follow=&since=&tail=      lines
+//!   GET    logs?task=|service=&cluster=|group=&stream=&container=&follow=&since=&until=&tail=      lines
+//!   GET    logs/groups                                   groups of the driver awslogs, and their streams
 //!   GET    tasks/ID                                      the stored task, with timing and log files
 //!   POST   tasks/ID/exec                                 a command in it; the connection becomes its own
 //!   GET    events?follow=&cluster=&service=              lines
@@ -23,19 +24,13 @@ use serde_json::{Value, json};
 
 use super::{
     Api, ahead, events, input,
-    live::{LoadRequest, LogQuery, LogSource, PullRequest, SaveRequest},
-    reference,
+    live::{LoadRequest, PullRequest, SaveRequest},
+    logs, reference,
     refused::{Kind, Refused},
     reply::{self, Reply},
 };
 use crate::{
-    model::{
-        exec::ExecRequest,
-        ids::{ContainerName, ServiceName, TaskId},
-        reading,
-        task::Task,
-        time::Timestamp,
-    },
+    model::{exec::ExecRequest, ids::TaskId, reading, task::Task},
     store::Snapshot,
 };
 
@@ -47,7 +42,7 @@ pub(super) struct Query(BTreeMap<String, String>);
 
 impl Query {
     /// Reads `name=value&…`; a name that is not in `valid` is refused.
-    fn parse(text: &str, valid: &[&str]) -> Result<Self, Refused> {
+    pub(super) fn parse(text: &str, valid: &[&str]) -> Result<Self, Refused> {
         let pairs: BTreeMap<String, String> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
         let names: Vec<&String> = pairs.keys().collect();
         reference::words("query", &names, valid)?;
@@ -62,7 +57,7 @@ impl Query {
         self.text(name).map(str::to_owned).ok_or_else(|| Refused::parameter(format!("{name} is missing.")))
     }
 
-    fn number<N: FromStr>(&self, name: &str) -> Result<Option<N>, Refused> {
+    pub(super) fn number<N: FromStr>(&self, name: &str) -> Result<Option<N>, Refused> {
         let bad = |text| Refused::parameter(format!("{name} is '{text}', and must be a number"));
         self.text(name).map(|text| text.parse().map_err(|_| bad(text))).transpose()
     }
@@ -111,7 +106,8 @@ impl Api {
             ("GET", "events") => {
                 events::answer(self, &Query::parse(query, &["follow", "cluster", "service"])?)
             }
-            ("GET", "logs") => Ok(reply::lines(self.live.logs(log_query(self, query)?).await?)),
+            ("GET", "logs") => Ok(reply::lines(self.live.logs(logs::query(self, query)?).await?)),
+            ("GET", "logs/groups") => Ok(Reply::Whole(logs::groups(self))),
             ("GET", "explain") => {
                 let query = Query::parse(query, &["task", "service", "cluster"])?;
                 let (task, service) = (query.text("task"), query.text("service"));
@@ -216,7 +212,7 @@ fn stored_task(api: &Api, text: &str) -> Result<Value, Refused> {
     let task = find_task(&snapshot, text)?;
     let mut value = serde_json::to_value(&**task)
         .map_err(|error| Refused::new(Kind::ServerException, error.to_string()))?;
-    value["logPaths"] = log_paths(api, task);
+    value["logPaths"] = logs::paths(api, &snapshot, task);
     Ok(value)
 }
 
@@ -232,46 +228,4 @@ pub(super) fn find_task<'a>(snapshot: &'a Snapshot, text: &str) -> Result<&'a Ar
             Err(Refused::new(Kind::ResourceNotFoundException, "The referenced task was not found"))
         }
     }
-}
-
-fn log_paths(api: &Api, task: &Task) -> Value {
-    let directory = api.host.logs.join(task.id.as_str());
-    let path = |name: &ContainerName| directory.join(format!("{name}.log")).display().to_string();
-    task.containers.iter().map(|container| path(&container.name)).collect()
-}
-
-fn log_query(api: &Api, query: &str) -> Result<LogQuery, Refused> {
-    let words = ["task", "service", "cluster", "container", "follow", "since", "tail"];
-    let query = Query::parse(query, &words)?;
-    let snapshot = api.store.snapshot();
-    let source = match (query.text("task"), query.text("service")) {
-        (Some(task), None) => {
-            let rest = api.owner.rest("task", task)?;
-            let id = rest.rsplit('/').next().unwrap_or(rest);
-            LogSource::Task(TaskId::parse(id).map_err(|_| Refused::parameter("Task Identifier is invalid"))?)
-        }
-        (None, Some(service)) => {
-            let cluster = reference::cluster_name(&api.owner, query.text("cluster"))?;
-            let (cluster, name) = reference::service_key(&api.owner, &cluster, service)?;
-            LogSource::Service(cluster, ServiceName::parse(name.as_str())?)
-        }
-        (None, None) | (Some(_), Some(_)) => {
-            return Err(Refused::parameter("Name either a task or a service."));
-        }
-    };
-    let is_known = match &source {
-        LogSource::Task(id) => snapshot.task(id).is_some(),
-        LogSource::Service(cluster, name) => snapshot.service(&(cluster.clone(), name.clone())).is_some(),
-    };
-    if !is_known {
-        let message = "The referenced task or service was not found";
-        return Err(Refused::new(Kind::ResourceNotFoundException, message));
-    }
-    Ok(LogQuery {
-        source,
-        container: query.text("container").map(ContainerName::parse).transpose()?,
-        follow: query.flag("follow")?,
-        since: query.number("since")?.map(Timestamp),
-        tail: query.number("tail")?,
-    })
 }

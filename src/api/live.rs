@@ -116,6 +116,8 @@ pub struct LogQuery {
     pub follow: bool,
     /// Nothing before this moment.
     pub since: Option<Timestamp>,
+    /// Nothing after this moment.
+    pub until: Option<Timestamp>,
     /// At most so many of the newest lines of each container.
     pub tail: Option<usize>,
 }
@@ -127,6 +129,8 @@ pub enum LogSource {
     Task(TaskId),
     /// The tasks of a service; those that start later too, when following.
     Service(ClusterName, ServiceName),
+    /// The containers that write to a group with the driver `awslogs`, or to one stream of it.
+    Group(String, Option<String>),
 }
 
 /// One line of output.
@@ -137,7 +141,7 @@ pub struct LogLine {
     pub task: TaskId,
     /// The container.
     pub container: ContainerName,
-    /// `stdout` or `stderr`.
+    /// `stdout`, `stderr` or `note`, which is about the output.
     pub stream: String,
     /// When it was read, in milliseconds since 1970.
     pub time: Timestamp,

@@ -24,6 +24,7 @@ mod keys;
 mod launch;
 mod listen;
 pub mod live;
+mod logs;
 mod namespace;
 mod operations;
 mod page;

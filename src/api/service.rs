@@ -75,7 +75,8 @@ fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
         return Err(Refused::parameter("clientToken has at most 36 characters."));
     }
     let snapshot = api.store.snapshot();
-    let cluster = reference::cluster(&snapshot, &api.owner, request.cluster.as_deref())?.name.clone();
+    let known = reference::cluster(&snapshot, &api.owner, request.cluster.as_deref())?;
+    let cluster = known.name.clone();
     let name =
         request.service_name.as_deref().ok_or_else(|| Refused::parameter("serviceName is missing."))?;
     let strategy = request.scheduling_strategy.as_deref().unwrap_or("REPLICA");
@@ -105,8 +106,14 @@ fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
         return Err(Refused::parameter(message));
     }
     let mut settings = request.settings();
-    if !settings.contains_key("capacityProviderStrategy") {
-        settings.entry("launchType").or_insert_with(|| "EC2".into());
+    // An empty strategy is none.
+    settings.retain(|name, value| name != "capacityProviderStrategy" || *value != json!([]));
+    let of_cluster = known.extra.get("defaultCapacityProviderStrategy").and_then(Value::as_array);
+    if !settings.contains_key("capacityProviderStrategy") && !settings.contains_key("launchType") {
+        match of_cluster.filter(|strategy| !strategy.is_empty()) {
+            Some(strategy) => settings.insert("capacityProviderStrategy".into(), strategy.clone().into()),
+            None => settings.insert("launchType".into(), "EC2".into()),
+        };
     }
     settings.entry("availabilityZoneRebalancing").or_insert_with(|| "ENABLED".into());
     settings.entry("propagateTags").or_insert_with(|| "NONE".into());

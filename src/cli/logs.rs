@@ -1,4 +1,4 @@
-//! `hythe logs`: the output of a task, or of all tasks of a service.
+//! `hythe logs`: the output of a task, of all tasks of a service, or of a group of the log driver awslogs.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use super::{
     failure::Failure,
     print,
     session::{self, Session, query},
-    table::Tone,
+    table::{Cell, Table, Tone},
 };
 use crate::api::{client::Lines, live::LogLine};
 
@@ -28,22 +28,57 @@ pub(super) struct Style {
     pub(super) times: bool,
 }
 
-/// Prints the output of a task or a service.
+/// Prints the output of a task, a service or a group; or lists the groups.
 pub(super) async fn run(session: &Session, arguments: LogsArguments) -> Result<(), Failure> {
-    let (kind, name, several) = source(session, &arguments.source).await?;
-    let since = arguments.since.as_deref().map(|text| print::moment(text, session::now())).transpose()?;
-    let since = since.map(|millis| millis.to_string());
+    if arguments.groups {
+        return groups(session).await;
+    }
+    let (kind, name, several) = match (&arguments.source, &arguments.group) {
+        (Some(source), _) => self::source(session, source).await?,
+        (None, Some(group)) => ("group", group.clone(), arguments.stream.is_none()),
+        (None, None) => return Err(Failure::usage("name a task, a service or a group")),
+    };
+    let moment = |text: &Option<String>| {
+        let millis = text.as_deref().map(|text| print::moment(text, session::now())).transpose()?;
+        Ok::<_, Failure>(millis.map(|millis| millis.to_string()))
+    };
+    let (since, until) = (moment(&arguments.since)?, moment(&arguments.until)?);
     let tail = arguments.tail.map(|lines| lines.to_string());
     let mut pairs = vec![(kind, name.as_str()), ("cluster", session.cluster.as_str())];
     if arguments.follow {
         pairs.push(("follow", "true"));
     }
-    pairs.extend(since.as_deref().map(|since| ("since", since)));
-    pairs.extend(tail.as_deref().map(|tail| ("tail", tail)));
-    pairs.extend(arguments.container.as_deref().map(|container| ("container", container)));
+    let options = [
+        ("stream", &arguments.stream),
+        ("since", &since),
+        ("until", &until),
+        ("tail", &tail),
+        ("container", &arguments.container),
+    ];
+    pairs.extend(options.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))));
     let lines = session.lines(Method::GET, &query("/hythe/v1/logs", &pairs), None).await?;
     let style = Style { names: several && arguments.container.is_none(), times: arguments.timestamps };
     print_all(session, lines, style).await
+}
+
+/// Lists the groups of the driver awslogs: a line a stream.
+async fn groups(session: &Session) -> Result<(), Failure> {
+    let found = session.client.get("/hythe/v1/logs/groups").await?;
+    if session.json {
+        return session.print_json(&found);
+    }
+    let mut table = Table::new(&["GROUP", "STREAM", "STATUS", "STARTED"]);
+    for group in found["groups"].as_array().into_iter().flatten() {
+        for stream in group["streams"].as_array().into_iter().flatten() {
+            table.row([
+                print::text(&group["name"]).into(),
+                print::text(&stream["name"]).into(),
+                Cell::status(print::text(&stream["lastStatus"])),
+                print::ago(&stream["createdAt"], session::now()).into(),
+            ]);
+        }
+    }
+    session.print(&table.render(session.colour))
 }
 
 /// Whether `text` means a task or a service, its full name, and whether several containers speak.
@@ -74,7 +109,8 @@ pub(super) async fn follow(session: &Session, task: &str) -> Result<Lines, Failu
     session.lines(Method::GET, &query("/hythe/v1/logs", &pairs), None).await
 }
 
-/// Prints lines to the end: what containers wrote to standard error goes there too.
+/// Prints lines to the end: what containers wrote to standard error goes there too, and so does what is said about the
+/// output itself.
 pub(super) async fn print_all(session: &Session, mut lines: Lines, style: Style) -> Result<(), Failure> {
     let mut seen: Vec<String> = Vec::new();
     while let Some(value) = lines.next().await? {
@@ -85,11 +121,11 @@ pub(super) async fn print_all(session: &Session, mut lines: Lines, style: Style)
         let line: LogLine = serde_json::from_value(value)
             .map_err(|error| Failure::failed(format!("read the daemon's log line: {error}")))?;
         let text = render(&line, style, session.colour, &mut seen);
-        if line.stream == "stderr" {
+        if line.stream == "stdout" {
+            session.print(&text)?;
+        } else {
             // Nobody is left to tell when standard error is gone.
             let _ = io::stderr().write_all(text.as_bytes());
-        } else {
-            session.print(&text)?;
         }
     }
     Ok(())
@@ -113,6 +149,9 @@ fn render(line: &LogLine, style: Style, colour: bool, seen: &mut Vec<String>) ->
         } else {
             let _ = write!(text, "{name} | ");
         }
+    }
+    if line.stream == "note" {
+        text.push_str("hythe: ");
     }
     text.push_str(&line.line);
     text.push('\n');

@@ -86,7 +86,36 @@ pub(super) async fn show(session: &Session, arguments: ShowArguments) -> Result<
     for sentence in print::strings(&stored["notEnforced"]) {
         let _ = write!(text, "\n{} {sentence}", Tone::Middling.paint("not enforced:", session.colour));
     }
-    session.print(&format!("{}\n", text.trim_end()))
+    text = format!("{}\n", text.trim_end());
+    text.push_str(&last_words(described, &stored, session.colour));
+    session.print(&text)
+}
+
+/// What the containers of a task that failed said last.
+fn last_words(task: &Value, stored: &Value, colour: bool) -> String {
+    let mut text = String::new();
+    if task["lastStatus"] != "STOPPED" {
+        return text;
+    }
+    let described = task["containers"].as_array().into_iter().flatten();
+    let has_failed = |container: &Value| {
+        let exit = container["exitCode"].as_i64();
+        exit.is_some_and(|code| code != 0) || container["reason"].is_string()
+    };
+    if !described.clone().any(has_failed) {
+        return text;
+    }
+    for container in stored["containers"].as_array().into_iter().flatten() {
+        let Some(lines) = container["lastLines"].as_array().filter(|lines| !lines.is_empty()) else {
+            continue;
+        };
+        let title = format!("last output of {}:", print::text(&container["name"]));
+        let _ = writeln!(text, "\n{}", Tone::Faint.paint(&title, colour));
+        for line in lines {
+            let _ = writeln!(text, "  {}", print::text(&line["line"]).trim_end());
+        }
+    }
+    text
 }
 
 fn summary(task: &Value, stored: &Value) -> Table {
@@ -228,6 +257,23 @@ mod tests {
         );
         assert!(lines[2].ends_with(&format!("{}{}", " ".repeat(20), "=".repeat(20))), "{text}");
         assert_eq!(lines[3], "in all 1.000 ms");
+    }
+
+    #[test]
+    fn a_task_that_failed_is_shown_with_its_last_words() {
+        let stored = json!({ "containers": [
+            { "name": "web", "lastLines": [
+                { "at": 1, "stream": "stdout", "line": "starting" },
+                { "at": 2, "stream": "stderr", "line": "no\u{1b}[0m database" },
+            ] },
+            { "name": "quiet" },
+        ] });
+        let task =
+            |status: &str, code: i64| json!({ "lastStatus": status, "containers": [{ "exitCode": code }] });
+        let shown = last_words(&task("STOPPED", 1), &stored, false);
+        assert_eq!(shown, "\nlast output of web:\n  starting\n  no\\u{1b}[0m database\n");
+        assert_eq!(last_words(&task("STOPPED", 0), &stored, false), "");
+        assert_eq!(last_words(&task("DEPROVISIONING", 1), &stored, false), "");
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub async fn restore(store: &Store, kept: Vec<StartTask>) -> Result<usize, Write
 fn take_back(draft: &mut Draft, kept: Vec<StartTask>, now: Timestamp) -> usize {
     let unknown: Vec<StartTask> =
         kept.into_iter().filter(|kept| draft.task(&kept.task.id).is_none()).collect();
-    for StartTask { task, definition } in &unknown {
+    for StartTask { task, definition, .. } in &unknown {
         if draft.cluster(&task.cluster).is_none() {
             draft.put_cluster(new_cluster(task.cluster.clone(), now));
         }
@@ -165,7 +165,7 @@ mod tests {
     use crate::model::{
         ids::TaskDefinitionId,
         task::{NewTask, TaskOverride},
-        task_definition::{Document, TaskDefinitionStatus},
+        task_definition::{Document, LogMode, TaskDefinitionStatus},
     };
 
     fn kept() -> StartTask {
@@ -191,7 +191,7 @@ mod tests {
             extra: serde_json::Map::new(),
             at: Timestamp(5),
         });
-        StartTask { task, definition }
+        StartTask { task, definition, log_mode: LogMode::default() }
     }
 
     #[tokio::test]

@@ -162,6 +162,8 @@ pub struct ContainersConfig {
     pub log_max_size: u64,
     /// How many log files of a container are kept.
     pub log_max_files: u32,
+    /// Where the host's journal listens.
+    pub journal: PathBuf,
 }
 
 /// How long what is over is remembered.
@@ -259,7 +261,9 @@ mod tests {
         assert_eq!(all.images.parallel_layers, usual.images.parallel_layers);
         assert_eq!(all.containers.log_max_size, usual.containers.log_max_size);
         assert_eq!(all.containers.log_max_files, usual.containers.log_max_files);
+        assert_eq!(all.containers.journal, usual.containers.journal);
         assert_eq!((all.healthy_after, all.history), (usual.healthy_after, usual.history));
+        assert_eq!(usual.healthy_after, Duration::from_secs(40), "as in ECS");
     }
 
     #[test]

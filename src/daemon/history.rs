@@ -1,6 +1,6 @@
 //! How much of what is over is remembered: a decision over ends and sizes.
 
-use crate::model::time::Timestamp;
+use crate::model::{task::Task, time::Timestamp};
 
 /// Bytes that a stopped task takes besides its logs.
 const RECORD: u64 = 4096;
@@ -18,6 +18,12 @@ pub(super) fn kept_since(stopped: impl IntoIterator<Item = (Timestamp, u64)>, mo
         kept = Some(at);
     }
     Timestamp(0)
+}
+
+/// The bytes of what its containers said last, which are kept with a task.
+pub(super) fn words(task: &Task) -> u64 {
+    let lines = task.containers.iter().flat_map(|container| &container.last_lines);
+    lines.map(|line| line.line.len() as u64).sum()
 }
 
 #[cfg(test)]

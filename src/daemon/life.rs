@@ -400,6 +400,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
             stop_timeout: containers.stop_timeout,
             log_max_size: containers.log_max_size,
             log_max_files: containers.log_max_files,
+            journal: containers.journal.clone(),
         },
         local: config.local.clone(),
         roles: config.roles.clone(),

@@ -1,6 +1,6 @@
 //! Conversations: what the API needs of the running daemon beyond state.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::stream;
 use serde_json::Value;
@@ -8,24 +8,20 @@ use tokio::{net::UnixStream, sync::mpsc};
 
 use super::{config::Config, doctor::Doctor};
 use crate::{
-    agent::{self, Agent},
+    agent::Agent,
     api::live::{
         Answer, DoctorReport, Explained, Foreseen, ImageFinding, ImageSummary, Lines, Live, LiveError,
-        LiveErrorKind, LoadRequest, LogLine, LogQuery, LogSource, PullEvent, PullRequest, RemovedImages,
-        SaveRequest, Subject,
+        LiveErrorKind, LoadRequest, LogLine, LogQuery, PullEvent, PullRequest, RemovedImages, SaveRequest,
+        Subject,
     },
-    model::{
-        exec::ExecRequest,
-        ids::TaskId,
-        service::{Service, ServiceStatus},
-        task::TaskStatus,
-    },
-    store::{ServiceKey, Snapshot, Store},
+    model::{exec::ExecRequest, ids::TaskId, service::Service},
+    store::Store,
 };
 
 mod ahead;
 mod exec;
 mod images;
+mod logs;
 
 /// Lines that wait for a reader before their source does.
 const WAITING: usize = 256;
@@ -48,26 +44,7 @@ impl Conversations {
 
 impl Live for Conversations {
     fn logs(&self, query: LogQuery) -> Answer<'_, Lines<LogLine>> {
-        Box::pin(async move {
-            let snapshot = self.store.snapshot();
-            match &query.source {
-                LogSource::Task(task) if snapshot.task(task).is_none() => {
-                    return Err(not_found(format!("there is no task {task}")));
-                }
-                LogSource::Service(cluster, service)
-                    if snapshot.service(&(cluster.clone(), service.clone())).is_none() =>
-                {
-                    return Err(not_found(format!("there is no service {service} in cluster {cluster}")));
-                }
-                LogSource::Task(_) | LogSource::Service(..) => {}
-            }
-            let source = if query.follow {
-                self.follow(query)
-            } else {
-                self.agent.logs(agent_query(followed(&snapshot, &query.source), &query, false))
-            };
-            Ok(lines(source, |line| Ok(log_line(line))))
-        })
+        Box::pin(async move { logs::read(&self.store, &self.agent, query) })
     }
 
     fn exec(&self, task: TaskId, request: ExecRequest) -> Answer<'_, UnixStream> {
@@ -121,98 +98,6 @@ impl Live for Conversations {
             let looking = tokio::task::spawn_blocking(move || doctor.report(&config, &agent, &snapshot));
             looking.await.map_err(|_| LiveError::new(LiveErrorKind::Failed, "the examination was broken off"))
         })
-    }
-}
-
-impl Conversations {
-    /// The lines of a task, or of a service's tasks and those that start later. Ends with them or with the reader.
-    ///
-    /// A task is listened to from when the agent has taken it up: before that there is nothing to hear, and the
-    /// agent would take it for one that is over.
-    fn follow(&self, query: LogQuery) -> mpsc::Receiver<agent::LogLine> {
-        let (out, into) = mpsc::channel(WAITING);
-        let (store, agent) = (self.store.clone(), self.agent.clone());
-        tokio::spawn(async move {
-            let mut watch = store.watch();
-            let mut heard = BTreeSet::new();
-            loop {
-                let snapshot = store.snapshot();
-                let taken_up = followed(&snapshot, &query.source).into_iter().filter(|task| {
-                    snapshot.task(task).is_some_and(|task| task.known_status >= TaskStatus::Activating)
-                });
-                for task in taken_up {
-                    if heard.insert(task.clone()) {
-                        let lines = agent.logs(agent_query(vec![task], &query, true));
-                        tokio::spawn(pass_on(lines, out.clone()));
-                    }
-                }
-                if hears_no_more(&snapshot, &query.source, &heard) {
-                    return;
-                }
-                tokio::select! {
-                    _ = watch.changed() => {}
-                    () = out.closed() => return,
-                }
-            }
-        });
-        into
-    }
-}
-
-/// The tasks that are meant.
-fn followed(snapshot: &Snapshot, source: &LogSource) -> Vec<TaskId> {
-    match source {
-        LogSource::Task(task) => vec![task.clone()],
-        LogSource::Service(cluster, service) => tasks_of(snapshot, &(cluster.clone(), service.clone())),
-    }
-}
-
-/// Whether no further task will be listened to.
-fn hears_no_more(snapshot: &Snapshot, source: &LogSource, heard: &BTreeSet<TaskId>) -> bool {
-    match source {
-        LogSource::Task(task) => heard.contains(task) || snapshot.task(task).is_none(),
-        LogSource::Service(cluster, service) => snapshot
-            .service(&(cluster.clone(), service.clone()))
-            .is_none_or(|service| service.status == ServiceStatus::Inactive),
-    }
-}
-
-async fn pass_on(mut lines: mpsc::Receiver<agent::LogLine>, out: mpsc::Sender<agent::LogLine>) {
-    loop {
-        let line = tokio::select! {
-            line = lines.recv() => line,
-            () = out.closed() => None,
-        };
-        let Some(line) = line else { return };
-        if out.send(line).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn tasks_of(snapshot: &Snapshot, key: &ServiceKey) -> Vec<TaskId> {
-    let mut tasks: Vec<_> = snapshot.tasks_of_service(key).collect();
-    tasks.sort_by_key(|task| (task.created_at, task.id.clone()));
-    tasks.into_iter().map(|task| task.id.clone()).collect()
-}
-
-fn agent_query(tasks: Vec<TaskId>, query: &LogQuery, follow: bool) -> agent::LogQuery {
-    agent::LogQuery {
-        tasks,
-        container: query.container.clone(),
-        follow,
-        since: query.since,
-        tail: query.tail,
-    }
-}
-
-fn log_line(line: agent::LogLine) -> LogLine {
-    LogLine {
-        task: line.task,
-        container: line.container,
-        stream: line.stream.to_owned(),
-        time: line.at,
-        line: line.line,
     }
 }
 

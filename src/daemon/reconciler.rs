@@ -31,6 +31,7 @@ use crate::{
         resources::Capacity,
         service::SchedulingStrategy,
         task::{StopCode, StopRequest, Task, TaskStatus},
+        task_definition::LogMode,
         time::{Moment, Timestamp},
     },
     plan::admit::{Hands, admit},
@@ -50,6 +51,9 @@ use super::{
 
 /// When a service is looked at again after a write that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// The account setting that says what holds for whoever takes output too slowly.
+const LOG_MODE: &str = "defaultLogDriverMode";
 
 /// So many ends later the history is looked at, whatever the clock says.
 const MOST_ENDED: usize = 64;
@@ -296,7 +300,9 @@ impl<D: Doer> Reconciler<D> {
                     Some((task, definition)) => {
                         kill_point("start");
                         let (task, definition) = ((**task).clone(), Arc::clone(definition));
-                        self.doer.start(StartTask { task, definition });
+                        let log_mode = snapshot.account_default(LOG_MODE).and_then(LogMode::parse);
+                        let log_mode = log_mode.unwrap_or_default();
+                        self.doer.start(StartTask { task, definition, log_mode });
                         self.hands.set(&id, Hands::Holding);
                     }
                     None => self.refuse(&id, no_definition()),
@@ -357,12 +363,17 @@ impl<D: Doer> Reconciler<D> {
     async fn over_the_ceiling(&self, most_bytes: u64) -> Timestamp {
         let snapshot = self.store.snapshot();
         let stopped = snapshot.tasks().filter(|task| task.is_stopped());
-        let mut stopped: Vec<(Timestamp, TaskId)> =
-            stopped.map(|task| (task.times.stopped_at.unwrap_or(task.created_at), task.id.clone())).collect();
+        let mut stopped: Vec<(Timestamp, TaskId, u64)> = stopped
+            .map(|task| {
+                let at = task.times.stopped_at.unwrap_or(task.created_at);
+                (at, task.id.clone(), history::words(task))
+            })
+            .collect();
         stopped.sort_by(|one, other| other.cmp(one));
-        let ids = stopped.iter().map(|(_, id)| id.clone()).collect();
-        let sizes = self.doer.log_bytes(ids).await;
-        history::kept_since(stopped.iter().map(|(at, _)| *at).zip(sizes), most_bytes)
+        let ids = stopped.iter().map(|(_, id, _)| id.clone()).collect();
+        let sizes = self.doer.log_bytes(ids).await.into_iter();
+        let sizes = stopped.iter().zip(sizes).map(|((at, _, words), logs)| (*at, logs + words));
+        history::kept_since(sizes, most_bytes)
     }
 
     fn forget(&self, task: TaskId) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ids::{ContainerName, TaskId},
     network::TaskInterface,
-    task::{Exit, HealthStatus, NetworkBinding, Span, StopRequest},
+    task::{Exit, HealthStatus, LastLine, NetworkBinding, Span, StopRequest},
     time::Timestamp,
 };
 
@@ -88,6 +88,13 @@ pub enum Seen {
         /// ECS's synthetic 143 for a container whose dependency was never met.
         exit: Option<Exit>,
     },
+    /// What a container said last; it is told right before its end.
+    LastLines {
+        /// The container.
+        container: ContainerName,
+        /// The oldest first.
+        lines: Vec<LastLine>,
+    },
     /// A health check came to another verdict than before.
     HealthChanged {
         /// The container.
@@ -124,4 +131,13 @@ pub struct Attachment {
     pub id: String,
     /// Its interface.
     pub interface: TaskInterface,
+}
+
+impl Attachment {
+    /// A UUID that belongs to the task: its id, in the form of one.
+    #[must_use]
+    pub fn id_of(task: &TaskId) -> String {
+        let id = task.as_str();
+        format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
+    }
 }

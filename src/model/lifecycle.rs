@@ -203,6 +203,9 @@ impl Task {
             Seen::ContainerStarted { .. } | Seen::ContainerExited { .. } | Seen::ContainerFailed { .. } => {
                 self.see_container(seen, at)?;
             }
+            Seen::LastLines { container, lines } => {
+                self.named(container)?.last_lines.clone_from(lines);
+            }
             Seen::HealthChanged { container, health } => {
                 let container = self.named(container)?;
                 container.health = *health;
@@ -260,6 +263,7 @@ impl Task {
             | Seen::ImageResolved { .. }
             | Seen::NetworkAttached { .. }
             | Seen::PortsPublished { .. }
+            | Seen::LastLines { .. }
             | Seen::HealthChanged { .. }
             | Seen::NotEnforced { .. }
             | Seen::Timed { .. }

@@ -24,6 +24,7 @@ pub mod provider;
 pub mod reading;
 pub mod resources;
 pub mod service;
+pub mod size;
 pub mod task;
 pub mod task_definition;
 pub mod time;

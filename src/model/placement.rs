@@ -191,6 +191,21 @@ impl PlacementConstraint {
         }
     }
 
+    /// What it needs of an instance, and what `candidate` has of that, for a task of `group`.
+    #[must_use]
+    pub fn told(&self, candidate: &Candidate<'_>, group: &str) -> (String, String) {
+        match self.kind {
+            ConstraintKind::DistinctInstance => {
+                let has = if candidate.groups.contains(group) { "one is" } else { "none is" };
+                (format!("no other task of {group}"), format!("{has} here"))
+            }
+            ConstraintKind::MemberOf => {
+                let found = self.read().ok().flatten().map(|expression| expression.found(candidate));
+                (self.expression.clone().unwrap_or_default(), found.unwrap_or_default())
+            }
+        }
+    }
+
     fn unmet(&self) -> Unmet {
         match self.kind {
             ConstraintKind::DistinctInstance => Unmet::DistinctInstance,

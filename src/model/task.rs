@@ -108,6 +108,20 @@ pub struct Container {
     /// Its published ports.
     #[serde(default)]
     pub network_bindings: Vec<NetworkBinding>,
+    /// What it said last, once it has ended for good; the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_lines: Vec<LastLine>,
+}
+
+/// One of the last lines of a container's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastLine {
+    /// When it was read from the container.
+    pub at: Timestamp,
+    /// `stdout`, `stderr` or `note`.
+    pub stream: String,
+    /// The text without its end; bytes that are not UTF-8 are replaced.
+    pub line: String,
 }
 
 /// One step of a start and how long it took.

@@ -17,6 +17,7 @@ use super::{
 
 mod container;
 mod linux;
+mod log;
 mod quantity;
 pub mod requires;
 pub mod validate;
@@ -24,9 +25,10 @@ mod volume;
 
 pub use container::{
     Condition, ContainerDefinition, Dependency, EnvironmentFile, HealthCheck, HostEntry, KeyValue,
-    LogConfiguration, MountPoint, PortMapping, RestartPolicy, Secret, VolumeFrom,
+    MountPoint, PortMapping, RestartPolicy, Secret, VolumeFrom,
 };
 pub use linux::{Device, KernelCapabilities, LinuxParameters, SystemControl, Tmpfs, Ulimit};
+pub use log::{BadLogTag, LogConfiguration, LogMode, LogStream, LogTag, LogWords};
 pub use quantity::{CpuUnits, Mebibytes};
 pub use volume::{DockerVolume, HostVolume, Volume, VolumeScope};
 

@@ -1,6 +1,13 @@
-//! The output of containers in files.
+//! The output of containers: into files, or to whoever the definition names.
 //!
-//! A file is text, one record a line, in the form that Kubernetes' container runtimes write too:
+//! ```text
+//!   pipe ──▶ output ──▶ writer ──▶ files        ──▶ reader ──▶ daemon
+//!              │   └──▶ queue ──▶ link ──▶ journald, syslog
+//!              └──▶ last: the last lines, for when it has ended
+//! ```
+//!
+//! A file is text, one record a line, in the form that Kubernetes' container runtimes write too, or in Docker's
+//! ([`json`]) where the definition says `json-file`:
 //!
 //! ```text
 //!   2026-11-21T07:00:00.123456789Z stdout F a whole line
@@ -19,8 +26,17 @@ use std::fmt;
 
 use crate::model::time::Timestamp;
 
+mod journald;
+mod json;
+mod last;
+mod lines;
+mod link;
+pub(super) mod output;
+mod queue;
 pub mod reader;
 mod record;
+mod syslog;
+mod time;
 pub mod writer;
 
 pub use reader::{Reader, Selection};

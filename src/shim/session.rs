@@ -4,6 +4,8 @@
 //! person who reads slowly, or a command that floods, costs neither the shim nor its other containers anything. A
 //! session ends with its command, with its person, or with the shim, whichever ends first, and the command with it.
 
+mod ends;
+mod hangup;
 mod relay;
 
 use std::{io::Write, os::fd::AsFd};

@@ -23,6 +23,8 @@ pub(super) enum Source {
     Stdout(u32),
     /// Standard error.
     Stderr(u32),
+    /// Whoever takes a container's output.
+    Taker(u32),
     /// Somebody at the door of the task's metadata.
     Door,
     /// Somebody who came through it, by a number.
@@ -44,6 +46,7 @@ impl Source {
             Self::Session(number) => (8, number),
             Self::Door => (9, 0),
             Self::Visitor(number) => (10, number),
+            Self::Taker(at) => (11, at),
         };
         Token(kind << 32 | u64::from(which))
     }
@@ -63,6 +66,7 @@ impl Source {
             8 => Self::Session(which),
             9 => Self::Door,
             10 => Self::Visitor(which),
+            11 => Self::Taker(which),
             _ => return None,
         })
     }
@@ -81,6 +85,7 @@ mod tests {
                 Source::Probe(at),
                 Source::Stdout(at),
                 Source::Session(at),
+                Source::Taker(at),
                 Source::Visitor(at),
             ]
         };

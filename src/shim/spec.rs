@@ -9,12 +9,18 @@
 
 use std::{
     fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
+
+mod log;
+
+pub use log::{Delivery, Driver, LogSpec, SyslogForm, SyslogSpec, Target};
 
 use crate::model::{
     ids::{ContainerName, TaskId},
@@ -141,36 +147,6 @@ pub struct SharedMemory {
     pub size: u64,
 }
 
-/// Where a container's output goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LogSpec {
-    /// The file that is written; older ones have `.1`, `.2` … behind the name.
-    pub path: PathBuf,
-    /// Bytes at which a new file is begun.
-    #[serde(default = "LogSpec::default_size")]
-    pub max_size: u64,
-    /// Files that are kept, the one being written included.
-    #[serde(default = "LogSpec::default_files")]
-    pub max_files: u32,
-}
-
-impl LogSpec {
-    /// Five files of 10 MiB at `path`.
-    #[must_use]
-    pub fn at(path: PathBuf) -> Self {
-        Self { path, max_size: Self::default_size(), max_files: Self::default_files() }
-    }
-
-    fn default_size() -> u64 {
-        10 << 20
-    }
-
-    fn default_files() -> u32 {
-        5
-    }
-}
-
 /// A task's directory without a usable `spec.json`.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
@@ -213,7 +189,10 @@ impl TaskSpec {
         let path = directory.join(FILE);
         let text =
             serde_json::to_vec(self).map_err(|source| SpecError::Parse { path: path.clone(), source })?;
-        fs::write(&path, text).map_err(|source| SpecError::Write { path, source })
+        // An option of a log driver may be a secret.
+        let file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path);
+        let written = file.and_then(|mut file| file.write_all(&text));
+        written.map_err(|source| SpecError::Write { path, source })
     }
 }
 

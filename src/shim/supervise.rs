@@ -12,6 +12,7 @@
 
 mod asked;
 mod events;
+mod outputs;
 mod words;
 
 use std::{io, os::fd::OwnedFd, time::Duration};
@@ -21,7 +22,7 @@ use super::{
     connections::Connections,
     container::{Container, report, start},
     ledger::Ledger,
-    logs::writer::Writer,
+    logs::output::Output,
     metadata::Endpoint,
     session::Sessions,
     setup::{self, SetupError},
@@ -60,7 +61,9 @@ pub(super) struct Supervisor {
     view: TaskView,
     stop_signals: Vec<Signal>,
     containers: Vec<Option<Container>>,
-    logs: Vec<Option<Writer>>,
+    outputs: Vec<Option<Output>>,
+    /// Whether the loop waits for the output of each container.
+    reads: Vec<bool>,
     ledger: Ledger,
     connections: Connections,
     endpoint: Option<Endpoint>,
@@ -101,7 +104,8 @@ impl Supervisor {
             .map_err(own("listen on the task's socket"))?;
         let mut supervisor = Self {
             containers: spec.containers.iter().map(|_| None).collect(),
-            logs: spec.containers.iter().map(|container| container.log.clone().map(Writer::new)).collect(),
+            outputs: spec.containers.iter().map(|container| container.log.clone().map(Output::new)).collect(),
+            reads: spec.containers.iter().map(|_| false).collect(),
             shared,
             layout,
             group,
@@ -150,6 +154,7 @@ impl Supervisor {
             for event in &events {
                 self.take(*event);
             }
+            self.tend_outputs();
             self.settle();
             self.answer();
         }
@@ -239,6 +244,8 @@ impl Supervisor {
         let pid = started.container.pid().as_raw();
         self.wait_for(at, &started.container);
         self.containers[at] = Some(started.container);
+        self.reads[at] = false;
+        self.read_or_hold(at);
         let restarts = self.view.started(at, moment());
         self.see(Seen::ContainerStarted { container: self.name(at), pid, restarts });
         if restarts == 0 {
@@ -279,13 +286,7 @@ impl Supervisor {
     /// Registers what tells of a container.
     fn wait_for(&self, at: usize, container: &Container) {
         let number = number(at);
-        let outputs =
-            [(&container.stdout, Source::Stdout(number)), (&container.stderr, Source::Stderr(number))];
-        let mut added = self.poll.add(container.pidfd(), Source::Container(number).token(), Interest::READ);
-        for (output, source) in outputs {
-            let output = output.as_ref().map(|fd| self.poll.add(fd, source.token(), Interest::READ));
-            added = added.and(output.unwrap_or(Ok(())));
-        }
+        let added = self.poll.add(container.pidfd(), Source::Container(number).token(), Interest::READ);
         if let Err(error) = added {
             eprintln!("wait for container {}: {error}", self.name(at));
         }
@@ -307,8 +308,9 @@ impl Supervisor {
     }
 
     fn set_timer(&self) {
+        let outputs = self.outputs.iter().flatten().filter_map(Output::again);
         let visitors = self.endpoint.as_ref().and_then(Endpoint::wake_at);
-        let wake_at = self.wake_at.into_iter().chain(visitors).min();
+        let wake_at = outputs.chain(self.wake_at).chain(visitors).min();
         let pause = wake_at.map(|moment_to_wake| moment_to_wake.since(moment()));
         let pause = if self.ledger.is_written() { pause } else { Some(pause.unwrap_or(AGAIN).min(AGAIN)) };
         let set = match pause {
@@ -327,6 +329,7 @@ impl Supervisor {
         if let Err(error) = self.shared.clear() {
             eprintln!("take away the process that holds the task's pid namespace: {}", report(&error));
         }
+        self.finish_outputs();
         let cleared = self.group.kill().and_then(|()| self.group.delete());
         if let Err(error) = cleared {
             eprintln!("clear away the task's control group: {}", report(&error));

@@ -15,6 +15,7 @@
 mod backend;
 mod draft;
 mod index;
+mod logs;
 mod placement;
 mod record;
 mod snapshot;

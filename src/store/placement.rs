@@ -24,16 +24,21 @@ impl Snapshot {
     ) -> Option<Unmet> {
         let mut constraints = constraints.into_iter().peekable();
         constraints.peek()?;
+        unmet(constraints, &self.candidate(cluster, traits), group)
+    }
+
+    /// What rules may ask of this host, as one cluster knows it.
+    #[must_use]
+    pub fn candidate<'a>(&self, cluster: &'a Cluster, traits: &'a Traits) -> Candidate<'a> {
         let here = self.live_tasks().filter(|task| task.cluster == cluster.name);
         let groups = here.filter(|task| task.desired_status == DesiredStatus::Running);
-        let candidate = Candidate {
+        Candidate {
             attributes: cluster.attributes(traits),
             instance: &cluster.instance,
             version: &traits.version,
             registered_at: cluster.created_at,
             running: self.counts_of_cluster(&cluster.name).running,
             groups: groups.map(|task| task.group.clone()).collect::<BTreeSet<_>>(),
-        };
-        unmet(constraints, &candidate, group)
+        }
     }
 }

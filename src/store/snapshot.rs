@@ -219,6 +219,14 @@ impl Snapshot {
             .filter_map(|(row, value)| row.split_once(' ').map(|(of, name)| (of, name, value.as_str())))
     }
 
+    /// What the account's own principal set for all that have no setting of their own.
+    #[must_use]
+    pub fn account_default(&self, name: &str) -> Option<&str> {
+        let mut settings = self.account_settings();
+        let found = settings.find(|(principal, known, _)| *known == name && principal.ends_with(":root"));
+        found.map(|(_, _, value)| value)
+    }
+
     /// Takes in a record that was read or is about to be written.
     pub(super) fn apply(&mut self, record: &Record) {
         match record {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Hands;
-use super::logs_of::log_spec;
 use super::metadata::{self, Settled};
 use crate::agent::StartTask;
 use crate::agent::bundle::{self, Bind, Bundle, Recipe};
@@ -62,7 +61,7 @@ impl Plot<'_> {
         &self.start.definition.document
     }
 
-    fn task(&self) -> &TaskId {
+    pub(super) fn task(&self) -> &TaskId {
         &self.start.task.id
     }
 
@@ -147,8 +146,7 @@ impl Plot<'_> {
         let path = directory.join("config.json");
         let text = serde_json::to_vec(&spec).map_err(|err| failed(BuildError::Json(err)))?;
         write_private(&path, &text).map_err(|source| failed(BuildError::Write { path, source }))?;
-        let (log, log_note) = log_spec(self.hands, self.task(), definition);
-        notes.extend(log_note);
+        let log = self.log(definition, &image, notes)?;
         let config = image.config.config().clone().unwrap_or_default();
         let linux = definition.linux_parameters.as_ref();
         let memory = change.and_then(|change| change.memory).or(definition.memory);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::credentials::Renewals;
 use super::{Hands, Reins};
 use crate::agent::failure::sentence;
+use crate::agent::logs;
 use crate::model::fact::{Fact, Seen};
 use crate::model::ids::ContainerName;
 use crate::model::task::{ContainerStatus, StopCode, StopRequest, Task};
@@ -55,6 +56,7 @@ impl Progress {
             | Seen::PortsPublished { .. }
             | Seen::ShimStarted
             | Seen::ContainerExited { .. }
+            | Seen::LastLines { .. }
             | Seen::HealthChanged { .. }
             | Seen::NotEnforced { .. }
             | Seen::Timed { .. }
@@ -133,6 +135,12 @@ pub(super) async fn finish(hands: &Arc<Hands>, task: &Task, progress: &Progress,
     }
     if let Err(err) = hands.kill(&task.id).await {
         tracing::warn!(task = %task.id, error = sentence(&err), "control group not emptied");
+    }
+    for container in &progress.open {
+        let lines = logs::last_lines(hands, &task.id, container).await;
+        if !lines.is_empty() {
+            hands.teller.tell(&task.id, Seen::LastLines { container: container.clone(), lines });
+        }
     }
     for seen in told {
         hands.teller.tell(&task.id, seen);

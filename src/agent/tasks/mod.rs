@@ -22,7 +22,7 @@ use crate::agent::network::Networks;
 use crate::agent::places::Places;
 use crate::agent::roles::Roles;
 use crate::agent::{AgentConfig, StartTask};
-use crate::model::ids::{ContainerName, TaskId};
+use crate::model::ids::TaskId;
 use crate::model::task::{StopRequest, Task};
 
 mod adopt;
@@ -30,8 +30,8 @@ mod build;
 mod clear;
 mod converse;
 mod credentials;
-mod logs_of;
 mod metadata;
+mod output;
 mod prepare;
 mod secrets;
 
@@ -54,7 +54,6 @@ pub(crate) struct Hands {
 /// The two ends that the rest of the agent holds of a task.
 #[derive(Debug)]
 struct InHand {
-    containers: Vec<ContainerName>,
     stop: watch::Sender<Option<StopRequest>>,
     over: watch::Receiver<bool>,
 }
@@ -125,11 +124,6 @@ impl Hands {
         self.tasks().keys().cloned().collect()
     }
 
-    /// The containers of a task in hand.
-    pub(crate) fn containers(&self, task: &TaskId) -> Option<Vec<ContainerName>> {
-        self.tasks().get(task).map(|in_hand| in_hand.containers.clone())
-    }
-
     /// Whether nothing more happens with a task, or it is not in hand at all.
     pub(crate) fn is_over(&self, task: &TaskId) -> bool {
         self.tasks().get(task).is_none_or(|in_hand| *in_hand.over.borrow())
@@ -156,8 +150,7 @@ impl Hands {
         }
         let (stop, stopped) = watch::channel(None);
         let (over, is_over) = watch::channel(false);
-        let containers = task.containers.iter().map(|container| container.name.clone()).collect();
-        tasks.insert(task.id.clone(), InHand { containers, stop, over: is_over });
+        tasks.insert(task.id.clone(), InHand { stop, over: is_over });
         Some(Reins { stop: stopped, over })
     }
 

@@ -25,7 +25,7 @@ use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
 use crate::agent::names::HostNames;
 use crate::agent::network::{Given, Record};
-use crate::model::fact::Seen;
+use crate::model::fact::{Attachment, Seen};
 use crate::model::ids::ContainerName;
 use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode};
@@ -139,7 +139,7 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
             written.map_err(|err| Failure::of_task(Kind::Create, &err))?;
         }
         let document = &start.definition.document;
-        let record = hands.networks.reserve(task, document, &attachment_id(task));
+        let record = hands.networks.reserve(task, document, &Attachment::id_of(task));
         let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         let saved = record.save(&hands.places.network(task));
         saved.map_err(|err| Failure::of_task(Kind::Network, &err)).map(|()| record)
@@ -219,6 +219,7 @@ async fn credentials_of(
 fn wanted(hands: &Hands, start: &StartTask) -> Result<Vec<Wanted>, Failure> {
     let want = |container: &ContainerDefinition| {
         secrets::of(hands, &container.name, &container.secrets)?;
+        secrets::of_log(hands, container)?;
         let digest = start.task.container(&container.name).and_then(|known| known.image_digest.as_deref());
         let image = hands.images.pinned(&container.image, digest);
         Ok(Wanted { container: container.name.clone(), image, login: secrets::login(hands, container)? })
@@ -307,12 +308,6 @@ fn bindings(document: &Document, given: &[Given]) -> Vec<(ContainerName, Vec<Net
         (container.name.clone(), bindings)
     };
     document.container_definitions.iter().map(of).filter(|(_, bindings)| !bindings.is_empty()).collect()
-}
-
-/// A UUID that belongs to the task: its id, in the form of one.
-fn attachment_id(task: &crate::model::ids::TaskId) -> String {
-    let id = task.as_str();
-    format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
 }
 
 /// Microseconds since the host booted, suspend included.

@@ -22,6 +22,15 @@ pub(super) fn of(
     secrets.iter().map(value).collect()
 }
 
+/// The values of the secret options of the container's log driver.
+pub(super) fn of_log(
+    hands: &Hands,
+    definition: &ContainerDefinition,
+) -> Result<Vec<(String, String)>, Failure> {
+    let named = definition.log_configuration.as_ref().map(|log| log.secret_options.as_slice());
+    of(hands, &definition.name, named.unwrap_or_default())
+}
+
 /// Who the container's registry is told to be asked by; none where the definition names no credentials.
 pub(super) fn login(hands: &Hands, definition: &ContainerDefinition) -> Result<Option<Login>, Failure> {
     let named = definition.repository_credentials.as_ref();

@@ -144,36 +144,40 @@ fn overrides(task: &Task) -> Value {
     overrides
 }
 
-/// The interface that ECS shows: that of an `awsvpc` task.
-fn interface<'a>(task: &'a Task, definition: Option<&TaskDefinition>) -> Option<&'a Attachment> {
-    let awsvpc =
-        definition.is_some_and(|definition| definition.document.network_mode() == NetworkMode::Awsvpc);
-    task.attachment.as_ref().filter(|_| awsvpc)
+/// Whether ECS shows an interface of the task's own.
+fn has_interface(definition: Option<&TaskDefinition>) -> bool {
+    definition.is_some_and(|definition| definition.document.network_mode() == NetworkMode::Awsvpc)
 }
 
+/// The interface of an `awsvpc` task, from the moment when it is asked for.
 fn attachments(task: &Task, definition: Option<&TaskDefinition>) -> Value {
-    let Some(attachment) = interface(task, definition) else { return json!([]) };
-    let interface = &attachment.interface;
-    let digits: String = attachment.id.chars().filter(char::is_ascii_hexdigit).take(17).collect();
+    if !has_interface(definition) {
+        return json!([]);
+    }
+    let id = task.attachment.as_ref().map_or_else(|| Attachment::id_of(&task.id), |known| known.id.clone());
     let subnet = task.extra.get("networkConfiguration").and_then(|configuration| {
         configuration["awsvpcConfiguration"]["subnets"].get(0)?.as_str().map(str::to_owned)
     });
     let detail = |name: &str, value: String| json!({"name": name, "value": value});
-    json!([{
-        "id": attachment.id,
-        "type": "ElasticNetworkInterface",
-        "status": if task.is_stopped() { "DELETED" } else { "ATTACHED" },
-        "details": [
-            detail("subnetId", subnet.unwrap_or_else(|| "subnet-local".into())),
+    let mut details = vec![detail("subnetId", subnet.unwrap_or_else(|| "subnet-local".into()))];
+    if let Some(Attachment { interface, .. }) = &task.attachment {
+        let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(17).collect();
+        details.extend([
             detail("networkInterfaceId", format!("eni-{digits}")),
             detail("macAddress", interface.mac().to_string()),
             detail("privateIPv4Address", interface.address.to_string()),
-        ],
-    }])
+        ]);
+    }
+    let status = match (&task.attachment, task.is_stopped()) {
+        (_, true) => "DELETED",
+        (None, false) => "PRECREATED",
+        (Some(_), false) => "ATTACHED",
+    };
+    json!([{"id": id, "type": "ElasticNetworkInterface", "status": status, "details": details}])
 }
 
 fn containers(task: &Task, definition: Option<&TaskDefinition>, owner: &Owner) -> Value {
-    let attachment = interface(task, definition);
+    let attachment = task.attachment.as_ref().filter(|_| has_interface(definition));
     let described = |container: &Container| {
         let definition = definition.and_then(|definition| definition.document.container(&container.name));
         self::container(task, container, definition, attachment, owner)

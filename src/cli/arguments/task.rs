@@ -62,14 +62,26 @@ pub(in crate::cli) struct ShowArguments {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LogsArguments {
     /// A task or a service
-    #[arg(value_name = "TASK|SERVICE")]
-    pub(in crate::cli) source: String,
+    #[arg(value_name = "TASK|SERVICE", required_unless_present_any = ["group", "groups"])]
+    pub(in crate::cli) source: Option<String>,
+    /// A group of the log driver awslogs instead
+    #[arg(long, short, value_name = "GROUP", conflicts_with_all = ["source", "groups"])]
+    pub(in crate::cli) group: Option<String>,
+    /// Only this stream of the group
+    #[arg(long, value_name = "STREAM", requires = "group")]
+    pub(in crate::cli) stream: Option<String>,
+    /// List the groups and their streams
+    #[arg(long, conflicts_with_all = ["source", "follow", "since", "until", "tail", "container", "timestamps"])]
+    pub(in crate::cli) groups: bool,
     /// Go on with what is written later
     #[arg(long, short)]
     pub(in crate::cli) follow: bool,
     /// Nothing older: 90s, 15m, 2h, 1d, or a time like 2030-01-02T03:04:05Z
     #[arg(long, value_name = "TIME")]
     pub(in crate::cli) since: Option<String>,
+    /// Nothing newer: the same
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    pub(in crate::cli) until: Option<String>,
     /// At most so many of the newest lines of each container
     #[arg(long, short = 'n', value_name = "LINES")]
     pub(in crate::cli) tail: Option<usize>,

@@ -15,7 +15,7 @@ use super::{
     words::{AbsolutePath, Account, CgroupName, Group, Port, Size},
 };
 use crate::{
-    agent::{LocalStores, PullPolicy},
+    agent::{JOURNAL, LocalStores, PullPolicy},
     model::{
         arn::Owner,
         network::{LinkName, Subnet},
@@ -106,6 +106,7 @@ struct Containers {
     stop_timeout: Option<u64>,
     log_max_size: Option<Size>,
     log_max_files: Option<u32>,
+    journal: Option<AbsolutePath>,
 }
 
 #[derive(Default, Deserialize)]
@@ -252,6 +253,7 @@ impl From<Containers> for ContainersConfig {
             stop_timeout: Duration::from_secs(containers.stop_timeout.unwrap_or(30)),
             log_max_size: containers.log_max_size.map_or(10 * MEBIBYTE, |size| size.0),
             log_max_files: containers.log_max_files.unwrap_or(3),
+            journal: containers.journal.map_or_else(|| JOURNAL.into(), |path| path.0),
         }
     }
 }

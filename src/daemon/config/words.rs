@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::model::{network::Protocol, resources::HostPort};
+use crate::model::{network::Protocol, resources::HostPort, size};
 
 /// An absolute path.
 pub(super) struct AbsolutePath(pub(super) PathBuf);
@@ -87,22 +87,11 @@ impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         match NumberOrText::deserialize(from)? {
             NumberOrText::Number(bytes) => Ok(Self(bytes)),
-            NumberOrText::Text(text) => parse_size(&text).map(Self).ok_or_else(|| {
+            NumberOrText::Text(text) => size::bytes(&text).map(Self).ok_or_else(|| {
                 D::Error::custom(format!("{text:?} is not a size: a number of bytes, or one with k, m or g"))
             }),
         }
     }
-}
-
-fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let (digits, shift) = match text.trim_end_matches("ib").trim_end_matches('b') {
-        number if number.ends_with('k') => (number.trim_end_matches('k'), 10),
-        number if number.ends_with('m') => (number.trim_end_matches('m'), 20),
-        number if number.ends_with('g') => (number.trim_end_matches('g'), 30),
-        number => (number, 0),
-    };
-    digits.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// A port of the host: `22`, `"22/tcp"` or `"53/udp"`.

@@ -7,7 +7,7 @@ use crate::{
     api::live::{Explained, Foreseen, LiveError, LiveErrorKind, Subject},
     model::{
         ids::DeploymentId,
-        resources::{Reservation, Resources},
+        resources::{Reservation, Resources, Traits},
         service::Service,
         task::{DesiredStatus, Task, TaskStatus},
         time::Timestamp,
@@ -88,13 +88,35 @@ pub(super) fn explain(
         Subject::Service(cluster, name) => {
             let service = snapshot.service(&(cluster.clone(), name.clone())).ok_or_else(gone)?;
             let context = context(snapshot, config, service);
-            explain::service(&services::view(snapshot, service, &context), context.now)
+            let mut list = explain::service(&services::view(snapshot, service, &context), context.now);
+            list.extend(rules(snapshot, service, &context.capacity.traits));
+            list
         }
         Subject::Task(id) => of_task(snapshot, config, snapshot.task(id).ok_or_else(gone)?),
     };
     let explained =
         |one: Constraint| Explained { constraint: one.name, need: one.need, have: one.have, met: one.is_met };
     Ok(list.into_iter().map(explained).collect())
+}
+
+/// The rules of placement of a service's tasks.
+fn rules(snapshot: &Snapshot, service: &Service, traits: &Traits) -> Vec<Constraint> {
+    let Some(cluster) = snapshot.cluster(&service.cluster) else { return Vec::new() };
+    let (candidate, group) = (snapshot.candidate(cluster, traits), service.group());
+    let definition = snapshot.task_definition(&service.primary().task_definition);
+    let of_definition = definition.map_or(&[][..], |one| &one.document.placement_constraints);
+    let own = service.placement_constraints();
+    let all = of_definition.iter().chain(&own);
+    all.map(|one| {
+        let (need, have) = one.told(&candidate, &group);
+        Constraint {
+            name: "placementConstraints of one more".into(),
+            need,
+            have,
+            is_met: one.is_met(&candidate, &group),
+        }
+    })
+    .collect()
 }
 
 fn of_task(snapshot: &Snapshot, config: &Config, task: &Task) -> Vec<Constraint> {

@@ -395,6 +395,26 @@ async fn a_service_that_does_not_fit_says_so_and_fills_up_later() {
 }
 
 #[tokio::test]
+async fn a_service_on_each_host_has_its_place_before_older_ones() {
+    let mut world = World::start().await;
+    let old = Service { created_at: Timestamp(1), ..service("old", "big", 1) };
+    let bounds = DeploymentBounds { minimum_healthy_percent: 0, maximum_percent: 100 };
+    let each =
+        Service { scheduling_strategy: SchedulingStrategy::Daemon, bounds, ..service("each", "big", 1) };
+    let written = world.store.write(move |draft| {
+        draft.put_service(old);
+        draft.put_service(each);
+        Ok::<_, Infallible>(())
+    });
+    written.await.unwrap();
+    world.until("the task of each host runs", |now| running(now, "each") == 1).await;
+    world
+        .until("the other has no room", |now| told(now, "old", "has insufficient memory available") == 1)
+        .await;
+    assert_eq!(world.store.snapshot().live_tasks_of_service(&key("old")).count(), 0);
+}
+
+#[tokio::test]
 async fn a_task_that_can_never_fit_stops_with_the_reason() {
     let mut world = World::start().await;
     let id = world.run("huge").await;

@@ -25,7 +25,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Sends `bytes`, of which there must be at least one, together with copies of `fds`.
+/// Sends `bytes` together with copies of `fds`. A stream carries those with at least one byte, messages with none too.
 pub fn send_with_fds(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
     if fds.len() > MAX_RIGHTS {
         return Err(Errno::E2BIG);

@@ -41,6 +41,7 @@ fn container(text: &str, essential: bool) -> Container {
         healthy_since: None,
         pid: None,
         restarts: 0,
+        last_lines: Vec::new(),
         started_at: None,
         finished_at: None,
         network_bindings: Vec::new(),

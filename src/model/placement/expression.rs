@@ -3,7 +3,7 @@
 //! What has several values (the groups of an instance's tasks) meets a comparison when one of them does. An operator
 //! with a `!` is the opposite of the one without, also for an attribute that is not there.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet, fmt};
 
 use regex_lite::Regex;
 
@@ -24,7 +24,7 @@ pub enum Expression {
 }
 
 /// What is compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// Whether the daemon is there; it always is.
     AgentConnected,
@@ -71,6 +71,26 @@ impl Expression {
         }
     }
 
+    /// What `candidate` has of everything that it asks for: `attribute:rack is 7, task:group is nothing`.
+    #[must_use]
+    pub fn found(&self, candidate: &Candidate<'_>) -> String {
+        let told = self.subjects().into_iter().map(|subject| {
+            let values: Vec<String> =
+                subject.values(candidate).into_iter().map(Option::unwrap_or_default).collect();
+            let values = if values.is_empty() { "nothing".to_owned() } else { values.join(" ") };
+            format!("{subject} is {values}")
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    fn subjects(&self) -> BTreeSet<&Subject> {
+        match self {
+            Self::And(one, other) | Self::Or(one, other) => &one.subjects() | &other.subjects(),
+            Self::Not(inner) => inner.subjects(),
+            Self::Is(subject, _) => BTreeSet::from([subject]),
+        }
+    }
+
     /// Whether tasks that come and go change what it says.
     #[must_use]
     pub fn is_about_tasks(&self) -> bool {
@@ -85,6 +105,21 @@ impl Expression {
                 | Subject::InstanceId
                 | Subject::RegisteredAt => false,
             },
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    /// As it is written in an expression.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AgentConnected => f.write_str("agentConnected"),
+            Self::AgentVersion => f.write_str("agentVersion"),
+            Self::Attribute(name) => write!(f, "attribute:{name}"),
+            Self::InstanceId => f.write_str("ec2InstanceId"),
+            Self::RegisteredAt => f.write_str("registeredAt"),
+            Self::RunningTasksCount => f.write_str("runningTasksCount"),
+            Self::TaskGroup => f.write_str("task:group"),
         }
     }
 }

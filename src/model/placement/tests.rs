@@ -137,6 +137,24 @@ fn a_rule_that_cannot_be_says_why_and_is_met_by_nobody() {
 }
 
 #[test]
+fn a_rule_tells_what_it_needs_and_what_there_is() {
+    let instance = InstanceId::from_random([7; 16]);
+    let candidate = candidate(&instance);
+    let member =
+        constraint(r#"{"type": "memberOf", "expression": "attribute:rack == 8 and attribute:a exists"}"#);
+    assert_eq!(
+        member.told(&candidate, "g"),
+        (
+            "attribute:rack == 8 and attribute:a exists".into(),
+            "attribute:a is nothing, attribute:rack is 7".into()
+        )
+    );
+    let distinct = constraint(r#"{"type": "distinctInstance"}"#);
+    let told = distinct.told(&candidate, "service:web");
+    assert_eq!(told, ("no other task of service:web".into(), "one is here".into()));
+}
+
+#[test]
 fn only_questions_about_tasks_change_with_them() {
     let about = |text: &str| Expression::parse(text).unwrap().is_about_tasks();
     assert!(about("attribute:a exists or not task:group == x"));

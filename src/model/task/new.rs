@@ -91,6 +91,7 @@ impl Container {
             healthy_since: None,
             pid: None,
             restarts: 0,
+            last_lines: Vec::new(),
             started_at: None,
             finished_at: None,
             network_bindings: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{LinuxParameters, SystemControl, Ulimit};
+use super::{LinuxParameters, LogConfiguration, SystemControl, Ulimit};
 use crate::model::ids::{ContainerName, VolumeName};
 
 /// A name and a value.
@@ -289,18 +289,4 @@ pub struct HostEntry {
     pub hostname: String,
     /// The address.
     pub ip_address: String,
-}
-
-/// Where a container's output goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LogConfiguration {
-    /// Such as `json-file` or `awslogs`.
-    pub log_driver: String,
-    /// Options of the driver.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub options: Option<BTreeMap<String, String>>,
-    /// Options whose values are secrets.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub secret_options: Vec<Secret>,
 }

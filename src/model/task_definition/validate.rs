@@ -8,6 +8,7 @@ mod container;
 mod fargate;
 mod graph;
 mod limits;
+mod log;
 mod ports;
 mod volumes;
 
@@ -22,6 +23,8 @@ use crate::model::{
     reading::{self, Fault, MemberPath, Refusal, Step},
     task::Tag,
 };
+
+pub use log::FACILITIES;
 
 /// The form of what RegisterTaskDefinition carries.
 pub const FORM: &str = include_str!("form.txt");

@@ -5,22 +5,14 @@
 //! left. Following is by inotify on the directory: nothing is asked over and over.
 
 use std::{
-    collections::VecDeque,
     fs::File,
-    io::{self, BufRead, BufReader},
-    os::{
-        fd::AsFd,
-        unix::fs::{FileExt, MetadataExt},
-    },
+    io,
+    os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
 
-use super::{
-    Record,
-    record::{is_whole, parse},
-    writer::older,
-};
+use super::{Record, record::parse};
 use crate::{
     kernel::{
         event::{Watch, Watcher},
@@ -29,14 +21,17 @@ use crate::{
     model::time::Timestamp,
 };
 
-/// Bytes that are read at once.
-const CHUNK: usize = 64 << 10;
+mod files;
+
+use files::{CHUNK, files, identity, last_lines};
 
 /// What is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Nothing older than this.
     pub since: Option<Timestamp>,
+    /// Nothing newer than this.
+    pub until: Option<Timestamp>,
     /// Only this many lines before the end.
     pub tail: Option<usize>,
     /// Whether to wait for more at the end.
@@ -48,6 +43,7 @@ pub struct Selection {
 pub struct Reader {
     path: PathBuf,
     since: u64,
+    until: u64,
     place: Option<Place>,
     /// What was read and not given yet, from `given` on.
     read: Vec<u8>,
@@ -76,8 +72,11 @@ impl Reader {
         // Watching begins before reading, so that nothing falls between the two.
         let watch = selection.follow.then(|| Follow::begin(path)).transpose()?;
         let since = selection.since.map_or(0, |since| since.0.saturating_mul(1_000_000));
-        let mut reader =
-            Self { path: path.to_owned(), since, place: None, read: Vec::new(), given: 0, watch };
+        // A moment is a whole millisecond.
+        let until =
+            selection.until.map_or(u64::MAX, |until| until.0.saturating_add(1).saturating_mul(1_000_000));
+        let path = path.to_owned();
+        let mut reader = Self { path, since, until, place: None, read: Vec::new(), given: 0, watch };
         reader.place = match selection.tail {
             Some(lines) => reader.before_the_last(lines)?,
             None => reader.first()?,
@@ -103,11 +102,15 @@ impl Reader {
         self.watch = None;
     }
 
+    fn is_wanted(&self, nanos: u64) -> bool {
+        (self.since..self.until).contains(&nanos)
+    }
+
     /// The next record that is there.
     fn advance(&mut self) -> io::Result<Option<Record>> {
         loop {
             while let Some(line) = self.line() {
-                if let Some(record) = parse(&self.read[line]).filter(|record| record.nanos >= self.since) {
+                if let Some(record) = parse(&self.read[line]).filter(|record| self.is_wanted(record.nanos)) {
                     return Ok(Some(record));
                 }
             }
@@ -177,7 +180,7 @@ impl Reader {
         let mut missing = lines;
         let mut found = None;
         for (file, _) in files(&self.path)? {
-            let (starts, end) = last_lines(&file, missing)?;
+            let (starts, end) = last_lines(&file, missing, self.until)?;
             let offset = starts.front().copied().unwrap_or(end);
             missing -= starts.len();
             if found.is_none() || !starts.is_empty() {
@@ -214,191 +217,5 @@ impl Follow {
     }
 }
 
-/// What tells one file from another, whatever its name.
-fn identity(file: &File) -> io::Result<(u64, u64)> {
-    file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-/// The files of an output, the newest first.
-///
-/// They may get other names while they are opened: then one is met twice, at its old and its new name, and counted
-/// once. None is left out, because names only move to the older side.
-fn files(path: &Path) -> io::Result<Vec<(File, (u64, u64))>> {
-    let mut files: Vec<(File, (u64, u64))> = Vec::new();
-    for number in 0.. {
-        match File::open(older(path, number)) {
-            Ok(file) => {
-                let identity = identity(&file)?;
-                if files.iter().all(|(_, other)| *other != identity) {
-                    files.push((file, identity));
-                }
-            }
-            // Between two names the newest has none at all.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && number > 0 => break,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(files)
-}
-
-/// Where the last so many lines of a file begin, and where it ends. A line may be several records.
-fn last_lines(file: &File, count: usize) -> io::Result<(VecDeque<u64>, u64)> {
-    let mut starts = VecDeque::new();
-    let mut input = BufReader::with_capacity(CHUNK, file);
-    let (mut line, mut offset, mut begins) = (Vec::new(), 0, true);
-    loop {
-        line.clear();
-        let length = input.read_until(b'\n', &mut line)?;
-        if length == 0 || !line.ends_with(b"\n") {
-            return Ok((starts, offset));
-        }
-        if begins {
-            starts.push_back(offset);
-        }
-        if starts.len() > count {
-            starts.pop_front();
-        }
-        begins = is_whole(&line);
-        offset += length as u64;
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tokio::time::timeout;
-
-    use super::{super::writer::Writer, *};
-    use crate::shim::{logs::Stream, spec::LogSpec};
-
-    struct Output {
-        _place: tempfile::TempDir,
-        writer: Writer,
-        path: PathBuf,
-        said: u64,
-    }
-
-    impl Output {
-        fn new(max_size: u64, max_files: u32) -> Self {
-            let place = tempfile::tempdir().unwrap();
-            let path = place.path().join("app.log");
-            let writer = Writer::new(LogSpec { path: path.clone(), max_size, max_files });
-            Self { _place: place, writer, path, said: 0 }
-        }
-
-        /// Says so many lines, `0`, `1`, …, one a millisecond.
-        fn say(&mut self, lines: u64) {
-            for _ in 0..lines {
-                let line = format!("{}\n", self.said);
-                self.writer.take(Stream::Stdout, line.as_bytes(), self.said * 1_000_000, &mut Vec::new());
-                self.said += 1;
-            }
-        }
-
-        fn open(&self, selection: &Selection) -> Reader {
-            Reader::open(&self.path, selection).unwrap()
-        }
-
-        async fn read(&self, selection: &Selection) -> Vec<u64> {
-            rest(&mut self.open(selection)).await
-        }
-    }
-
-    fn number(record: &Record) -> u64 {
-        String::from_utf8(record.bytes.clone()).unwrap().parse().unwrap()
-    }
-
-    /// What is read until the end.
-    async fn rest(reader: &mut Reader) -> Vec<u64> {
-        let mut numbers = Vec::new();
-        while let Some(record) = reader.next().await.unwrap() {
-            numbers.push(number(&record));
-        }
-        numbers
-    }
-
-    async fn take(reader: &mut Reader, count: usize) -> Vec<u64> {
-        let mut numbers = Vec::new();
-        for _ in 0..count {
-            let record = timeout(Duration::from_secs(10), reader.next()).await.expect("a record in time");
-            numbers.push(number(&record.unwrap().unwrap()));
-        }
-        numbers
-    }
-
-    #[tokio::test]
-    async fn everything_is_read_across_files_in_order() {
-        let mut output = Output::new(500, 100);
-        output.say(100);
-        assert!(fs::exists(older(&output.path, 3)).unwrap());
-        assert_eq!(output.read(&Selection::default()).await, (0..100).collect::<Vec<_>>());
-    }
-
-    #[tokio::test]
-    async fn a_tail_is_counted_in_lines_across_files() {
-        let mut output = Output::new(500, 100);
-        output.say(100);
-        for lines in [0, 1, 9, 10, 11, 55, 100, 1000] {
-            let tail = Selection { tail: Some(lines), ..Selection::default() };
-            let expected: Vec<u64> = (100 - 100.min(lines as u64)..100).collect();
-            assert_eq!(output.read(&tail).await, expected, "the last {lines}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_line_in_parts_is_one_line_of_a_tail() {
-        let mut output = Output::new(10 << 20, 5);
-        for part in ["1\n2", "3", "4\n"] {
-            output.writer.take(Stream::Stdout, part.as_bytes(), 0, &mut Vec::new());
-        }
-        let tail = Selection { tail: Some(1), ..Selection::default() };
-        assert_eq!(output.read(&tail).await, [2, 3, 4]);
-    }
-
-    #[tokio::test]
-    async fn nothing_older_than_since_is_read() {
-        let mut output = Output::new(500, 100);
-        output.say(100);
-        let since = Selection { since: Some(Timestamp(42)), ..Selection::default() };
-        assert_eq!(output.read(&since).await, (42..100).collect::<Vec<_>>());
-    }
-
-    #[tokio::test]
-    async fn following_goes_on_over_new_files_and_ends_when_it_is_finished() {
-        let mut output = Output::new(500, 100);
-        output.say(5);
-        let mut reader = output.open(&Selection { follow: true, ..Selection::default() });
-        assert_eq!(take(&mut reader, 5).await, [0, 1, 2, 3, 4]);
-        assert!(timeout(Duration::from_millis(1), reader.next()).await.is_err(), "it waits for more");
-        for round in 0..20 {
-            output.say(5);
-            assert_eq!(take(&mut reader, 5).await, (5 + round * 5..10 + round * 5).collect::<Vec<_>>());
-        }
-        output.say(30);
-        reader.finish();
-        assert_eq!(rest(&mut reader).await, (105..135).collect::<Vec<_>>());
-    }
-
-    #[tokio::test]
-    async fn an_output_that_is_not_there_yet_is_followed_once_it_is() {
-        let mut output = Output::new(500, 100);
-        assert_eq!(output.read(&Selection::default()).await, [] as [u64; 0]);
-        let mut reader = output.open(&Selection { follow: true, tail: Some(3), ..Selection::default() });
-        output.say(4);
-        assert_eq!(take(&mut reader, 4).await, [0, 1, 2, 3]);
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_is_too_slow_goes_on_with_the_oldest_that_is_left() {
-        let mut output = Output::new(500, 3);
-        output.say(1);
-        let mut reader = output.open(&Selection { follow: true, ..Selection::default() });
-        output.say(200);
-        reader.finish();
-        let numbers = rest(&mut reader).await;
-        assert!(numbers.is_sorted() && numbers[0] == 0 && numbers.last() == Some(&200));
-        assert!(numbers.len() < 100, "{} records were kept in three files", numbers.len());
-    }
-}
+mod tests;

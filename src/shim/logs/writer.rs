@@ -11,13 +11,12 @@ use std::{
 };
 
 use super::{
-    Stream,
-    record::{put, time},
+    Stream, json,
+    lines::{LONGEST as RECORD, Lines},
+    record,
+    time::{TIME, time},
 };
-use crate::shim::spec::LogSpec;
-
-/// Bytes of output in one record at most.
-const RECORD: usize = 16 << 10;
+use crate::shim::spec::{Driver, LogSpec};
 
 /// Bytes of records that are written at once.
 const BATCH: usize = 32 << 10;
@@ -26,6 +25,7 @@ const BATCH: usize = 32 << 10;
 #[derive(Debug)]
 pub struct Writer {
     spec: LogSpec,
+    form: Form,
     file: Option<File>,
     /// Bytes of whole records in the file.
     size: u64,
@@ -33,47 +33,113 @@ pub struct Writer {
     dropped: Option<(u64, String)>,
 }
 
+/// How records are written.
+#[derive(Debug)]
+enum Form {
+    /// As they come: what was written without an end of line is there at once.
+    Text,
+    /// As Docker does: lines wait for their end, because a letter cut in two would be lost in JSON.
+    Json { attributes: String, lines: Lines },
+}
+
+/// Records on their way to the file.
+struct Batch<'a> {
+    records: &'a mut Vec<u8>,
+    /// Bytes of output that the records stand for.
+    output: u64,
+    time: [u8; TIME],
+}
+
 impl Writer {
     /// Output that goes where `spec` says. The file is opened when there is something to write.
     #[must_use]
     pub fn new(spec: LogSpec) -> Self {
-        Self { spec, file: None, size: 0, dropped: None }
+        let form = match &spec.driver {
+            Driver::JsonFile { attributes } => {
+                Form::Json { attributes: json::attributes(attributes), lines: Lines::default() }
+            }
+            Driver::File | Driver::Journald { .. } | Driver::Syslog { .. } => Form::Text,
+        };
+        Self { spec, form, file: None, size: 0, dropped: None }
     }
 
     /// Takes what `stream` gave at `nanos`. `batch` is room to work in, the same for all.
-    pub fn take(&mut self, stream: Stream, mut bytes: &[u8], nanos: u64, batch: &mut Vec<u8>) {
-        let time = time(nanos);
-        let ceiling = usize::try_from(self.spec.max_size).unwrap_or(usize::MAX);
-        let (record, full) = (RECORD.min(ceiling / 4).max(64), BATCH.min(ceiling / 2));
-        let mut output = 0;
+    pub fn take(&mut self, stream: Stream, bytes: &[u8], nanos: u64, batch: &mut Vec<u8>) {
         batch.clear();
+        let mut batch = Batch { records: batch, output: 0, time: time(nanos) };
+        match &mut self.form {
+            Form::Text => self.take_text(stream, bytes, &mut batch),
+            Form::Json { lines, .. } => {
+                let mut taken = std::mem::take(lines);
+                taken.push(stream, bytes, |line, whole| self.add(stream, line, whole, &mut batch));
+                self.keep(taken);
+            }
+        }
+        self.flush(&mut batch);
+    }
+
+    /// Writes what waits for an end of line: there will be none.
+    pub fn end(&mut self, nanos: u64, batch: &mut Vec<u8>) {
+        let Form::Json { lines, .. } = &mut self.form else { return };
+        batch.clear();
+        let mut batch = Batch { records: batch, output: 0, time: time(nanos) };
+        std::mem::take(lines).end(|stream, line| self.add(stream, line, false, &mut batch));
+        self.flush(&mut batch);
+    }
+
+    fn keep(&mut self, taken: Lines) {
+        if let Form::Json { lines, .. } = &mut self.form {
+            *lines = taken;
+        }
+    }
+
+    fn take_text(&mut self, stream: Stream, mut bytes: &[u8], batch: &mut Batch<'_>) {
+        let record = RECORD.min(self.ceiling() / 4).max(64);
         while !bytes.is_empty() {
             let window = &bytes[..bytes.len().min(record + 1)];
             let end = window.iter().position(|&byte| byte == b'\n');
             let length = end.unwrap_or(bytes.len().min(record));
-            put(batch, &time, stream, end.is_some(), &bytes[..length]);
-            let used = length + usize::from(end.is_some());
-            bytes = &bytes[used..];
-            output += used as u64;
-            if batch.len() >= full {
-                self.write(batch, output, &time);
-                batch.clear();
-                output = 0;
-            }
+            self.add(stream, &bytes[..length], end.is_some(), batch);
+            bytes = &bytes[length + usize::from(end.is_some())..];
         }
-        if !batch.is_empty() {
-            self.write(batch, output, &time);
+    }
+
+    fn ceiling(&self) -> usize {
+        usize::try_from(self.spec.max_size).unwrap_or(usize::MAX)
+    }
+
+    /// Adds a record, and writes all of them when they are many.
+    fn add(&mut self, stream: Stream, bytes: &[u8], whole: bool, batch: &mut Batch<'_>) {
+        self.put(batch.records, &batch.time, stream, whole, bytes);
+        batch.output += bytes.len() as u64 + u64::from(whole);
+        if batch.records.len() >= BATCH.min(self.ceiling() / 2) {
+            self.flush(batch);
+        }
+    }
+
+    fn put(&self, records: &mut Vec<u8>, time: &[u8; TIME], stream: Stream, whole: bool, bytes: &[u8]) {
+        match &self.form {
+            Form::Text => record::put(records, time, stream, whole, bytes),
+            Form::Json { attributes, .. } => json::put(records, time, stream, whole, bytes, attributes),
+        }
+    }
+
+    fn flush(&mut self, batch: &mut Batch<'_>) {
+        if !batch.records.is_empty() {
+            self.write(batch.records, batch.output, &batch.time);
+            batch.records.clear();
+            batch.output = 0;
         }
     }
 
     /// Writes records that stand for so many bytes of output, and before them what was dropped.
-    fn write(&mut self, records: &[u8], output: u64, time: &[u8; 30]) {
+    fn write(&mut self, records: &[u8], output: u64, time: &[u8; TIME]) {
         let noted = match self.dropped.take() {
             None => Ok(()),
             Some((count, why)) => {
                 let mut note = Vec::new();
                 let text = format!("{count} bytes were dropped: {why}");
-                put(&mut note, time, Stream::Note, true, text.as_bytes());
+                self.put(&mut note, time, Stream::Note, true, text.as_bytes());
                 self.append(&note).inspect_err(|_| self.dropped = Some((count, why)))
             }
         };
@@ -158,7 +224,7 @@ mod tests {
     use super::{super::record::parse, *};
 
     fn writer(path: &Path, max_size: u64, max_files: u32) -> Writer {
-        Writer::new(LogSpec { path: path.to_owned(), max_size, max_files })
+        Writer::new(LogSpec { max_size, max_files, ..LogSpec::at(path.to_owned()) })
     }
 
     /// The output that the records of a file give back, and their streams.
@@ -243,6 +309,30 @@ mod tests {
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(text, "before\n14 bytes were dropped: no space left on device\nafter\n");
         assert_eq!(streams[1], Stream::Note);
+    }
+
+    #[test]
+    fn docker_s_form_has_whole_lines_and_the_same_ceiling() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("log");
+        let driver = Driver::JsonFile { attributes: std::collections::BTreeMap::default() };
+        let spec = LogSpec { max_size: 1000, max_files: 3, driver, ..LogSpec::at(path.clone()) };
+        let mut writer = Writer::new(spec);
+        for piece in ["fir", "st\nsec", "ond\nno end"] {
+            writer.take(Stream::Stdout, piece.as_bytes(), 7, &mut Vec::new());
+        }
+        writer.end(9, &mut Vec::new());
+        writer.end(9, &mut Vec::new());
+        let text = fs::read_to_string(&path).unwrap();
+        let logs: Vec<&str> = text.lines().map(|line| line.split("\",\"stream").next().unwrap()).collect();
+        assert_eq!(logs, ["{\"log\":\"first\\n", "{\"log\":\"second\\n", "{\"log\":\"no end"]);
+        assert_eq!(read(&path).0, b"first\nsecond\nno end");
+        for number in 0..500 {
+            writer.take(Stream::Stderr, format!("line {number}\n").as_bytes(), 7, &mut Vec::new());
+        }
+        let files: Vec<_> = fs::read_dir(place.path()).unwrap().flatten().collect();
+        assert_eq!(files.len(), 3);
+        assert!(files.iter().all(|file| file.metadata().unwrap().len() <= 1000));
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl Course {
             | Seen::NetworkAttached { .. }
             | Seen::PortsPublished { .. }
             | Seen::ShimStarted
+            | Seen::LastLines { .. }
             | Seen::NotEnforced { .. }
             | Seen::Timed { .. }
             | Seen::AllStopped

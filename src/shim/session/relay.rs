@@ -5,10 +5,9 @@
 //! gone, the command's terminal hangs up, and whatever of its session is left a moment later is killed.
 
 use std::{
-    fs,
     io::{self, Read, Write},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
     time::Duration,
@@ -16,36 +15,36 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::OFlag,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::{pipe2, write},
+    unistd::write,
 };
 
-use super::CANNOT;
+use super::{
+    CANNOT,
+    ends::{CHUNK, Ends, is_passing, read_end},
+    hangup::kill_session,
+};
 use crate::{
     kernel::{
         cgroup::Group,
         event::monotonic,
-        process::{self, Pid, Pidfd, Signal},
+        process::{self, Signal},
         terminal::{Size, set_size},
     },
     model::{
-        exec::{ExecRequest, Frame, Frames},
+        exec::{Frame, Frames},
         task::Exit,
     },
-    runtime::{Exec, ExecError, ExecOptions, Running, Stdio, Stream},
+    runtime::{Exec, ExecError, ExecOptions, Running, Stdio},
     shim::{
         bundle::Command,
         connections::Call,
-        container::{exit, never_wait, output, read_output, report},
+        container::{exit, report},
     },
 };
 
 /// Bytes of one way that wait before its source does.
 const FULL: usize = 256 << 10;
-
-/// Bytes that are read at once.
-const CHUNK: usize = 16 << 10;
 
 /// Reads after which the pipe of a command that has ended is given up; it holds less than that.
 const LAST_READS: usize = 64;
@@ -110,47 +109,6 @@ fn begin<'a>(call: &'a mut Call, command: &Command, running: &'a Running) -> Res
     // Above all the shim's own pipes: a reader too many keeps their writers from noticing an end.
     process::close_all_but(&relay.descriptors()).map_err(ExecError::Make)?;
     Ok(relay)
-}
-
-/// Our ends of the command's streams; none where there is none, or no more.
-#[derive(Default)]
-struct Ends {
-    input: Option<OwnedFd>,
-    output: Option<OwnedFd>,
-    errors: Option<OwnedFd>,
-}
-
-impl Ends {
-    fn pipes(&mut self, request: &ExecRequest) -> Result<Stdio, ExecError> {
-        let make = |error: io::Error| {
-            ExecError::Make(error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
-        };
-        let stdin = if request.input {
-            let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(ExecError::Make)?;
-            never_wait(&write).map_err(make)?;
-            self.input = Some(write);
-            Stream::Fd(read)
-        } else {
-            Stream::Null
-        };
-        let (our_output, stdout) = output().map_err(make)?;
-        let (our_errors, stderr) = output().map_err(make)?;
-        (self.output, self.errors) = (Some(our_output), Some(our_errors));
-        Ok(Stdio { stdin, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) })
-    }
-
-    fn terminal(&mut self, master: &OwnedFd) -> Result<(), ExecError> {
-        let copy = || {
-            let copy = master.try_clone()?;
-            never_wait(&copy)?;
-            Ok(copy)
-        };
-        let make = |error: io::Error| {
-            ExecError::Make(error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
-        };
-        (self.input, self.output) = (Some(copy().map_err(make)?), Some(copy().map_err(make)?));
-        Ok(())
-    }
 }
 
 struct Relay<'a> {
@@ -414,61 +372,5 @@ impl Relay<'_> {
         // Its number belongs to it until it is reaped, and so does that of its session.
         while kill_session(self.exec.pid, self.group) {}
         let _ = self.exec.pidfd.wait();
-    }
-}
-
-/// Kills the processes of the group that are in the session. Gives whether there may be more.
-fn kill_session(leader: Pid, group: &Group) -> bool {
-    let members = group.procs().unwrap_or_default();
-    let mut killed = false;
-    for pid in members {
-        let Ok(handle) = Pidfd::open(pid) else { continue };
-        // Looked at through the number after the handle was opened, so the handle is of what was looked at.
-        if session_of(pid) == Some((leader, true)) && handle.exists() {
-            killed |= handle.signal(Signal::KILL).is_ok();
-        }
-    }
-    killed
-}
-
-/// The session of a process, and whether it still runs.
-fn session_of(pid: Pid) -> Option<(Pid, bool)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in front may hold anything, blanks and brackets included.
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut words = rest.split_whitespace();
-    let is_running = !matches!(words.next()?, "Z" | "X");
-    let session = words.nth(2)?.parse().ok()?;
-    Some((Pid::from_raw(session), is_running))
-}
-
-/// Reads what is there. None when there is nothing now; an end that is over is taken away.
-fn read_end(end: &mut Option<OwnedFd>) -> Option<Vec<u8>> {
-    let mut chunk = vec![0; CHUNK];
-    match read_output(end.as_ref()?, &mut chunk) {
-        Ok(0) => *end = None,
-        Ok(count) => {
-            chunk.truncate(count);
-            return Some(chunk);
-        }
-        Err(error) if is_passing(&error) => {}
-        Err(_) => *end = None,
-    }
-    None
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_found_in_its_session() {
-        let own = nix::unistd::getsid(None).unwrap();
-        assert_eq!(session_of(Pid::this()), Some((own, true)));
-        assert_eq!(session_of(Pid::from_raw(i32::MAX)), None);
     }
 }

@@ -1,7 +1,5 @@
 //! What comes to the loop: ends of processes, output, orders, signals.
 
-use std::io;
-
 use oci_spec::runtime::LinuxMemory;
 
 use super::Supervisor;
@@ -13,9 +11,9 @@ use crate::{
         task::{Exit, StopCode, StopRequest},
     },
     shim::{
-        clock::{moment, nanos},
+        clock::moment,
         connections::{Call, Heard},
-        container::{Container, read_output},
+        container::Container,
         logs::Stream,
         metadata::Endpoint,
         protocol::Order,
@@ -23,9 +21,6 @@ use crate::{
         source::Source,
     },
 };
-
-/// Bytes of output that are read at once.
-const CHUNK: usize = 64 << 10;
 
 /// Reads after which a pipe of a container that has ended is given up; it holds less than that.
 const LAST_READS: usize = 32;
@@ -48,6 +43,7 @@ impl Supervisor {
             Some(Source::Stderr(at)) => {
                 self.read(at as usize, Stream::Stderr);
             }
+            Some(Source::Taker(at)) => self.look_at_taker(at as usize),
             Some(Source::Session(number)) => self.sessions.look_at(number, &self.poll),
             // Answered at the end of the turn, with what the turn has shown.
             Some(Source::Door | Source::Visitor(_)) => {
@@ -129,6 +125,10 @@ impl Supervisor {
             eprintln!("clear away container {}: {trouble}", self.name(at));
         }
         let restarting = self.view.exited(at, exit, moment());
+        let last_lines = self.end_output(at);
+        if !restarting && !last_lines.is_empty() {
+            self.see(Seen::LastLines { container: self.name(at), lines: last_lines });
+        }
         self.see(Seen::ContainerExited { container: self.name(at), exit, reason, restarting });
     }
 
@@ -138,32 +138,5 @@ impl Supervisor {
             let verdict = self.view.probed(at, passed, moment());
             self.see_health(at, verdict);
         }
-    }
-
-    /// Reads a piece of a container's output. Gives whether there may be more at once.
-    pub(super) fn read(&mut self, at: usize, stream: Stream) -> bool {
-        let Some(container) = &mut self.containers[at] else { return false };
-        let pipe = match stream {
-            Stream::Stdout => &mut container.stdout,
-            Stream::Stderr => &mut container.stderr,
-            Stream::Note => return false,
-        };
-        let Some(fd) = pipe else { return false };
-        self.chunk.resize(CHUNK, 0);
-        match read_output(fd, &mut self.chunk) {
-            Ok(0) => {}
-            Ok(count) => {
-                if let Some(log) = &mut self.logs[at] {
-                    log.take(stream, &self.chunk[..count], nanos(), &mut self.batch);
-                }
-                return true;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
-            Err(error) => eprintln!("read {stream} of container {}: {error}", self.spec.containers[at].name),
-        }
-        let _ = self.poll.remove(&*fd);
-        *pipe = None;
-        false
     }
 }

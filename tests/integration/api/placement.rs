@@ -243,6 +243,32 @@ async fn a_service_goes_back_from_providers_to_a_launch_type() {
 }
 
 #[tokio::test]
+async fn a_service_that_says_nothing_has_the_strategy_of_its_cluster() {
+    let api = fixture().await;
+    api.register("web", json!({})).await;
+    let strategy = json!([{"capacityProvider": "FARGATE_SPOT", "weight": 1}]);
+    let usual = json!({
+        "cluster": "default", "capacityProviders": ["FARGATE_SPOT"], "defaultCapacityProviderStrategy": strategy,
+    });
+    api.ok("PutClusterCapacityProviders", usual).await;
+    let service = |name: &str, more: Value| {
+        let mut input = json!({"serviceName": name, "taskDefinition": "web", "desiredCount": 0});
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        input
+    };
+    let made = api.ok("CreateService", service("a", json!({}))).await;
+    assert_eq!(
+        (&made["service"]["capacityProviderStrategy"], &made["service"]["launchType"]),
+        (&strategy, &Value::Null)
+    );
+    let made = api.ok("CreateService", service("b", json!({"launchType": "EC2"}))).await;
+    assert_eq!(
+        (&made["service"]["capacityProviderStrategy"], &made["service"]["launchType"]),
+        (&Value::Null, &json!("EC2"))
+    );
+}
+
+#[tokio::test]
 async fn tasks_are_spread_over_providers_and_counted_by_them() {
     let api = fixture().await;
     api.register("web", json!({})).await;

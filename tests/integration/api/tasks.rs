@@ -69,6 +69,11 @@ async fn what_the_hands_report_is_described() {
     let vpc = json!({"awsvpcConfiguration": {"subnets": ["subnet-1"]}});
     let ran = api.ok("RunTask", json!({"taskDefinition": "web", "networkConfiguration": vpc})).await;
     assert_eq!(ran["tasks"][0]["lastStatus"], "PROVISIONING");
+    let wanted = &ran["tasks"][0]["attachments"][0];
+    assert_eq!(
+        (&wanted["status"], &wanted["details"][0]["value"]),
+        (&json!("PRECREATED"), &json!("subnet-1"))
+    );
     let task = TaskId::parse(id(&ran["tasks"][0]["taskArn"])).unwrap();
     let host = task.to_string();
     api.change(&task, move |task| {

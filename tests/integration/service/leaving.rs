@@ -142,7 +142,11 @@ fn a_service_waits_for_a_host_that_meets_its_rules() {
     assert_eq!(instance.ids_of("web").len(), 0);
     instance.until_service("two", "one task", |one| (one["runningCount"] == 1).then_some(()));
     let told = instance.cli(&["explain", "web"]).ok();
-    assert!(told.contains("MemberOf placement constraint unsatisfied"), "{told}");
+    for words in
+        ["MemberOf placement constraint unsatisfied", "attribute:rack == 7", "attribute:rack is nothing"]
+    {
+        assert!(told.contains(words), "{told}");
+    }
     // A DAEMON service has no task to wait for where its rules do not hold.
     instance.until_service("each", "no task wanted", |one| (one["desiredCount"] == 0).then_some(()));
     let target = instance.api("ListContainerInstances", json!({}))["containerInstanceArns"][0].clone();

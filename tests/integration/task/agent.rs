@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hythe::agent::{
-    Adopted, Agent, AgentConfig, LocalStores, LogQuery, Policy, PullPolicy, RegistryConfig, StartTask,
+    Adopted, Agent, AgentConfig, LocalStores, LogOf, LogQuery, Policy, PullPolicy, RegistryConfig, StartTask,
 };
 use hythe::model::arn::Owner;
 use hythe::model::fact::{Fact, Seen};
-use hythe::model::ids::{ClusterName, TaskDefinitionId, TaskId};
+use hythe::model::ids::{ClusterName, ContainerName, TaskDefinitionId, TaskId};
 use hythe::model::task::{
     ContainerStatus, Exit, NewTask, StopCode, StopRequest, Task, TaskOverride, TaskStatus,
 };
-use hythe::model::task_definition::{Document, TaskDefinition, TaskDefinitionStatus};
+use hythe::model::task_definition::{Document, LogMode, TaskDefinition, TaskDefinitionStatus};
 use hythe::model::time::Timestamp;
 use hythe::net::{NetConfig, Network};
 use tokio::runtime::Runtime;
@@ -113,7 +113,8 @@ impl Yard {
     }
 
     fn logs(&self, task: &TaskId) -> Vec<String> {
-        let query = LogQuery { tasks: vec![task.clone()], ..LogQuery::default() };
+        let outputs = vec![LogOf::new(task, &ContainerName::parse("main").unwrap())];
+        let query = LogQuery { outputs, ..LogQuery::default() };
         self.runtime().block_on(async {
             let mut lines = self.agent().logs(query);
             let mut all = Vec::new();
@@ -227,7 +228,7 @@ fn task(number: u8, document: &str) -> StartTask {
         extra: serde_json::Map::new(),
         at: Timestamp(1),
     });
-    StartTask { task, definition: Arc::new(definition) }
+    StartTask { task, definition: Arc::new(definition), log_mode: LogMode::default() }
 }
 
 fn shell(number: u8, task_members: &str, members: &str, script: &str) -> StartTask {

@@ -166,6 +166,14 @@ impl Lab {
         pids.expect("a shim runs").trim().parse().expect("one shim")
     }
 
+    /// Removes what a shim that was killed leaves, as the agent does.
+    pub fn sweep(&self) {
+        let layout = hythe::kernel::cgroup::Layout::detect().unwrap();
+        let path = hythe::kernel::cgroup::CgroupPath::parse(self.spec.cgroup.to_str().unwrap()).unwrap();
+        layout.group(&path).kill().unwrap();
+        layout.group(&path).delete().unwrap();
+    }
+
     /// Everything that runs in the task's control groups, the shim included.
     pub fn processes(&self) -> Vec<i32> {
         self.before.processes(&[])

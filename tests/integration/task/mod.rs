@@ -23,6 +23,7 @@ mod ports;
 mod restart;
 mod secrets;
 mod shim;
+mod sinks;
 mod stop;
 mod together;
 mod volumes;

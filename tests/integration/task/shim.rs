@@ -122,11 +122,7 @@ async fn a_shim_that_is_killed_takes_its_containers_with_it() {
         pids.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     });
     assert!(matches!(connect(&(&lab.spec).into(), 1).await, Err(ClientError::Gone(_))));
-    // What the agent does when it sweeps.
-    let layout = hythe::kernel::cgroup::Layout::detect().unwrap();
-    let path = hythe::kernel::cgroup::CgroupPath::parse(lab.spec.cgroup.to_str().unwrap()).unwrap();
-    layout.group(&path).kill().unwrap();
-    layout.group(&path).delete().unwrap();
+    lab.sweep();
 }
 
 #[tokio::test]

@@ -5,14 +5,11 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::{absolute, in_range, limits, one_of};
 use crate::model::{
     reading::{MemberPath, Refusal},
-    task_definition::{ContainerDefinition, Document, HealthCheck, LogConfiguration, NetworkMode},
+    task_definition::{ContainerDefinition, Document, HealthCheck, NetworkMode},
 };
 
 /// Less than this many MiB is nothing to start a process in.
 pub(super) const LEAST_MEMORY: u32 = 4;
-
-const LOG_DRIVERS: [&str; 8] =
-    ["json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens"];
 
 pub(super) fn check(
     document: &Document,
@@ -44,7 +41,7 @@ pub(super) fn check(
         one_of(word, &["enabled", "disabled"], || path.member("versionConsistency"))?;
     }
     if let Some(log) = &container.log_configuration {
-        self::log(log, &path.member("logConfiguration"))?;
+        super::log::check(log, &path.member("logConfiguration"))?;
     }
     limits::check(document, container, path)
 }
@@ -209,27 +206,4 @@ fn user(text: &str, path: &MemberPath) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::wrong(path.clone(), format!("'{text}' is not user, uid, user:group or uid:gid")))
-}
-
-fn log(log: &LogConfiguration, path: &MemberPath) -> Result<(), Refusal> {
-    one_of(&log.log_driver, &LOG_DRIVERS, || path.member("logDriver"))?;
-    let options = path.member("options");
-    let option = |name: &str| log.options.as_ref().and_then(|options| options.get(name));
-    if let Some(mode) = option("mode") {
-        one_of(mode, &["blocking", "non-blocking"], || options.member("mode"))?;
-    }
-    if log.log_driver == "awslogs" {
-        let required = ["awslogs-region", "awslogs-group"];
-        let missing: Vec<&str> = required.into_iter().filter(|name| option(name).is_none()).collect();
-        if !missing.is_empty() {
-            let message = format!("Log driver awslogs requires options: {}", missing.join(", "));
-            return Err(Refusal::rule(options, message));
-        }
-        if option("awslogs-datetime-format").is_some() && option("awslogs-multiline-pattern").is_some() {
-            let message =
-                "Log driver awslogs takes either awslogs-datetime-format or awslogs-multiline-pattern.";
-            return Err(Refusal::rule(options, message));
-        }
-    }
-    Ok(())
 }

@@ -117,6 +117,49 @@ fn words_that_are_almost_right_come_back_with_the_right_one() {
 }
 
 #[test]
+fn a_log_driver_takes_its_own_options_only() {
+    let log = |driver: &str, options: serde_json::Value| {
+        let log = json!({"logConfiguration": {"logDriver": driver, "options": options}});
+        read_document(document(&json!({}), &[container(&log)])).map_err(|refusal| refusal.message)
+    };
+    for (driver, options) in [
+        ("none", json!({})),
+        ("json-file", json!({"max-size": "10m", "max-file": "3", "labels": "a", "mode": "blocking"})),
+        ("json-file", json!({"max-size": "-1", "max-buffer-size": "4m"})),
+        ("journald", json!({"tag": "{{.Name}}/{{.ID}}"})),
+        (
+            "syslog",
+            json!({"syslog-address": "udp://10.0.0.1", "syslog-facility": "local7", "syslog-format": "rfc5424"}),
+        ),
+        ("syslog", json!({"syslog-address": "unixgram:///dev/log", "syslog-facility": "23"})),
+        ("splunk", json!({"splunk-url": "https://splunk", "tag": "anything {{"})),
+        ("awsfirelens", json!({"Name": "cloudwatch", "anything": "goes"})),
+        ("awslogs", json!({"awslogs-region": "r", "awslogs-group": "g", "awslogs-create-group": "true"})),
+    ] {
+        assert!(log(driver, options.clone()).is_ok(), "{driver} {options}");
+    }
+    for (driver, options, why) in [
+        (
+            "json-file",
+            json!({"maxsize": "1m", "b": ""}),
+            "Log driver json-file disallows options: b, maxsize",
+        ),
+        ("journald", json!({"max-size": "1m"}), "Log driver journald disallows options: max-size"),
+        ("none", json!({"tag": "x"}), "Log driver none disallows options: tag"),
+        ("json-file", json!({"max-size": "big"}), "'big' is no size such as 10m"),
+        ("json-file", json!({"max-file": "0"}), "'0' is no number of files from 1"),
+        ("json-file", json!({"max-buffer-size": "0"}), "'0' is no size such as 10m"),
+        ("journald", json!({"tag": "{{.Nane}}"}), "'{{.Nane}}' is not one of "),
+        ("syslog", json!({"syslog-address": "http://a"}), "'http://a' is no address such as "),
+        ("syslog", json!({"syslog-facility": "24"}), "'24' is no facility such as daemon, or 0 to 23"),
+        ("awslogs", json!({"awslogs-group": "g"}), "Log driver awslogs requires options: awslogs-region"),
+    ] {
+        let refused = log(driver, options.clone()).unwrap_err();
+        assert!(refused.starts_with(why), "{driver} {options}: {refused}");
+    }
+}
+
+#[test]
 fn numbers_have_their_ranges() {
     for more in [
         json!({"healthCheck": {"command": ["CMD", "true"], "interval": 4}}),

@@ -1,0 +1,178 @@
+//! Log drivers: what a definition says about a container's output, as its shim is told.
+//!
+//! Everything is decided here, once, when a task is prepared: secrets are looked up, names become addresses, tags and
+//! extra fields become text. Drivers whose servers are not spoken to from here keep their output in files, and that is
+//! said.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::model::ids::TaskDefinitionId;
+use crate::model::size;
+use crate::model::task::{ContainerOverride, Task};
+use crate::model::task_definition::{ContainerDefinition, LogConfiguration, LogMode, LogTag, LogWords};
+use crate::shim::spec::{Delivery, Driver, LogSpec};
+
+mod extra;
+mod syslog;
+
+/// Bytes of lines that wait for a slow taker where nobody says.
+const BUFFER: u64 = 10 << 20;
+
+/// What is known of a container when its output is given a place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// Its task.
+    pub task: &'a Task,
+    /// The revision that the task is made of.
+    pub revision: &'a TaskDefinitionId,
+    /// The container.
+    pub definition: &'a ContainerDefinition,
+    /// What this run changes of it.
+    pub change: Option<&'a ContainerOverride>,
+    /// The digest of its image.
+    pub image_digest: &'a str,
+    /// The values of its `secretOptions`.
+    pub secrets: &'a [(String, String)],
+    /// The name of this host.
+    pub hostname: &'a str,
+    /// Where the host's journal listens.
+    pub journal: &'a Path,
+    /// What holds for a slow taker where the definition does not say.
+    pub mode: LogMode,
+}
+
+/// Where the output goes; none when it is thrown away. Each note is a sentence about what is not as asked.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Chosen {
+    pub log: Option<LogSpec>,
+    pub notes: Vec<String>,
+}
+
+impl Asked<'_> {
+    /// Where the output goes; `usual` is what holds for files where the definition does not say.
+    pub(crate) fn choose(&self, usual: LogSpec) -> Chosen {
+        let Some(wanted) = &self.definition.log_configuration else {
+            return Chosen { log: Some(usual), notes: Vec::new() };
+        };
+        let options = Options::of(wanted, self.secrets);
+        let mut notes = Vec::new();
+        let log = match wanted.log_driver.as_str() {
+            "none" => None,
+            "awslogs" => Some(usual),
+            "json-file" => Some(self.json_file(&options, usual, &mut notes)),
+            "journald" => Some(LogSpec { driver: self.journald(&options, &mut notes), ..usual }),
+            "syslog" => match self.syslog(&options, &mut notes) {
+                Some(driver) => Some(LogSpec { driver, ..usual }),
+                None => Some(usual),
+            },
+            driver => {
+                notes.push(format!(
+                    "log driver {driver} is not spoken to from this host: its output is in files"
+                ));
+                Some(usual)
+            }
+        };
+        let name = &self.definition.name;
+        let notes = notes.into_iter().map(|note| format!("container {name}: {note}")).collect();
+        Chosen { log, notes }
+    }
+
+    fn json_file(&self, options: &Options<'_>, usual: LogSpec, notes: &mut Vec<String>) -> LogSpec {
+        let mut attributes = self.extra(options, notes);
+        if options.get("tag").is_some() {
+            attributes.insert("tag".to_owned(), self.tag(options));
+        }
+        if options.get("compress") == Some("true") {
+            notes.push("older files of its output are not compressed".to_owned());
+        }
+        let max_size = options.get("max-size").and_then(size::bytes).unwrap_or(usual.max_size);
+        let max_files = options.get("max-file").and_then(|text| text.parse().ok()).unwrap_or(usual.max_files);
+        LogSpec { max_size, max_files, driver: Driver::JsonFile { attributes }, ..usual }
+    }
+
+    fn journald(&self, options: &Options<'_>, notes: &mut Vec<String>) -> Driver {
+        let tag = self.tag(options);
+        let id = self.id();
+        let short: String = id.chars().take(12).collect();
+        let fields = [
+            ("CONTAINER_ID", short),
+            ("CONTAINER_ID_FULL", id),
+            ("CONTAINER_NAME", self.definition.name.to_string()),
+            ("CONTAINER_TAG", tag.clone()),
+            ("IMAGE_NAME", self.definition.image.clone()),
+            ("SYSLOG_IDENTIFIER", tag),
+        ];
+        let mut fields: Vec<(String, String)> =
+            fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let extra = self.extra(options, notes).into_iter();
+        fields.extend(
+            extra.map(|(name, value)| (extra::field(&name), value)).filter(|(name, _)| !name.is_empty()),
+        );
+        Driver::Journald { socket: PathBuf::from(self.journal), fields, delivery: self.delivery(options) }
+    }
+
+    /// None when the server wants to be spoken to in a way that there is not here.
+    fn syslog(&self, options: &Options<'_>, notes: &mut Vec<String>) -> Option<Driver> {
+        let address = options.get("syslog-address").unwrap_or_default();
+        if address.starts_with("tcp+tls://") {
+            notes.push(
+                "log driver syslog does not speak TLS from this host: its output is in files".to_owned(),
+            );
+            return None;
+        }
+        let targets = syslog::targets(address);
+        if targets.is_empty() {
+            notes.push("the host of its syslog-address has no address now: its output is dropped".to_owned());
+        }
+        let server = syslog::server(options, targets, self.tag(options), self.hostname);
+        Some(Driver::Syslog { server, delivery: self.delivery(options) })
+    }
+
+    fn delivery(&self, options: &Options<'_>) -> Delivery {
+        let mode = options.get("mode").and_then(LogMode::parse).unwrap_or(self.mode);
+        let most = options.get("max-buffer-size").and_then(size::bytes).unwrap_or(BUFFER);
+        Delivery { blocking: mode == LogMode::Blocking, most }
+    }
+
+    fn tag(&self, options: &Options<'_>) -> String {
+        // A tag that says nothing was refused when it was registered, unless it is a secret.
+        let tag = options.get("tag").and_then(|text| LogTag::parse(text).ok()).unwrap_or_else(LogTag::usual);
+        let image_id = self.image_digest.rsplit(':').next().unwrap_or_default();
+        let (id, name) = (&self.id(), self.definition.name.as_str());
+        tag.render(LogWords { id, name, image_id, image: &self.definition.image })
+    }
+
+    /// The container as its runtime calls it.
+    fn id(&self) -> String {
+        format!("{}-{}", self.task.id, self.definition.name)
+    }
+
+    fn extra(&self, options: &Options<'_>, notes: &mut Vec<String>) -> BTreeMap<String, String> {
+        for option in ["labels-regex", "env-regex"] {
+            if options.get(option).is_some() {
+                notes.push(format!("{option} selects nothing on this host: name them in labels and env"));
+            }
+        }
+        extra::of(self, options.get("labels"), options.get("env"))
+    }
+}
+
+/// The options of a driver, secret ones included.
+#[derive(Debug)]
+pub(crate) struct Options<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Options<'a> {
+    fn of(wanted: &'a LogConfiguration, secrets: &'a [(String, String)]) -> Self {
+        let open = wanted.options.iter().flatten();
+        let all = open.chain(secrets.iter().map(|(name, value)| (name, value)));
+        Self(all.map(|(name, value)| (name.as_str(), value.as_str())).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;

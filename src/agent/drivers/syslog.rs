@@ -1,0 +1,58 @@
+//! The options of the `syslog` driver, as addresses and numbers.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use super::Options;
+use crate::model::task_definition::validate::FACILITIES;
+use crate::shim::spec::{SyslogForm, SyslogSpec, Target};
+
+/// Where a host's own syslog may listen.
+const LOCAL: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
+
+/// The port of syslog servers that name none.
+const PORT: u16 = 514;
+
+/// `daemon`, as Docker takes it.
+const USUAL_FACILITY: u8 = 3;
+
+/// The ways to the server; none when its name has no address. A name is looked up here: a shim asks no name server.
+pub(super) fn targets(address: &str) -> Vec<Target> {
+    let both = |path: &str| [Target::UnixDatagram(path.into()), Target::UnixStream(path.into())];
+    match address.split_once("://") {
+        Some(("udp", host)) => resolve(host).into_iter().map(Target::Udp).collect(),
+        Some(("tcp", host)) => resolve(host).into_iter().map(Target::Tcp).collect(),
+        Some(("unixgram", path)) => vec![Target::UnixDatagram(path.into())],
+        // A stream first, as Docker does; the usual socket of a host takes messages only.
+        Some(("unix", path)) => both(path).into_iter().rev().collect(),
+        Some(_) | None => LOCAL.into_iter().flat_map(both).collect(),
+    }
+}
+
+fn resolve(host: &str) -> Vec<SocketAddr> {
+    let found = match host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
+        Some(_) => host.to_socket_addrs(),
+        None => (host.trim_matches(['[', ']']), PORT).to_socket_addrs(),
+    };
+    found.map(Iterator::collect).unwrap_or_default()
+}
+
+/// The server as its options describe it.
+pub(super) fn server(options: &Options<'_>, targets: Vec<Target>, tag: String, hostname: &str) -> SyslogSpec {
+    let number = |text: &str| {
+        let known = FACILITIES.iter().position(|name| *name == text);
+        known.and_then(|at| u8::try_from(at).ok()).or_else(|| text.parse().ok())
+    };
+    let form = match options.get("syslog-format") {
+        Some("rfc3164") => SyslogForm::Rfc3164,
+        Some("rfc5424") => SyslogForm::Rfc5424,
+        Some("rfc5424micro") => SyslogForm::Rfc5424Micro,
+        Some(_) | None => SyslogForm::Local,
+    };
+    SyslogSpec {
+        targets,
+        facility: options.get("syslog-facility").and_then(number).unwrap_or(USUAL_FACILITY),
+        form,
+        tag,
+        hostname: hostname.to_owned(),
+    }
+}

@@ -1,0 +1,297 @@
+//! The way to whoever takes output: a socket that never makes the shim wait, and is made again when it breaks.
+//!
+//! ```text
+//!   Down ── something to say, and its pause is over ──▶ Connecting ──▶ Up
+//!    ▲  each failure doubles the pause                      │           │
+//!    └───────────────────────────────────────────────────────┴───────────┘ refused, closed
+//! ```
+//!
+//! Nobody is connected to before there is something to say.
+
+use std::{
+    net::SocketAddr,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, SockaddrStorage, UnixAddr,
+        connect, getsockopt, recv, send, socket, sockopt,
+    },
+};
+
+use crate::{
+    kernel::{
+        event::{Interest, Poll, Token},
+        process::send_with_fds,
+    },
+    model::time::Moment,
+    shim::spec::Target,
+};
+
+/// The pause after the first failure, and the longest one.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// How long a server may take to answer at all.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What became of bytes that were to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// So many of them are gone; of a message all.
+    Bytes(usize),
+    /// None now: the other end is slow.
+    Later,
+    /// There is no way any more.
+    Gone,
+    /// A message cannot be that large.
+    TooLarge,
+}
+
+/// One turn of the loop.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::shim) struct Turn<'a> {
+    /// What the loop waits with.
+    pub(in crate::shim) poll: &'a Poll,
+    /// What it is woken with when there is more room.
+    pub(in crate::shim) token: Token,
+    /// When it is.
+    pub(in crate::shim) now: Moment,
+}
+
+/// The way.
+#[derive(Debug)]
+pub(super) struct Link {
+    targets: Vec<Target>,
+    /// Which of them is tried next.
+    next: usize,
+    state: State,
+    pause: Duration,
+    why: Option<Errno>,
+}
+
+#[derive(Debug)]
+enum State {
+    Down { again: Moment },
+    Connecting { socket: Socket, until: Moment },
+    Up(Socket),
+}
+
+#[derive(Debug)]
+struct Socket {
+    fd: OwnedFd,
+    is_stream: bool,
+    /// What the loop waits for.
+    waits: Option<Interest>,
+}
+
+impl Link {
+    /// A way to the first of `targets` that answers.
+    pub(super) fn new(targets: Vec<Target>) -> Self {
+        Self { targets, next: 0, state: State::Down { again: Moment(0) }, pause: PAUSES.0, why: None }
+    }
+
+    /// Whether somebody is there, however slow.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
+    /// Whether it was looked for in vain, or broke, and is not there again.
+    pub(super) fn is_down(&self) -> bool {
+        self.why.is_some() && !self.is_up()
+    }
+
+    /// Whether messages are told apart by what stands between them.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(&self.state, State::Up(socket) if socket.is_stream)
+    }
+
+    /// Why there was no way when there was last none.
+    pub(super) fn why(&self) -> Option<&'static str> {
+        self.why.map(Errno::desc)
+    }
+
+    /// When to look at it again; none while that is not for the clock to say.
+    pub(super) fn again(&self) -> Option<Moment> {
+        match self.state {
+            State::Down { again } | State::Connecting { until: again, .. } => Some(again),
+            State::Up(_) => None,
+        }
+    }
+
+    /// Makes a way if there is none and it is time to. Gives whether there is one.
+    pub(super) fn open(&mut self, turn: Turn<'_>) -> bool {
+        if let State::Connecting { until, .. } = self.state
+            && until <= turn.now
+        {
+            self.lose(Errno::ETIMEDOUT, turn.now);
+        }
+        while let State::Down { again } = self.state
+            && again <= turn.now
+        {
+            self.try_next(turn);
+        }
+        self.is_up()
+    }
+
+    fn try_next(&mut self, turn: Turn<'_>) {
+        let Some(target) = self.targets.get(self.next) else {
+            self.why.get_or_insert(Errno::EDESTADDRREQ);
+            self.next = 0;
+            self.state = State::Down { again: turn.now + self.pause };
+            self.pause = (self.pause * 2).min(PAUSES.1);
+            return;
+        };
+        match reach(target) {
+            Ok((fd, is_there)) => {
+                let is_stream = matches!(target, Target::UnixStream(_) | Target::Tcp(_));
+                let mut socket = Socket { fd, is_stream, waits: None };
+                socket.wait(turn, !is_there);
+                self.state = if is_there {
+                    State::Up(socket)
+                } else {
+                    State::Connecting { socket, until: turn.now + ANSWER }
+                };
+            }
+            Err(errno) => {
+                self.why = Some(errno);
+                self.next += 1;
+            }
+        }
+    }
+
+    /// Looks at what the loop was woken for.
+    pub(super) fn look(&mut self, now: Moment) {
+        match &self.state {
+            State::Connecting { socket, .. } => match getsockopt(&socket.fd, sockopt::SocketError) {
+                Ok(0) => self.arrive(),
+                Ok(number) => self.lose(Errno::from_raw(number), now),
+                Err(errno) => self.lose(errno, now),
+            },
+            State::Up(socket) if socket.is_stream => {
+                // Nobody has anything to say to us; what matters is that they are there.
+                match recv(socket.fd.as_raw_fd(), &mut [0; 512], MsgFlags::empty()) {
+                    Ok(0) => self.lose(Errno::ECONNRESET, now),
+                    Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+                    Err(errno) => self.lose(errno, now),
+                }
+            }
+            State::Down { .. } | State::Up(_) => {}
+        }
+    }
+
+    fn arrive(&mut self) {
+        let before = std::mem::replace(&mut self.state, State::Down { again: Moment(0) });
+        self.state = match before {
+            State::Connecting { socket, .. } => State::Up(socket),
+            State::Down { .. } | State::Up(_) => before,
+        };
+    }
+
+    /// The way is no more: the next one is tried at once, unless all have been.
+    fn lose(&mut self, errno: Errno, now: Moment) {
+        self.why = Some(errno);
+        self.next += 1;
+        let again = if self.next < self.targets.len() {
+            now
+        } else {
+            self.next = 0;
+            let again = now + self.pause;
+            self.pause = (self.pause * 2).min(PAUSES.1);
+            again
+        };
+        self.state = State::Down { again };
+    }
+
+    /// Sends what fits.
+    pub(super) fn send(&mut self, bytes: &[u8], now: Moment) -> Sent {
+        let State::Up(socket) = &self.state else { return Sent::Gone };
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let mut sent = send(socket.fd.as_raw_fd(), bytes, flags);
+        if sent == Err(Errno::ECONNREFUSED) && matches!(self.targets.get(self.next), Some(Target::Udp(_))) {
+            // That is what became of the packet before; nobody asks twice on that way.
+            self.why = Some(Errno::ECONNREFUSED);
+            sent = send(socket.fd.as_raw_fd(), bytes, flags);
+        }
+        self.outcome(sent, now)
+    }
+
+    /// Sends a message that is nothing but a file.
+    pub(super) fn send_file(&mut self, file: &OwnedFd, now: Moment) -> Sent {
+        let State::Up(socket) = &self.state else { return Sent::Gone };
+        let sent = send_with_fds(socket.fd.as_fd(), &[], &[file.as_fd()]);
+        self.outcome(sent, now)
+    }
+
+    fn outcome(&mut self, sent: Result<usize, Errno>, now: Moment) -> Sent {
+        match sent {
+            Ok(count) => {
+                self.pause = PAUSES.0;
+                Sent::Bytes(count)
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Sent::Later,
+            Err(Errno::EMSGSIZE | Errno::ENOBUFS) => Sent::TooLarge,
+            Err(errno) => {
+                self.lose(errno, now);
+                Sent::Gone
+            }
+        }
+    }
+
+    /// Says whether there is something to send that the other end did not take.
+    pub(super) fn wait(&mut self, turn: Turn<'_>, for_room: bool) {
+        if let State::Up(socket) = &mut self.state {
+            socket.wait(turn, for_room);
+        }
+    }
+}
+
+impl Socket {
+    fn wait(&mut self, turn: Turn<'_>, for_room: bool) {
+        let Turn { poll, token, .. } = turn;
+        let wanted = match (self.is_stream, for_room) {
+            (true, true) => Some(Interest::READ.and(Interest::WRITE)),
+            (true, false) => Some(Interest::READ),
+            (false, true) => Some(Interest::WRITE),
+            (false, false) => None,
+        };
+        if wanted == self.waits {
+            return;
+        }
+        let done = match (self.waits, wanted) {
+            (None, Some(interest)) => poll.add(&self.fd, token, interest),
+            (Some(_), Some(interest)) => poll.modify(&self.fd, token, interest),
+            (_, None) => poll.remove(&self.fd),
+        };
+        match done {
+            Ok(()) => self.waits = wanted,
+            Err(errno) => eprintln!("wait for whoever takes output: {errno}"),
+        }
+    }
+}
+
+/// A socket on its way to `target`, and whether it is there.
+fn reach(target: &Target) -> Result<(OwnedFd, bool), Errno> {
+    match target {
+        Target::UnixDatagram(path) => go(AddressFamily::Unix, SockType::Datagram, &UnixAddr::new(path)?),
+        Target::UnixStream(path) => go(AddressFamily::Unix, SockType::Stream, &UnixAddr::new(path)?),
+        Target::Udp(address) => go(family(*address), SockType::Datagram, &SockaddrStorage::from(*address)),
+        Target::Tcp(address) => go(family(*address), SockType::Stream, &SockaddrStorage::from(*address)),
+    }
+}
+
+fn go(family: AddressFamily, kind: SockType, address: &impl SockaddrLike) -> Result<(OwnedFd, bool), Errno> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(family, kind, flags, None::<SockProtocol>)?;
+    match connect(fd.as_raw_fd(), address) {
+        Ok(()) => Ok((fd, true)),
+        Err(Errno::EINPROGRESS) => Ok((fd, false)),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn family(address: SocketAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
