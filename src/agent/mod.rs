@@ -30,6 +30,7 @@ mod places;
 mod roles;
 mod secrets;
 mod tasks;
+mod users;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,6 +153,8 @@ pub struct Policy {
     pub allow_privileged: bool,
     /// Whether a program may gain privileges by running a set-user-id file.
     pub allow_new_privileges: bool,
+    /// Whether tasks have users of their own, so that root in a container is nobody on the host.
+    pub user_namespaces: bool,
     /// The most processes and threads in a container; `None` for the host's limit.
     pub pids_limit: Option<i64>,
     /// The grace between the stop signal and SIGKILL where the definition names none.
@@ -172,6 +175,7 @@ impl Default for Policy {
         Self {
             allow_privileged: false,
             allow_new_privileges: false,
+            user_namespaces: false,
             pids_limit: Some(4096),
             stop_timeout: Duration::from_secs(30),
             log_max_size: 10 << 20,

@@ -175,6 +175,11 @@ impl Api {
 }
 
 fn unknown(operation: &str) -> Refused {
+    if operation == "ExecuteCommand" {
+        let message = "ExecuteCommand is not supported by this release of hythe; run the command on the host: \
+                       hythe exec -it TASK [CONTAINER] -- COMMAND";
+        return Refused::new(Kind::UnsupportedFeatureException, message);
+    }
     if NOT_DONE.contains(&operation) {
         let message = format!("{operation} is not supported by this release of hythe.");
         return Refused::new(Kind::UnsupportedFeatureException, message);
@@ -207,7 +212,10 @@ mod tests {
 
     #[test]
     fn what_ecs_has_and_this_host_does_not_is_told_apart_from_what_nobody_has() {
-        assert_eq!(unknown("ExecuteCommand").kind, Kind::UnsupportedFeatureException);
+        assert_eq!(unknown("CreateTaskSet").kind, Kind::UnsupportedFeatureException);
+        let told = unknown("ExecuteCommand");
+        assert_eq!(told.kind, Kind::UnsupportedFeatureException);
+        assert!(told.message.contains("hythe exec -it TASK"), "{told}");
         let misspelt = unknown("RunTasks");
         assert_eq!(misspelt.kind, Kind::UnknownOperationException);
         assert!(misspelt.message.ends_with("did you mean `RunTask`?"), "{misspelt}");

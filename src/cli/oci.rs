@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod features;
 mod listing;
+mod ps;
 mod report;
 mod run;
 mod spec;

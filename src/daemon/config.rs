@@ -154,6 +154,8 @@ pub struct ContainersConfig {
     pub allow_privileged: bool,
     /// Whether set-user-id programs gain privileges.
     pub allow_new_privileges: bool,
+    /// Whether tasks have users of their own.
+    pub user_namespaces: bool,
     /// The most processes and threads of one container.
     pub pids_limit: Option<i64>,
     /// Between the stop signal and SIGKILL, where the definition says nothing.

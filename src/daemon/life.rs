@@ -396,6 +396,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         policy: Policy {
             allow_privileged: containers.allow_privileged,
             allow_new_privileges: containers.allow_new_privileges,
+            user_namespaces: containers.user_namespaces,
             pids_limit: containers.pids_limit,
             stop_timeout: containers.stop_timeout,
             log_max_size: containers.log_max_size,

@@ -46,6 +46,7 @@ impl From<&NetError> for Trouble {
             | NetError::Namespace(_)
             | NetError::Watch(_)
             | NetError::NewNamespace(_)
+            | NetError::NewUsers(_)
             | NetError::Kernel(_) => "run the daemon as root, with CAP_NET_ADMIN",
         };
         Self { why: chain(error), remedy: remedy.to_owned() }

@@ -33,10 +33,20 @@ pub fn write_mappings(pid: Pid, mappings: &Mappings) -> io::Result<()> {
 }
 
 /// A user namespace with these mappings that nobody is in, to map a mount by.
-///
-/// The caller must have one thread.
 pub fn new_users(mappings: &Mappings) -> io::Result<OwnedFd> {
-    let request = CloneRequest { namespaces: Namespaces::USER, ..CloneRequest::default() };
+    new_empty(Namespaces::USER, "user", mappings)
+}
+
+/// A network namespace that nobody is in, and that belongs to a user namespace with these mappings
+/// ([`namespace::owner_of`]): what capabilities are worth in one is what they are worth over the other.
+pub fn new_network(mappings: &Mappings) -> io::Result<OwnedFd> {
+    new_empty(Namespaces::USER | Namespaces::NETWORK, "net", mappings)
+}
+
+/// A short-lived process makes them, as nobody comes back out of a user namespace. It does nothing but wait, so the
+/// caller may have other threads.
+fn new_empty(namespaces: Namespaces, file: &str, mappings: &Mappings) -> io::Result<OwnedFd> {
+    let request = CloneRequest { namespaces, ..CloneRequest::default() };
     let holder = process::clone(&request, || {
         if process::die_with_parent(Signal::KILL).is_ok() {
             nix::unistd::pause();
@@ -44,7 +54,7 @@ pub fn new_users(mappings: &Mappings) -> io::Result<OwnedFd> {
         0
     })?;
     let made = write_mappings(holder.pid, mappings).and_then(|()| {
-        let path = format!("/proc/{}/ns/user", holder.pid);
+        let path = format!("/proc/{}/ns/{file}", holder.pid);
         namespace::open(Path::new(&path)).map_err(io::Error::from)
     });
     let _ = holder.pidfd.signal(Signal::KILL);

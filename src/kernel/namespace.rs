@@ -4,7 +4,7 @@
 //! descriptors, and dropping the last one ends an empty namespace: nothing is left under a name on the host.
 
 use std::ops::BitOr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -139,6 +139,18 @@ pub fn within_network<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T +
 /// Opens a namespace by the path of its file, such as `/proc/PID/ns/net`.
 pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
     open_file(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// `NS_GET_USERNS` (ioctl_ns(2)).
+const GET_OWNER: libc::Ioctl = 0xb701;
+
+/// The user namespace that a namespace belongs to.
+pub fn owner_of(namespace: impl AsFd) -> Result<OwnedFd, Errno> {
+    let namespace = namespace.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is borrowed, so open, and the request takes no argument, so none of our memory.
+    let owner = Errno::result(unsafe { libc::ioctl(namespace, GET_OWNER) })?;
+    // SAFETY: the kernel has just made this descriptor; nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(owner) })
 }
 
 /// A new, empty network namespace that nobody is in. The caller stays where it is.

@@ -93,6 +93,9 @@ pub enum NetError {
     /// A task's namespace that cannot be made.
     #[error(transparent)]
     NewNamespace(crate::kernel::namespace::NamespaceError),
+    /// The same, where it is to belong to users of its own.
+    #[error("make a network namespace of the task's own users")]
+    NewUsers(#[source] io::Error),
     /// Anything else that the kernel refused.
     #[error("change the host's network")]
     Kernel(#[from] NetlinkError),

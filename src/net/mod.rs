@@ -42,7 +42,7 @@ use firewall::elements::Key;
 pub use hold::{HoldError, PortHold};
 pub use host::Change;
 pub use interface::TASK_LINK;
-pub use namespace::new_namespace;
+pub use namespace::{new_namespace, new_namespace_of_users};
 use sockets::Sockets;
 pub use watch::NetworkWatch;
 

@@ -97,9 +97,11 @@ impl Attendant<'_> {
                     }
                 }
                 Report::Asks { step } => self.answer(step)?,
-                Report::Failed { step, part, code } => return Err(self.failed(step, part, code)),
-                Report::NotExecuted { part, code } => {
-                    return Err(ExecFailure::new(&self.plan.program.name, part, code).into());
+                Report::Failed { step, part, code, hook } => {
+                    return Err(self.failed(step, (part, code), hook.into()));
+                }
+                Report::NotExecuted { part, code, hook } => {
+                    return Err(ExecFailure::new(&self.plan.program.name, (part, code), hook).into());
                 }
             }
             // A child that has died meanwhile is noticed by the next look.
@@ -141,9 +143,9 @@ impl Attendant<'_> {
 
     fn run_hooks(&self) -> Result<(), CreateError> {
         let Some(hooks) = &self.plan.hooks else { return Ok(()) };
-        let state = self.state.at("creating", Some(self.child.pid.as_raw())).to_string();
         for kind in [Outside::Prestart, Outside::CreateRuntime] {
-            run_outside(hooks, kind, &state)?;
+            let state = self.state.at(kind.status(), Some(self.child.pid.as_raw()));
+            run_outside(hooks, kind, &state.to_string())?;
         }
         Ok(())
     }
@@ -159,12 +161,12 @@ impl Attendant<'_> {
         take(self.plan, step, fd, self.console_socket, (self.child.pid.as_raw(), state))
     }
 
-    fn failed(&self, step: usize, part: Part, code: i32) -> CreateError {
+    fn failed(&self, step: usize, (part, code): (Part, i32), at: usize) -> CreateError {
         let found = self.plan.steps.get(step);
         if let (Some(Step::ContainerHooks), Some(hooks)) = (found, &self.plan.hooks) {
-            let path = hooks.create_container().iter().flatten().map(|hook| hook.path().clone()).next();
+            let path = hooks.create_container().iter().flatten().map(|hook| hook.path().clone()).nth(at);
             let reason = describe(&path.unwrap_or_default(), part, code);
-            return HookError { kind: "createContainer", at: 0, reason }.into();
+            return HookError { kind: "createContainer", at, reason }.into();
         }
         let step = found.map_or_else(|| format!("step {step}"), ToString::to_string);
         CreateError::Step { step, part, source: Errno::from_raw(code) }
@@ -191,13 +193,14 @@ pub fn run_hooks(
     pid: Option<i32>,
 ) -> Vec<HookError> {
     let Some(hooks) = spec.hooks() else { return Vec::new() };
-    let status = match kind {
-        Outside::Prestart | Outside::CreateRuntime => "creating",
-        Outside::Poststart => "running",
-        Outside::Poststop => "stopped",
-    };
-    let state = HookState::of(id, Some(spec), Some(bundle)).at(status, pid);
-    run_all(hooks, kind, &state.to_string())
+    let state = HookState::of(id, Some(spec), Some(bundle)).at(kind.status(), pid);
+    match kind {
+        Outside::Poststop => run_all(hooks, kind, &state.to_string()),
+        // One that fails ends the container, so there is nothing for the others to do.
+        Outside::Prestart | Outside::CreateRuntime | Outside::Poststart => {
+            run_outside(hooks, kind, &state.to_string()).err().into_iter().collect()
+        }
+    }
 }
 
 /// Passes on what a step has made; a terminal that nobody else waits for stays here.

@@ -9,8 +9,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 use super::attend::{Attendant, DeliveryError, HookState};
@@ -19,70 +17,17 @@ use super::defaults;
 use super::failure::ExecFailure;
 use super::handshake::Part;
 use super::hooks::{HookError, Inside};
+use super::inherited::unmount_inherited;
 use super::init::{self, Brought};
 use super::launch::Launch;
 use super::ops::{Container, Created};
 use super::sources::{self, SourceError};
 use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
-use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope};
+use super::streams::Stdio;
+use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced, Scope};
 use crate::kernel::event::monotonic;
 use crate::kernel::mount::{Attributes, clone_tree, set_attributes};
-use crate::kernel::process::{self, Exit, dup_above_stdio};
-
-/// Where one of the standard streams goes.
-#[derive(Debug, Default)]
-pub enum Stream {
-    /// Nowhere.
-    #[default]
-    Null,
-    /// Where the caller's goes.
-    Inherit,
-    /// To this open file.
-    Fd(OwnedFd),
-}
-
-/// The three standard streams.
-#[derive(Debug, Default)]
-pub struct Stdio {
-    /// Standard input.
-    pub stdin: Stream,
-    /// Standard output.
-    pub stdout: Stream,
-    /// Standard error.
-    pub stderr: Stream,
-}
-
-impl Stdio {
-    /// All three where the caller's go.
-    #[must_use]
-    pub fn inherit() -> Self {
-        Self { stdin: Stream::Inherit, stdout: Stream::Inherit, stderr: Stream::Inherit }
-    }
-
-    /// The descriptors, none of them in the way of the child's own three.
-    pub(super) fn open(self) -> Result<Streams, Errno> {
-        let open_one = |stream| match stream {
-            Stream::Null => {
-                let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-                dup_above_stdio(null).map(Some)
-            }
-            Stream::Inherit => Ok(None),
-            Stream::Fd(fd) => dup_above_stdio(fd).map(Some),
-        };
-        Ok(Streams([open_one(self.stdin)?, open_one(self.stdout)?, open_one(self.stderr)?]))
-    }
-}
-
-/// Opened standard streams; `None` is the caller's own.
-pub(super) struct Streams([Option<OwnedFd>; 3]);
-
-impl Streams {
-    pub(super) fn borrow(&self) -> [BorrowedFd<'_>; 3] {
-        std::array::from_fn(|number| {
-            self.0[number].as_ref().map_or_else(|| process::own_stream(number), AsFd::as_fd)
-        })
-    }
-}
+use crate::kernel::process::{self, Exit};
 
 /// How a container is made, apart from what its specification says.
 #[derive(Debug, Clone)]
@@ -109,6 +54,8 @@ pub struct Options {
     pub systemd: bool,
     /// Whether the first process is one of ours.
     pub first_process: FirstProcess,
+    /// Whether a limit that the kernel refuses is an error, as the specification has it, or is told.
+    pub is_strict: bool,
 }
 
 /// What a container's first process is.
@@ -166,6 +113,7 @@ impl Options {
             no_pivot: false,
             systemd: false,
             first_process: FirstProcess::Program,
+            is_strict: false,
         }
     }
 
@@ -225,6 +173,9 @@ pub enum CreateError {
     /// The control group could not be made.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// A limit is one that the kernel does not take.
+    #[error("linux.resources.{}: {}", .0.resource, .0.reason)]
+    Limit(NotEnforced),
     /// Somebody lives in the control group.
     #[error("control group {} has processes in it already", .0.display())]
     CgroupInUse(PathBuf),
@@ -312,6 +263,13 @@ pub fn create(
     stdio: Stdio,
     options: &Options,
 ) -> Result<Created, CreateError> {
+    make(id, bundle, stdio, options).inspect_err(|_| {
+        // The first error is the one to tell.
+        let _ = unmount_inherited(bundle.spec(), bundle.root());
+    })
+}
+
+fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> Result<Created, CreateError> {
     let began = monotonic();
     let process = bundle.process()?;
     let mut host = Host::look(&options.layout, process);
@@ -335,16 +293,14 @@ pub fn create(
     let unit = scope.map(|scope| scope.begin(resources)).transpose().map_err(CgroupError::from)?;
     options.layout.create(&path)?;
     let undo = Undo(Some(&group));
-    if let Some(resources) = resources {
-        let mut missed = group.apply(&with_usual_devices(resources));
-        if let Some(open) = missed.iter_mut().find(|missed| missed.leaves_devices_open()) {
-            // Whoever can make a node could then open the host's disks with it.
-            host.withhold_nodes();
-            plan = plan_on(&host)?;
-            open.reason = format!("{}; {MAKE_NODES} is withheld instead", open.reason);
-        }
-        plan.not_enforced.extend(missed);
+    let (missed, are_devices_open) = limit(&group, resources, options.is_strict)?;
+    if are_devices_open {
+        // Whoever can make a node could then open the host's disks with it.
+        host.withhold_nodes();
+        plan = plan_on(&host)?;
     }
+    plan.not_enforced.extend_from_slice(bundle.missed());
+    plan.not_enforced.extend(missed);
     let grouped = monotonic();
 
     let own = options.first_process.open();
@@ -382,6 +338,26 @@ pub fn create(
     let timing = Timing::of([began, planned, grouped, cloned], times);
     let container = Container::new(id.clone(), child, group.clone(), options.die_with_parent);
     Ok(Created::new(container, line, plan, timing, terminal))
+}
+
+/// Sets the limits. Returns those that this host does not hold, and whether devices are open that rules should close.
+fn limit(
+    group: &Group,
+    resources: Option<&LinuxResources>,
+    is_strict: bool,
+) -> Result<(Vec<NotEnforced>, bool), CreateError> {
+    let Some(resources) = resources else { return Ok((Vec::new(), false)) };
+    let mut missed = group.apply(&with_usual_devices(resources));
+    let open = missed.iter_mut().find(|missed| missed.leaves_devices_open());
+    let are_devices_open = open.is_some();
+    if let Some(open) = open {
+        open.reason = format!("{}; {MAKE_NODES} is withheld instead", open.reason);
+    }
+    let is_error = |missed: &&NotEnforced| is_strict && missed.is_refused && !missed.leaves_devices_open();
+    match missed.iter().find(is_error) {
+        Some(refused) => Err(CreateError::Limit(refused.clone())),
+        None => Ok((missed, are_devices_open)),
+    }
 }
 
 /// The path in the specification, or one of the container's own; and systemd's name for it if it is to make it.

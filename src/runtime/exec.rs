@@ -1,5 +1,6 @@
 //! Another process in a container: it joins the control group and every namespace, and gets the same walls.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use oci_spec::runtime::{Capability, Linux, Process, Spec};
 
 use super::attend::{DeliveryError, HookState, take};
 use super::bundle::{BundleError, check_process};
-use super::create::{Stdio, detail};
+use super::create::detail;
 use super::failure::ExecFailure;
 use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
 use super::init::{self, Brought};
@@ -18,6 +19,7 @@ use super::steps::{
     Host, MAKE_NODES, Plan, PlanError, Program, Step, Users, affinity, early_steps, filter_of, labels,
     process_steps, surroundings, terminal_of,
 };
+use super::streams::Stdio;
 use crate::kernel::cgroup::NotEnforced;
 use crate::kernel::mapping::is_elsewhere;
 use crate::kernel::namespace::{self, Namespaces};
@@ -145,10 +147,10 @@ fn exec_plan(
     let mut not_enforced = Vec::new();
     let asked = process.capabilities().as_ref().and_then(|sets| sets.permitted().as_ref());
     if !host.withheld.is_empty() && asked.is_some_and(|asked| asked.contains(&Capability::Mknod)) {
-        not_enforced.push(NotEnforced {
-            resource: "process.capabilities".to_owned(),
-            reason: format!("{MAKE_NODES} is withheld because no device rules are enforced here"),
-        });
+        not_enforced.push(NotEnforced::lacking(
+            "process.capabilities",
+            format!("{MAKE_NODES} is withheld because no device rules are enforced here"),
+        ));
     }
     let linux = options.spec.and_then(|spec| spec.linux().as_ref());
     let mut steps = vec![Step::Undumpable];
@@ -160,7 +162,9 @@ fn exec_plan(
     steps.extend(container.group.placement().join.into_iter().map(Step::JoinCgroup));
     steps.extend(last);
     steps.extend(labels(process)?);
-    let mut joined_kinds = JOINED;
+    // A container without mounts of its own has a root all the same.
+    let shares_mounts = !is_elsewhere(container.pid, "mnt").unwrap_or(true);
+    let mut joined_kinds = if shares_mounts { JOINED.without(Namespaces::MOUNT) } else { JOINED };
     for (kind, name) in [(Namespaces::USER, "user"), (Namespaces::TIME, "time")] {
         // Entering one's own user namespace again is refused; a kernel without time namespaces has no file.
         if is_elsewhere(container.pid, name).unwrap_or(false) {
@@ -168,6 +172,10 @@ fn exec_plan(
         }
     }
     steps.extend([Step::SessionKeyring, Step::JoinContainer(joined_kinds)]);
+    if shares_mounts {
+        let root = CString::new(format!("/proc/{}/root", container.pid)).map_err(|_| PlanError::Zero)?;
+        steps.push(Step::ChangeRoot(Some(root)));
+    }
     steps.extend(joined_kinds.contains(Namespaces::USER).then_some(Step::BecomeRoot));
     steps.extend(terminal_of(process, false));
     let joined = steps.len();
@@ -207,9 +215,9 @@ impl Verdict<'_> {
         let mut terminal = None;
         while let Some((report, fd)) = self.line.receive().map_err(ExecError::Make)? {
             match report {
-                Report::Failed { step, part, code } => return Err(self.failed(step, part, code)),
-                Report::NotExecuted { part, code } => {
-                    return Err(ExecFailure::new(&self.plan.program.name, part, code).into());
+                Report::Failed { step, part, code, .. } => return Err(self.failed(step, part, code)),
+                Report::NotExecuted { part, code, hook } => {
+                    return Err(ExecFailure::new(&self.plan.program.name, (part, code), hook).into());
                 }
                 Report::Gives { step } => {
                     if let Some(fd) = fd {

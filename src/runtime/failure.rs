@@ -10,22 +10,23 @@ pub struct ExecFailure {
     program: String,
     part: Part,
     code: i32,
+    hook: u16,
 }
 
 impl std::error::Error for ExecFailure {}
 
 impl std::fmt::Display for ExecFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { program, code, .. } = self;
+        let Self { program, code, hook, .. } = self;
         let reason = Errno::from_raw(*code).desc().to_lowercase();
         match self.part {
             Part::Source => {
                 write!(f, "exec: {program:?}: the runtime's own executable is not to be run in a container")
             }
             Part::Attributes => write!(f, "exec: {program:?}: load the system call filter: {reason}"),
-            Part::HookCode => write!(f, "startContainer hook: exit status {code}"),
-            Part::HookSignal => write!(f, "startContainer hook: ended by signal {code}"),
-            Part::HookTimeout => write!(f, "startContainer hook: not done in {code} seconds"),
+            Part::HookCode => write!(f, "hooks.startContainer[{hook}]: ended with exit code {code}"),
+            Part::HookSignal => write!(f, "hooks.startContainer[{hook}]: was ended by signal {code}"),
+            Part::HookTimeout => write!(f, "hooks.startContainer[{hook}]: was not done in {code} seconds"),
             Part::Whole | Part::Target | Part::Type | Part::Option => {
                 if *code == libc::ENOENT && !program.contains('/') {
                     return write!(f, "exec: {program:?}: executable file not found in $PATH");
@@ -37,8 +38,8 @@ impl std::fmt::Display for ExecFailure {
 }
 
 impl ExecFailure {
-    pub(super) fn new(program: &str, part: Part, code: i32) -> Self {
-        Self { program: program.to_owned(), part, code }
+    pub(super) fn new(program: &str, (part, code): (Part, i32), hook: u16) -> Self {
+        Self { program: program.to_owned(), part, code, hook }
     }
 
     /// The kernel's reason.

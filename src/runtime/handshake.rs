@@ -77,6 +77,8 @@ pub(super) enum Report {
         part: Part,
         /// Why: an error number, or what the part says it is.
         code: i32,
+        /// Which hook, where the step is several.
+        hook: u16,
     },
     /// A step waits for something that only the parent can do.
     Asks {
@@ -94,33 +96,30 @@ pub(super) enum Report {
         part: Part,
         /// Why: an error number, or what the part says it is.
         code: i32,
+        /// Which hook, if it was one.
+        hook: u16,
     },
 }
 
 impl Report {
-    pub(super) fn failed(step: usize, part: Part, code: i32) -> Self {
-        Self::Failed { step, part, code }
-    }
-
-    pub(super) fn not_executed(part: Part, code: i32) -> Self {
-        Self::NotExecuted { part, code }
-    }
-
     fn encode(self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
-        let (kind, part, step, code) = match self {
+        let (kind, part, step, code, hook) = match self {
             Self::Ready(times) => {
                 for (at, time) in times.iter().enumerate() {
                     let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
                     bytes[8 + at * 8..16 + at * 8].copy_from_slice(&nanos.to_le_bytes());
                 }
-                (READY, Part::Whole, 0, 0)
+                (READY, Part::Whole, 0, 0, 0)
             }
-            Self::Failed { step, part, code } => (FAILED, part, step, code),
-            Self::Asks { step } => (ASKS, Part::Whole, step, 0),
-            Self::Gives { step } => (GIVES, Part::Whole, step, 0),
-            Self::NotExecuted { part, code } => (NOT_EXECUTED, part, 0, code),
+            Self::Failed { step, part, code, hook } => (FAILED, part, step, code, hook),
+            Self::Asks { step } => (ASKS, Part::Whole, step, 0, 0),
+            Self::Gives { step } => (GIVES, Part::Whole, step, 0, 0),
+            Self::NotExecuted { part, code, hook } => (NOT_EXECUTED, part, 0, code, hook),
         };
+        if kind != READY {
+            bytes[8..10].copy_from_slice(&hook.to_le_bytes());
+        }
         bytes[0] = kind;
         bytes[1] =
             PARTS.iter().position(|one| *one == part).and_then(|at| u8::try_from(at).ok()).unwrap_or(0);
@@ -133,16 +132,17 @@ impl Report {
         let part = *PARTS.get(usize::from(bytes[1]))?;
         let step = usize::from(u16::from_le_bytes([bytes[2], bytes[3]]));
         let code = i32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+        let hook = u16::from_le_bytes([bytes[8], bytes[9]]);
         Some(match bytes[0] {
             READY => Self::Ready(std::array::from_fn(|at| {
                 let mut nanos = [0; 8];
                 nanos.copy_from_slice(&bytes[8 + at * 8..16 + at * 8]);
                 Duration::from_nanos(u64::from_le_bytes(nanos))
             })),
-            FAILED => Self::Failed { step, part, code },
+            FAILED => Self::Failed { step, part, code, hook },
             ASKS => Self::Asks { step },
             GIVES => Self::Gives { step },
-            NOT_EXECUTED => Self::NotExecuted { part, code },
+            NOT_EXECUTED => Self::NotExecuted { part, code, hook },
             _ => return None,
         })
     }
@@ -325,10 +325,10 @@ mod tests {
         let times = [1, 2, 3, 4].map(Duration::from_nanos);
         let reports = [
             Report::Ready(times),
-            Report::failed(17, Part::Target, libc::EROFS),
+            Report::Failed { step: 17, part: Part::Target, code: libc::EROFS, hook: 3 },
             Report::Asks { step: 3 },
             Report::Gives { step: 4 },
-            Report::not_executed(Part::Source, libc::EACCES),
+            Report::NotExecuted { part: Part::Source, code: libc::EACCES, hook: 0 },
         ];
         for report in reports {
             assert_eq!(Report::decode(&report.encode()), Some(report));

@@ -105,7 +105,7 @@ impl Prepared {
         Some(Self {
             program: text(path)?,
             args: PointerList::new(args),
-            env: PointerList::new(list(hook.env().as_deref().unwrap_or_default())?),
+            env: PointerList::new(environment(hook)?),
             timeout: seconds.map(Duration::from_secs),
         })
     }
@@ -124,12 +124,12 @@ impl Prepared {
         verdict?;
         let mut errno = [0; 4];
         if read(&told, &mut errno) == Ok(errno.len()) {
-            return Err(Failure { part: Part::Source, code: i32::from_le_bytes(errno) });
+            return Err(Failure::new(Part::Source, i32::from_le_bytes(errno)));
         }
         match exit {
             Exit::Code(0) => Ok(()),
-            Exit::Code(code) => Err(Failure { part: Part::HookCode, code }),
-            Exit::Signal(signal) => Err(Failure { part: Part::HookSignal, code: signal.as_raw() }),
+            Exit::Code(code) => Err(Failure::new(Part::HookCode, code)),
+            Exit::Signal(signal) => Err(Failure::new(Part::HookSignal, signal.as_raw())),
         }
     }
 
@@ -181,10 +181,7 @@ impl Prepared {
             let left = deadline.map(|deadline| deadline.saturating_sub(monotonic()));
             if left.is_some_and(|left| left.is_zero()) {
                 let seconds = self.timeout.map_or(0, |timeout| timeout.as_secs());
-                return Err(Failure {
-                    part: Part::HookTimeout,
-                    code: i32::try_from(seconds).unwrap_or(i32::MAX),
-                });
+                return Err(Failure::new(Part::HookTimeout, i32::try_from(seconds).unwrap_or(i32::MAX)));
             }
             let limit = left.map_or(PollTimeout::NONE, |left| {
                 // Rounded up, so that the time is over when the wait is.
@@ -211,7 +208,7 @@ fn is_ready(fd: &PollFd<'_>) -> bool {
     fd.revents().is_some_and(|events| !events.is_empty())
 }
 
-/// Runs the hooks within the container, in the child. The second part of a failure's place is the hook's.
+/// Runs the hooks within the container, in the child. A failure says which.
 pub(super) fn run_inside(hooks: &[Prepared], state: &[u8]) -> Result<(), Failure> {
     if hooks.is_empty() {
         // Not even a look at our own number, which a filter may not allow.
@@ -219,7 +216,9 @@ pub(super) fn run_inside(hooks: &[Prepared], state: &[u8]) -> Result<(), Failure
     }
     let mut digits = [0; 12];
     let pid = decimal(nix::unistd::getpid().as_raw().unsigned_abs(), &mut digits);
-    hooks.iter().try_for_each(|hook| hook.run([state, pid, b"}"]))
+    (0..).zip(hooks).try_for_each(|(number, hook)| {
+        hook.run([state, pid, b"}"]).map_err(|failure| Failure { hook: number, ..failure })
+    })
 }
 
 /// The digits of a number, without allocating.
@@ -235,10 +234,19 @@ fn decimal(mut number: u32, into: &mut [u8; 12]) -> &[u8] {
     }
 }
 
+/// A hook's own environment; one that has none in its specification has this process's, by which it finds programs.
+fn environment(hook: &Hook) -> Option<Vec<CString>> {
+    if let Some(env) = hook.env() {
+        return env.iter().map(|variable| CString::new(variable.as_bytes()).ok()).collect();
+    }
+    let own = std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+    own.map(|variable| CString::new(variable).ok()).collect()
+}
+
 /// A sort of hook that runs where the runtime does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outside {
-    /// Deprecated, and the same as the next.
+    /// Deprecated: once it ran at the start of a container, and is still told that it is created.
     Prestart,
     /// While the container is made.
     CreateRuntime,
@@ -257,6 +265,16 @@ impl Outside {
             Self::CreateRuntime => "createRuntime",
             Self::Poststart => "poststart",
             Self::Poststop => "poststop",
+        }
+    }
+
+    /// The status that it is told.
+    pub(super) const fn status(self) -> &'static str {
+        match self {
+            Self::Prestart => "created",
+            Self::CreateRuntime => "creating",
+            Self::Poststart => "running",
+            Self::Poststop => "stopped",
         }
     }
 

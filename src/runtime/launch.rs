@@ -8,10 +8,11 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{pipe2, read, write};
 
-use super::create::{CreateError, Stdio};
+use super::create::CreateError;
 use super::handshake::{self, ChildEnd, Gate, ParentEnd};
 use super::init::{self, Brought};
 use super::steps::{Plan, Users};
+use super::streams::Stdio;
 use crate::kernel::cgroup::Group;
 use crate::kernel::namespace::{self, Namespaces};
 use crate::kernel::process::{self, CloneRequest, Pid, Pidfd};

@@ -21,24 +21,26 @@ mod exec;
 mod failure;
 mod handshake;
 mod hooks;
+mod inherited;
 mod init;
 mod launch;
 mod ops;
 mod sources;
 pub mod state;
 pub mod steps;
+mod streams;
 
 pub use attend::{DeliveryError, run_hooks};
-pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process};
-pub use create::{
-    CreateError, FirstProcess, Options, Stdio, Stream, Timing, create, hold_own_program, place,
-};
+pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process, read_process};
+pub use create::{CreateError, FirstProcess, Options, Timing, create, hold_own_program, place};
 pub use exec::{Exec, ExecError, ExecOptions};
 pub use failure::ExecFailure;
 pub use handshake::Part;
 pub use hooks::{HookError, Outside};
+pub use inherited::unmount_inherited;
 pub use ops::{Created, DeleteError, Running, StartError, start_waiting};
 pub use sources::SourceError;
 pub use steps::{Host, MountPlanError, Plan, PlanError, Step};
+pub use streams::{Stdio, Stream};
 
 pub use crate::kernel::cgroup::NotEnforced;

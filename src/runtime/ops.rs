@@ -194,7 +194,9 @@ pub fn start_waiting(socket: &Path, program: &str) -> Result<(), StartError> {
 /// Reads the verdict on a program that was told to start.
 fn wait_executed(line: &ParentEnd, program: &str) -> Result<(), StartError> {
     match line.receive().map_err(StartError::NotWaiting)? {
-        Some((Report::NotExecuted { part, code }, _)) => Err(ExecFailure::new(program, part, code).into()),
+        Some((Report::NotExecuted { part, code, hook }, _)) => {
+            Err(ExecFailure::new(program, (part, code), hook).into())
+        }
         // The end of the line: it runs, or was killed on the way, which its wait status tells.
         Some(_) | None => Ok(()),
     }

@@ -81,6 +81,9 @@ pub(super) fn prepare(
     let mut spec = load(&container.bundle)?;
     let mut linux = spec.linux().clone().unwrap_or_default();
     linux.set_cgroups_path(Some(Path::new("/").join(&task.cgroup).join(container.name.as_str())));
+    if let Some(users) = &shared.users {
+        join(&mut linux, LinuxNamespaceType::User, path_of(users))?;
+    }
     if container.shares.network && task.network == Network::Inherited {
         let network = shared.network.as_ref().ok_or(PrepareError::NoNetwork)?;
         join(&mut linux, LinuxNamespaceType::Network, path_of(network))?;

@@ -14,7 +14,7 @@ use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     pty::openpty,
     sys::signal::{Signal as RawSignal, killpg},
-    unistd::pipe2,
+    unistd::{Uid, fchown, pipe2},
 };
 
 use super::{
@@ -101,7 +101,9 @@ pub(super) fn start(
 ) -> Result<Started, StartError> {
     let bundle = prepare(task, container, shared).map_err(StartError::create)?;
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
-    let streams = streams(container).map_err(StartError::create)?;
+    let user = bundle.process().map_err(StartError::create)?.user().uid();
+    let streams =
+        streams(container, task.users.unwrap_or(0).saturating_add(user)).map_err(StartError::create)?;
     let first_process = if container.init { FirstProcess::Attendant } else { FirstProcess::Program };
     let options = Options { die_with_parent: true, first_process, ..Options::new(layout.clone()) };
     let created = match runtime::create(&id, &bundle, streams.stdio, &options) {
@@ -250,10 +252,11 @@ pub(super) fn report(error: &(dyn Error + 'static)) -> String {
         .join(": ")
 }
 
-/// Makes the container's standard streams.
-fn streams(spec: &ContainerSpec) -> io::Result<Streams> {
+/// Makes the container's standard streams. They belong to the user of its process, as the host numbers them: who opens
+/// `/dev/stdout` opens the pipe anew.
+fn streams(spec: &ContainerSpec, user: u32) -> io::Result<Streams> {
     if spec.tty {
-        return terminal();
+        return terminal(user);
     }
     let (input, our_input) = if spec.open_stdin {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
@@ -267,6 +270,9 @@ fn streams(spec: &ContainerSpec) -> io::Result<Streams> {
     }
     let (our_stdout, stdout) = output()?;
     let (our_stderr, stderr) = output()?;
+    for pipe in [&stdout, &stderr] {
+        fchown(pipe, Some(Uid::from_raw(user)), None)?;
+    }
     let stdio = Stdio { stdin: input, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) };
     Ok(Streams { stdio, stdin: our_input, stdout: Some(our_stdout), stderr: Some(our_stderr) })
 }
@@ -279,8 +285,9 @@ pub(super) fn output() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// A terminal for all three streams; what it shows is the standard output.
-fn terminal() -> io::Result<Streams> {
+fn terminal(user: u32) -> io::Result<Streams> {
     let pty = openpty(None, None)?;
+    fchown(&pty.slave, Some(Uid::from_raw(user)), None)?;
     never_wait(&pty.master)?;
     let slave = || pty.slave.try_clone().map(Stream::Fd);
     let stdio = Stdio { stdin: slave()?, stdout: slave()?, stderr: slave()? };

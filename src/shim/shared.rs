@@ -58,6 +58,9 @@ pub(super) enum ShareError {
     /// The same: itself.
     #[error("start the process that holds the task's pid namespace")]
     Start(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The users.
+    #[error("open a namespace of the task's own users")]
+    Users(#[source] Errno),
     /// The first processes that are ours.
     #[error("open this program for first processes")]
     Own(#[source] Errno),
@@ -106,6 +109,8 @@ impl From<StartError> for ShareError {
 pub(super) struct Shared {
     /// The task's network.
     pub(super) network: Option<OwnedFd>,
+    /// The task's users, where they are not the host's.
+    pub(super) users: Option<OwnedFd>,
     /// The task's queues.
     pub(super) queues: Option<OwnedFd>,
     /// The process that holds the pid namespace.
@@ -122,17 +127,27 @@ impl Shared {
         let wants = |wanted: fn(&super::spec::Sharing) -> bool| {
             spec.containers.iter().any(|container| wanted(&container.shares))
         };
-        if wants(|shares| shares.pid) || spec.containers.iter().any(|container| container.init) {
+        let has_pause = wants(|shares| shares.pid) || (wants(|shares| shares.ipc) && spec.users.is_some());
+        if has_pause || spec.containers.iter().any(|container| container.init) {
             runtime::hold_own_program().map_err(ShareError::Own)?;
         }
         if let Some(memory) = &spec.shared_memory {
             let failed = |source| ShareError::Memory { path: memory.path.clone(), source };
             mount_memory(memory).map_err(failed)?;
         }
-        let queues = wants(|shares| shares.ipc).then(namespace::new_ipc).transpose()?;
-        let mut shared = Self { network, queues, pause: None };
-        if wants(|shares| shares.pid) {
-            shared.pause = Some(shared.start_pause(spec, layout)?);
+        let users = spec.users.and(network.as_ref()).map(namespace::owner_of).transpose();
+        let users = users.map_err(ShareError::Users)?;
+        let (has_own, wants_queues) = (users.is_some(), wants(|shares| shares.ipc));
+        // A namespace belongs to the users of who makes it, which the process there makes for itself.
+        let queues = (wants_queues && !has_own).then(namespace::new_ipc).transpose()?;
+        let mut shared = Self { network, users, queues, pause: None };
+        if wants(|shares| shares.pid) || (wants_queues && has_own) {
+            let pause = shared.start_pause(spec, layout)?;
+            if wants_queues && has_own {
+                let path = format!("/proc/{}/ns/ipc", pause.pid());
+                shared.queues = Some(namespace::open(Path::new(&path)).map_err(ShareError::Users)?);
+            }
+            shared.pause = Some(pause);
         }
         Ok(shared)
     }
@@ -186,6 +201,9 @@ impl Shared {
             .masked_paths(Vec::new())
             .readonly_paths(Vec::new())
             .build()?;
+        if let Some(users) = &self.users {
+            join(&mut linux, LinuxNamespaceType::User, path_of(users))?;
+        }
         if let Some(network) = &self.network {
             // What it sees of a network can be looked at through its number.
             join(&mut linux, LinuxNamespaceType::Network, path_of(network))?;

@@ -48,6 +48,9 @@ pub struct TaskSpec {
     /// The memory that its containers share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_memory: Option<SharedMemory>,
+    /// The first of the users of its own; the network belongs to them. The host's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<u32>,
     /// In the definition's order.
     pub containers: Vec<ContainerSpec>,
     /// When the start of the task began, in microseconds since the host booted (`CLOCK_BOOTTIME`); spans of time

@@ -66,6 +66,8 @@ pub(crate) struct Recipe<'a> {
     pub devices: &'a [HostDevice],
     /// Its host name.
     pub hostname: &'a str,
+    /// The first of its task's own users, if there are some.
+    pub users: Option<u32>,
     /// Its control group, below the mount point.
     pub cgroup: &'a str,
     /// What a container may ask of this host.

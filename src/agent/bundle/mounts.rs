@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Mount, MountBuilder};
+use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Mount, MountBuilder};
 
 use super::{BundleError, Recipe};
-use crate::agent::volumes;
+use crate::agent::{users, volumes};
 use crate::model::task_definition::{Document, IpcMode, LinuxParameters, Tmpfs};
 use crate::shim::defaults;
 
@@ -40,7 +40,9 @@ pub(super) fn mounts(recipe: &Recipe<'_>) -> Result<Vec<Mount>, BundleError> {
         own.push(memory(tmpfs)?);
     }
     for bind in recipe.binds {
-        own.push(host(bind)?);
+        let mut mount = host(bind)?;
+        map(&mut mount, recipe)?;
+        own.push(mount);
     }
     own.sort_by_key(|mount| volumes::depth(mount.destination()));
     let mut mounts = vec![overlay(recipe)?];
@@ -62,7 +64,22 @@ fn overlay(recipe: &Recipe<'_>) -> Result<Mount, BundleError> {
         format!("upperdir={}", text(&recipe.directory.join("upper"))),
         format!("workdir={}", text(&recipe.directory.join("work"))),
     ];
-    Ok(MountBuilder::default().destination("/").typ("overlay").source("overlay").options(options).build()?)
+    let root = MountBuilder::default().destination("/").typ("overlay").source("overlay").options(options);
+    let mut root = root.build()?;
+    map(&mut root, recipe)?;
+    Ok(root)
+}
+
+/// Shows the files of a mount as those of the task's own users: what root has on the host, root has in the container. In
+/// memory that is open to all there is nothing to show, so that one is left as it is.
+fn map(mount: &mut Mount, recipe: &Recipe<'_>) -> Result<(), BundleError> {
+    let Some(first) = recipe.users else { return Ok(()) };
+    let line =
+        || LinuxIdMappingBuilder::default().container_id(0_u32).host_id(first).size(users::COUNT).build();
+    let lines: Vec<LinuxIdMapping> = vec![line()?];
+    mount.set_uid_mappings(Some(lines.clone()));
+    mount.set_gid_mappings(Some(lines));
+    Ok(())
 }
 
 /// A colon parts layers and a comma options; in a path each is written with a backslash.

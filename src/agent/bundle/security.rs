@@ -5,6 +5,7 @@ use oci_spec::runtime::{
 };
 
 use super::{BundleError, Recipe};
+use crate::agent::users;
 use crate::shim::defaults;
 
 /// What Docker's security options ask for.
@@ -30,6 +31,8 @@ pub(super) fn options(recipe: &Recipe<'_>, notes: &mut Vec<String>) -> Result<Op
             }
             ("seccomp", "unconfined") => options.is_filtered = false,
             ("seccomp", "builtin") => options.is_filtered = true,
+            // Whose users they are is decided for the task.
+            (users::OPTION, "task" | "host") => {}
             ("label" | "credentialspec" | "credentialspecdomainless", _) => {
                 let name = &recipe.definition.name;
                 notes.push(format!(

@@ -13,6 +13,7 @@ struct Kitchen {
     binds: Vec<Bind>,
     devices: Vec<HostDevice>,
     policy: Policy,
+    users: Option<u32>,
 }
 
 impl Kitchen {
@@ -33,6 +34,7 @@ impl Kitchen {
             binds: Vec::new(),
             devices: Vec::new(),
             policy: Policy::default(),
+            users: None,
         }
     }
 
@@ -53,6 +55,7 @@ impl Kitchen {
             binds: &self.binds,
             devices: &self.devices,
             hostname: "box",
+            users: self.users,
             cgroup: "hythe/1/web",
             policy: &self.policy,
         })?;
@@ -335,6 +338,7 @@ fn letters_that_overlayfs_reads_otherwise_are_escaped() {
         shared_memory: None,
         binds: &[],
         devices: &[],
+        users: None,
         hostname: "box",
         cgroup: "h",
         policy: &kitchen.policy,

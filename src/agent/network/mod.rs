@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::users;
 use crate::model::ids::TaskId;
 use crate::model::network::{LinkName, PortRange, PortRangeError, Protocol, TaskInterface};
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode, PortMapping};
@@ -126,12 +127,21 @@ impl Networks {
         Ok(Record { attachment: Some(attachment), given })
     }
 
-    /// A namespace for a task, with its interface, or with loopback alone; none on the host's network.
-    pub(crate) fn make(&self, mode: NetworkMode, record: &Record) -> Result<Option<OwnedFd>, NetworkFailure> {
+    /// A namespace for a task, with its interface, or with loopback alone; none on the host's network. It belongs to the
+    /// task's own users where there are some.
+    pub(crate) fn make(
+        &self,
+        mode: NetworkMode,
+        record: &Record,
+        users: Option<u32>,
+    ) -> Result<Option<OwnedFd>, NetworkFailure> {
         if mode == NetworkMode::Host {
             return Ok(None);
         }
-        let netns = crate::net::new_namespace()?;
+        let netns = match users {
+            None => crate::net::new_namespace()?,
+            Some(first) => crate::net::new_namespace_of_users(first, users::COUNT)?,
+        };
         match (&self.network, &record.attachment) {
             (Some(network), Some(attachment)) => network.attach(netns.as_fd(), &attachment.interface)?,
             (Some(_) | None, None) | (None, Some(_)) => Network::loopback(netns.as_fd())?,

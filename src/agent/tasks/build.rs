@@ -33,6 +33,8 @@ pub(super) struct Plot<'a> {
     pub(super) hands: &'a Hands,
     pub(super) start: &'a StartTask,
     pub(super) pulled: &'a [Pulled],
+    /// The first of the users of its own, if it has them.
+    pub(super) users: Option<u32>,
     /// What the task holds of the network.
     pub(super) record: &'a Record,
     /// What is settled already.
@@ -111,6 +113,7 @@ impl Plot<'_> {
                 NetworkMode::Awsvpc | NetworkMode::Bridge | NetworkMode::None => Network::Inherited,
             },
             shared_memory: self.shared_memory(),
+            users: self.users,
             containers,
             begun_us: self.settled.begun_us,
             metadata,
@@ -130,7 +133,7 @@ impl Plot<'_> {
         let failed = |err: BuildError| Failure::of(name, Kind::Create, &err);
         let image = self.image(name).ok_or_else(|| failed(BuildError::NoImage))?;
         let directory = self.hands.places.container(self.task(), name);
-        directories(&directory, &image).map_err(failed)?;
+        directories(&directory, &image, self.users).map_err(failed)?;
         let names = self.names(definition, &self.host);
         notes.extend(names.note.clone());
         let mut binds = self.volumes(definition, images, &image)?;
@@ -211,6 +214,7 @@ impl Plot<'_> {
             binds,
             devices: &devices,
             hostname,
+            users: self.users,
             cgroup: &format!("{}/{name}", self.hands.places.cgroup(self.task())),
             policy: &self.hands.config.policy,
         };
@@ -295,17 +299,21 @@ impl Plot<'_> {
 }
 
 /// The container's directories. The root of an overlay has the owner and mode of its upper directory, so that one
-/// gets what the image's root has.
-fn directories(directory: &Path, image: &Image) -> Result<(), BuildError> {
+/// gets what the image's root has; where the task has its own users, as they see it.
+fn directories(directory: &Path, image: &Image, users: Option<u32>) -> Result<(), BuildError> {
     for name in ["rootfs", "upper", "work"] {
         make(&directory.join(name))?;
     }
-    let Some(top) = image.overlay_lowerdirs().into_iter().next() else {
-        return make(&directory.join("lower"));
+    let top = if let Some(top) = image.overlay_lowerdirs().into_iter().next() {
+        top
+    } else {
+        make(&directory.join("lower"))?;
+        directory.join("lower")
     };
     let upper = directory.join("upper");
+    let first = users.unwrap_or(0);
     let like = |root: fs::Metadata| {
-        chown(&upper, Some(root.uid()), Some(root.gid()))?;
+        chown(&upper, Some(first.saturating_add(root.uid())), Some(first.saturating_add(root.gid())))?;
         fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))
     };
     fs::metadata(&top).and_then(like).map_err(|source| BuildError::Make { path: upper.clone(), source })

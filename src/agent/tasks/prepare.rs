@@ -25,6 +25,7 @@ use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
 use crate::agent::names::HostNames;
 use crate::agent::network::{Given, Record};
+use crate::agent::users;
 use crate::model::fact::{Attachment, Seen};
 use crate::model::ids::ContainerName;
 use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
@@ -119,7 +120,7 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     Ok(connection)
 }
 
-/// Makes the task's directory and reserves its address and ports in it.
+/// Makes the task's directory and reserves its users, address and ports in it.
 async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failure> {
     let (hands, start) = (Arc::clone(hands), start.clone());
     let work = move || {
@@ -139,6 +140,15 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
             written.map_err(|err| Failure::of_task(Kind::Create, &err))?;
         }
         let document = &start.definition.document;
+        let (are_own, note) = users::are_own(document, &hands.config.policy)
+            .map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        if are_own {
+            let chosen = users::reserve(&hands.places.tasks(), &directory);
+            chosen.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        }
+        if let Some(what) = note {
+            hands.teller.tell(task, Seen::NotEnforced { what });
+        }
         let record = hands.networks.reserve(task, document, &Attachment::id_of(task));
         let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         let saved = record.save(&hands.places.network(task));
@@ -152,7 +162,8 @@ fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer
     let mode = start.definition.document.network_mode();
     spawn_blocking(move || {
         let from = Instant::now();
-        let netns = hands.networks.make(mode, &record);
+        let users = users::of(&hands.places.task(&task));
+        let netns = hands.networks.make(mode, &record, users);
         let netns = netns.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         timer.note("network", None, from);
         kill_point("network-attached");
@@ -251,6 +262,7 @@ async fn build(
                 record: &record,
                 settled,
                 host: HostNames::read(),
+                users: users::of(&hands.places.task(&start.task.id)),
                 is_wanted: &is_wanted,
             };
             plot.build(&mut own_timer).map(|notes| (notes, own_timer))

@@ -152,6 +152,22 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_names_every_command_and_every_verb_of_services() {
+        let readme = include_str!("../../../README.md");
+        let whole = Arguments::command();
+        for command in whole.get_subcommands() {
+            let name = command.get_name();
+            assert!(readme.contains(&format!("hythe {name}")), "{name}");
+        }
+        let lines: Vec<&str> = readme.lines().filter(|line| line.starts_with("    hythe service ")).collect();
+        let service = whole.find_subcommand("service").unwrap();
+        for verb in service.get_subcommands().map(clap::Command::get_name) {
+            let is_verb = |word: &str| word == verb;
+            assert!(lines.iter().any(|line| line.split([' ', '|']).any(is_verb)), "{verb}");
+        }
+    }
+
+    #[test]
     fn a_command_after_two_dashes_is_the_containers() {
         let arguments =
             Arguments::try_parse_from(["hythe", "run", "web", "--wait", "--", "ls", "-l"]).unwrap();

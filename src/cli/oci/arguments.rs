@@ -10,6 +10,7 @@ const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.
 /// Runs containers from OCI bundles.
 #[derive(Debug, Parser)]
 #[command(name = "hythe-oci", bin_name = "hythe oci", version = VERSION, about, max_term_width = 100)]
+#[command(disable_version_flag = true)]
 pub(super) struct Oci {
     #[command(flatten)]
     pub global: Global,
@@ -20,6 +21,9 @@ pub(super) struct Oci {
 /// Flags that come before the command.
 #[derive(Debug, Args)]
 pub(super) struct Global {
+    /// Print version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    pub version: Option<bool>,
     /// Directory for what is remembered of each container
     #[arg(long, value_name = "DIR", default_value = "/run/hythe-oci")]
     pub root: PathBuf,
@@ -36,7 +40,7 @@ pub(super) struct Global {
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Taken as a hint by other runtimes; here it is seen from the user
-    #[arg(long, value_name = "true|false|auto", default_value = "auto", hide = true)]
+    #[arg(long, value_parser = ["true", "false", "auto"], default_value = "auto", hide = true)]
     pub rootless: String,
     /// For checkpoints, which are not supported
     #[arg(long, value_name = "FILE", hide = true)]

@@ -8,11 +8,13 @@ use oci_spec::runtime::ContainerState;
 
 use super::report::{Failure, Log};
 use super::{Command, DeleteArgs, Global, IdArg, KillArgs};
-use super::{events, exec, features, listing, run, spec, update};
+use super::{events, exec, features, listing, ps, run, spec, update};
 use crate::kernel::cgroup::{Group, Layout};
 use crate::kernel::process::{Pidfd, Signal};
 use crate::runtime::state::{Record, Records};
-use crate::runtime::{ContainerId, Outside, Running, StartError, run_hooks, start_waiting};
+use crate::runtime::{
+    ContainerId, HookError, Outside, Running, StartError, run_hooks, start_waiting, unmount_inherited,
+};
 
 /// A container's name, its record, and where the records are.
 pub(super) struct Known {
@@ -33,14 +35,11 @@ impl Known {
         self.records.status(&self.id, &self.record)
     }
 
-    /// Runs hooks whose failure is told but changes nothing.
-    pub(super) fn run_hooks(&self, kind: Outside, log: &Log<'_>) {
+    fn run_hooks(&self, kind: Outside) -> Vec<HookError> {
         // Without a specification, nothing can be known of hooks.
-        let Ok(spec) = self.records.spec(&self.id) else { return };
+        let Ok(spec) = self.records.spec(&self.id) else { return Vec::new() };
         let pid = (kind == Outside::Poststart).then_some(self.record.pid);
-        for failed in run_hooks(&self.id, &spec, &self.record.bundle, kind, pid) {
-            log.warn(&failed.to_string());
-        }
+        run_hooks(&self.id, &spec, &self.record.bundle, kind, pid)
     }
 
     pub(super) fn group(&self, layout: &Layout) -> Result<Group, Failure> {
@@ -68,13 +67,13 @@ pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Resul
     match command {
         Command::Create(args) => run::create(global, &args, log),
         Command::Run(args) => run::run(global, &args, log),
-        Command::Start(args) => start(global, &args, log),
+        Command::Start(args) => start(global, &args),
         Command::State(args) => listing::state(&Known::find(global, &args.id)?),
         Command::Kill(args) => kill(global, &args),
         Command::Delete(args) => delete(global, &args, log),
         Command::List(args) => listing::list(global, &args),
         Command::Exec(args) => exec::exec(global, &args, log),
-        Command::Ps(args) => listing::ps(&Known::find(global, &args.id)?, &args),
+        Command::Ps(args) => ps::ps(&Known::find(global, &args.id)?, &args),
         Command::Pause(args) => pause(global, &args),
         Command::Resume(args) => resume(global, &args),
         Command::Update(args) => update::update(global, &args),
@@ -84,7 +83,7 @@ pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Resul
     }
 }
 
-fn start(global: &Global, args: &IdArg, log: &Log<'_>) -> Result<ExitCode, Failure> {
+fn start(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
     let known = Known::find(global, &args.id)?;
     match known.status() {
         ContainerState::Created => {}
@@ -104,10 +103,17 @@ fn start(global: &Global, args: &IdArg, log: &Log<'_>) -> Result<ExitCode, Failu
     let started = start_waiting(&known.records.start_socket(&known.id), &known.record.program);
     known.records.started(&known.id)?;
     match started {
-        Ok(()) => {
-            known.run_hooks(Outside::Poststart, log);
-            Ok(ExitCode::SUCCESS)
-        }
+        Ok(()) => match known.run_hooks(Outside::Poststart).into_iter().next() {
+            Some(failed) => {
+                // A container of which not all that belongs to its start is done does not go on.
+                if let Some(running) = known.record.open(&Layout::detect()?)? {
+                    running.kill_all()?;
+                    running.wait_end()?;
+                }
+                Err(failed.into())
+            }
+            None => Ok(ExitCode::SUCCESS),
+        },
         Err(StartError::Exec(failure)) => {
             // It is on its way out; whoever deletes it next must not find it running.
             if let Some(running) = known.record.open(&Layout::detect()?)? {
@@ -195,7 +201,10 @@ fn remove(known: &Known, log: &Log<'_>) -> Result<(), Failure> {
         group.kill()?;
         group.delete()?;
     }
-    known.run_hooks(Outside::Poststop, log);
+    if let Ok(spec) = known.records.spec(&known.id) {
+        unmount_inherited(&spec, &known.record.rootfs)?;
+    }
+    log.warn_all(&known.run_hooks(Outside::Poststop));
     Ok(known.records.remove(&known.id)?)
 }
 

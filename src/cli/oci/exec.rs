@@ -13,7 +13,7 @@ use super::run::{check_console, check_descriptors};
 use super::terminal::{Attended, FORWARDED, attend};
 use super::{ExecArgs, Global};
 use crate::kernel::event::SignalFd;
-use crate::runtime::{ExecError, ExecOptions, Stdio};
+use crate::runtime::{ExecError, ExecOptions, NotEnforced, Stdio, read_process};
 
 /// The exit code of an exec that did not get as far as its program.
 const NOT_RUN: i32 = 255;
@@ -32,8 +32,9 @@ fn start(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<ExitCode, Fa
     if running.group().is_frozen() && !args.ignore_paused {
         return Err(Failure::new("cannot exec in a paused container (use --ignore-paused to override)"));
     }
+    log.debug(&format!("running a process in container {}", known.id));
     let spec = known.records.spec(&known.id)?;
-    let process = process(&spec, args)?;
+    let (process, missed) = process(&spec, args)?;
     check_console(process.terminal() == Some(true), args.detach, args.console_socket.is_some())?;
     let signals = if args.detach { None } else { Some(SignalFd::new(&FORWARDED)?) };
     let options = ExecOptions {
@@ -54,7 +55,7 @@ fn start(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<ExitCode, Fa
         | ExecError::Delivery(_)
         | ExecError::Step { .. }) => err.into(),
     })?;
-    for missed in &started.not_enforced {
+    for missed in missed.iter().chain(&started.not_enforced) {
         log.warn(&format!("{} is not enforced: {}", missed.resource, missed.reason));
     }
     if let Some(path) = &args.pid_file {
@@ -74,15 +75,15 @@ fn start(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<ExitCode, Fa
 }
 
 /// The process to run: from a file, or the container's own with the changes that the flags ask for.
-fn process(spec: &Spec, args: &ExecArgs) -> Result<Process, Failure> {
+fn process(spec: &Spec, args: &ExecArgs) -> Result<(Process, Vec<NotEnforced>), Failure> {
     if let Some(path) = &args.process {
         let text = fs::read(path).map_err(|err| Failure::new(format!("read {}: {err}", path.display())))?;
-        let mut process: Process = serde_json::from_slice(&text)
+        let (mut process, missed) = read_process(&text)
             .map_err(|err| Failure::new(format!("{} is not a process: {err}", path.display())))?;
         if args.tty {
             process.set_terminal(Some(true));
         }
-        return Ok(process);
+        return Ok((process, missed));
     }
     if args.command.is_empty() {
         return Err(Failure::new("exec needs a command or --process"));
@@ -116,8 +117,8 @@ fn process(spec: &Spec, args: &ExecArgs) -> Result<Process, Failure> {
     if let Some(profile) = &args.apparmor {
         process.set_apparmor_profile(Some(profile.clone()));
     }
-    add_capabilities(&mut process, &args.cap)?;
-    Ok(process)
+    let missed = add_capabilities(&mut process, &args.cap);
+    Ok((process, missed))
 }
 
 fn user(text: &str) -> Result<User, Failure> {
@@ -129,15 +130,19 @@ fn user(text: &str) -> Result<User, Failure> {
     Ok(user)
 }
 
-fn add_capabilities(process: &mut Process, names: &[String]) -> Result<(), Failure> {
+/// Adds capabilities; what is none is told, as for those of a specification.
+fn add_capabilities(process: &mut Process, names: &[String]) -> Vec<NotEnforced> {
+    let mut missed = Vec::new();
     if names.is_empty() {
-        return Ok(());
+        return missed;
     }
     let mut sets = process.capabilities().clone().unwrap_or_default();
     for name in names {
         let upper = name.to_uppercase();
-        let capability = Capability::from_str(upper.trim_start_matches("CAP_"))
-            .map_err(|_| Failure::new(format!("unknown capability {name}")))?;
+        let Ok(capability) = Capability::from_str(upper.trim_start_matches("CAP_")) else {
+            missed.push(NotEnforced::lacking("--cap", format!("{name} is no capability")));
+            continue;
+        };
         for (get, set) in
             [(sets.bounding().clone(), 0), (sets.effective().clone(), 1), (sets.permitted().clone(), 2)]
         {
@@ -151,5 +156,5 @@ fn add_capabilities(process: &mut Process, names: &[String]) -> Result<(), Failu
         }
     }
     process.set_capabilities(Some(sets));
-    Ok(())
+    missed
 }

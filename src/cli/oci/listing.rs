@@ -1,15 +1,14 @@
-//! `state`, `list` and `ps`: what there is, for people and for programs.
+//! `state` and `list`: what there is, for people and for programs.
 
-use std::fs;
 use std::io::{self, Write};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use oci_spec::runtime::ContainerState;
 use serde_json::{Value, json};
 
 use super::commands::Known;
 use super::report::Failure;
-use super::{Global, ListArgs, ListFormat, PsArgs};
+use super::{Global, ListArgs, ListFormat};
 use crate::kernel::cgroup::Layout;
 use crate::runtime::ContainerId;
 use crate::runtime::state::Records;
@@ -77,52 +76,8 @@ pub(super) fn list(global: &Global, args: &ListArgs) -> Result<ExitCode, Failure
     }
 }
 
-pub(super) fn ps(known: &Known, args: &PsArgs) -> Result<ExitCode, Failure> {
-    let pids: Vec<_> =
-        known.group(&Layout::detect()?)?.procs()?.into_iter().map(nix::unistd::Pid::as_raw).collect();
-    match args.format {
-        ListFormat::Json => print(&json!(pids).to_string()),
-        ListFormat::Table if args.options.is_empty() => {
-            let mut rows = vec![["PID", "COMMAND"].map(ToOwned::to_owned)];
-            rows.extend(pids.iter().map(|pid| [pid.to_string(), command(*pid)]));
-            print(&table(&rows))
-        }
-        ListFormat::Table => {
-            let ps = Command::new("ps").args(&args.options).output();
-            let ps = ps.map_err(|err| Failure::new(format!("run ps: {err}")))?;
-            if !ps.status.success() {
-                let said = String::from_utf8_lossy(&ps.stderr);
-                return Err(Failure::new(format!("ps {}: {}", args.options.join(" "), said.trim())));
-            }
-            print(&rows_of(&String::from_utf8_lossy(&ps.stdout), &pids)?)
-        }
-    }
-}
-
-/// The lines of a table of all processes that are about these; the heading says where the number is.
-fn rows_of(table: &str, pids: &[i32]) -> Result<String, Failure> {
-    let mut lines = table.lines();
-    let heading = lines.next().unwrap_or_default();
-    let column = heading.split_whitespace().position(|word| word == "PID");
-    let column = column.ok_or_else(|| Failure::new("the options of ps leave out the column PID"))?;
-    let number = |line: &str| line.split_whitespace().nth(column)?.parse::<i32>().ok();
-    let ours = lines.filter(|line| number(line).is_some_and(|pid| pids.contains(&pid)));
-    Ok([heading].into_iter().chain(ours).collect::<Vec<_>>().join("\n"))
-}
-
-/// A process's command line, or its name where it has none.
-fn command(pid: i32) -> String {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> =
-        line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy).collect();
-    if words.is_empty() {
-        return fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
-    }
-    words.join(" ")
-}
-
 /// Columns as wide as their widest cell, the last one as it is.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+pub(super) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
     let line = |row: &[String; COLUMNS]| {

@@ -67,15 +67,29 @@ impl<'a> Log<'a> {
         self.write("error", text);
     }
 
+    /// Standard error may be the container's own, so a warning goes there only where there is no log.
     pub(super) fn warn(&self, text: &str) {
-        eprintln!("hythe oci: warning: {text}");
+        if self.file.is_none() {
+            eprintln!("hythe oci: warning: {text}");
+        }
         self.write("warning", text);
+    }
+
+    /// Warns of each.
+    pub(super) fn warn_all(&self, all: &[impl fmt::Display]) {
+        for one in all {
+            self.warn(&one.to_string());
+        }
     }
 
     /// Something for who looks for a fault.
     pub(super) fn debug(&self, text: &str) {
-        if self.debug {
-            self.write("debug", text);
+        if !self.debug {
+            return;
+        }
+        match self.file {
+            Some(_) => self.write("debug", text),
+            None => eprintln!("{}", self.line("debug", text)),
         }
     }
 
@@ -83,12 +97,15 @@ impl<'a> Log<'a> {
     fn write(&self, level: &str, text: &str) {
         let Some(path) = self.file else { return };
         let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) else { return };
+        let _ = writeln!(file, "{}", self.line(level, text));
+    }
+
+    fn line(&self, level: &str, text: &str) -> String {
         let time = now();
-        let line = match self.format {
+        match self.format {
             LogFormat::Json => serde_json::json!({"level": level, "msg": text, "time": time}).to_string(),
             LogFormat::Text => format!("time={time:?} level={level} msg={text:?}"),
-        };
-        let _ = writeln!(file, "{line}");
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use crate::kernel::event::SignalFd;
 use crate::kernel::process::is_open;
 use crate::runtime::state::{Record, Records, starts_at};
 use crate::runtime::{
-    Bundle, ContainerId, CreateError, Created, NotEnforced, Options, Outside, Running, StartError, Stdio,
-    place, run_hooks,
+    Bundle, ContainerId, CreateError, Created, HookError, NotEnforced, Options, Outside, Running, StartError,
+    Stdio, place, run_hooks, unmount_inherited,
 };
 
 pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
@@ -38,7 +38,12 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
         }
         err @ StartError::NotWaiting(_) => err.into(),
     })?;
-    making.run_hooks(Outside::Poststart, Some(running.pid().as_raw()), log);
+    let failed = making.run_hooks(Outside::Poststart, Some(running.pid().as_raw()));
+    if let Some(failed) = failed.into_iter().next() {
+        running.delete()?;
+        log.warn_all(&making.run_hooks(Outside::Poststop, None));
+        return Err(failed.into());
+    }
     let Some(signals) = signals else {
         making.keep();
         return Ok(ExitCode::SUCCESS);
@@ -49,7 +54,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<Exit
         making.keep();
     } else {
         running.delete()?;
-        making.run_hooks(Outside::Poststop, None, log);
+        log.warn_all(&making.run_hooks(Outside::Poststop, None));
     }
     Ok(ExitCode::from(u8::try_from(exit.code()).unwrap_or(u8::MAX)))
 }
@@ -78,6 +83,11 @@ enum Mode {
     Detached,
     /// This process stays, and the container ends with it.
     Attached,
+}
+
+/// How many open sockets somebody hands over in the manner of systemd (sd_listen_fds(3)).
+fn inherited_sockets() -> u32 {
+    std::env::var("LISTEN_FDS").ok().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// Descriptors that are to be inherited must be there, or ours would take their numbers.
@@ -114,13 +124,17 @@ struct Making<'a> {
 
 impl<'a> Making<'a> {
     fn begin(global: &Global, args: &'a CreateArgs) -> Result<Self, Failure> {
-        check_descriptors(args.preserve_fds)?;
+        let sockets = inherited_sockets();
+        check_descriptors(args.preserve_fds.max(sockets))?;
         let id = ContainerId::parse(&args.id)?;
         let records = Records::at(&global.root);
         if records.is_reserved(&id) {
             return Err(crate::runtime::state::StateError::Exists(id.to_string()).into());
         }
-        let bundle = Bundle::load(&args.bundle)?;
+        let mut bundle = Bundle::load(&args.bundle)?;
+        if sockets > 0 {
+            bundle.hand_over_sockets(sockets);
+        }
         let layout = Layout::detect()?;
         records.reserve(&id)?;
         let systemd = global.systemd_cgroup;
@@ -134,10 +148,11 @@ impl<'a> Making<'a> {
             die_with_parent: mode == Mode::Attached,
             start_socket: (mode == Mode::Waiting).then(|| self.records.start_socket(&self.id)),
             console_socket: self.args.console_socket.clone(),
-            preserved_fds: self.args.preserve_fds,
+            preserved_fds: self.args.preserve_fds.max(inherited_sockets()),
             keeps_keyring: self.args.no_new_keyring,
             no_pivot: self.args.no_pivot,
             systemd: self.systemd,
+            is_strict: true,
             ..Options::new(self.layout.clone())
         };
         log.debug(&format!("creating container {} from {}", self.id, self.bundle.dir().display()));
@@ -150,7 +165,7 @@ impl<'a> Making<'a> {
             }
             other => other?,
         };
-        for NotEnforced { resource, reason } in created.not_enforced() {
+        for NotEnforced { resource, reason, .. } in created.not_enforced() {
             log.warn(&format!("{resource} is not enforced: {reason}"));
         }
         match self.note(&created) {
@@ -200,11 +215,8 @@ impl<'a> Making<'a> {
         })
     }
 
-    /// Runs hooks whose failure is told but changes nothing.
-    fn run_hooks(&self, kind: Outside, pid: Option<i32>, log: &Log<'_>) {
-        for failed in run_hooks(&self.id, self.bundle.spec(), self.bundle.dir(), kind, pid) {
-            log.warn(&failed.to_string());
-        }
+    fn run_hooks(&self, kind: Outside, pid: Option<i32>) -> Vec<HookError> {
+        run_hooks(&self.id, self.bundle.spec(), self.bundle.dir(), kind, pid)
     }
 
     fn keep(&self) {
@@ -215,6 +227,8 @@ impl<'a> Making<'a> {
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         if !self.is_kept.get() {
+            // What remains stays visible in the host's own list of mounts.
+            let _ = unmount_inherited(self.bundle.spec(), self.bundle.root());
             // A name that cannot be given back now can be taken back with `delete --force`.
             let _ = self.records.remove(&self.id);
         }

@@ -102,6 +102,7 @@ enum Policy {
 struct Containers {
     allow_privileged: bool,
     allow_new_privileges: bool,
+    user_namespaces: bool,
     pids_limit: Option<i64>,
     stop_timeout: Option<u64>,
     log_max_size: Option<Size>,
@@ -249,6 +250,7 @@ impl From<Containers> for ContainersConfig {
         Self {
             allow_privileged: containers.allow_privileged,
             allow_new_privileges: containers.allow_new_privileges,
+            user_namespaces: containers.user_namespaces,
             pids_limit: containers.pids_limit,
             stop_timeout: Duration::from_secs(containers.stop_timeout.unwrap_or(30)),
             log_max_size: containers.log_max_size.map_or(10 * MEBIBYTE, |size| size.0),

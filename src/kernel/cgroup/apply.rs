@@ -58,18 +58,16 @@ impl Group {
         for controller in &CONTROLLERS {
             match self.home(controller.name) {
                 Some(Home::V1(dir)) => {
-                    for setting in in_workable_order((controller.v1)(resources), &dir) {
-                        missed.extend(put(&dir, &setting));
-                    }
+                    missed.extend(put_v1(&dir, &in_workable_order((controller.v1)(resources), &dir)));
                 }
                 Some(Home::V2(dir)) => {
                     for setting in (controller.v2)(resources) {
                         missed.extend(put(&dir, &setting));
                     }
                 }
-                None => missed.extend((controller.v2)(resources).into_iter().map(|setting| NotEnforced {
-                    resource: setting.resource,
-                    reason: format!("this host has no {} control group controller", controller.name),
+                None => missed.extend((controller.v2)(resources).into_iter().map(|setting| {
+                    let reason = format!("this host has no {} control group controller", controller.name);
+                    NotEnforced::lacking(&setting.resource, reason)
                 })),
             }
         }
@@ -85,7 +83,7 @@ impl Group {
         if rules.is_empty() {
             return Vec::new();
         }
-        let missed = |reason| NotEnforced { resource: DEVICES.to_owned(), reason };
+        let missed = |reason: String| NotEnforced::lacking(DEVICES, reason);
         // Rules that allow everything are kept without anybody's help.
         let is_open = devices::allow_everything(rules);
         match self.home(DEVICES) {
@@ -126,15 +124,15 @@ impl Group {
             wanted.into_iter().map(|(file, value)| Setting::new(&format!("unified.{file}"), file, value));
         settings
             .filter_map(|setting| match &dir {
-                Some(_) if setting.files.iter().any(|file| file.contains('/')) => Some(NotEnforced {
-                    resource: setting.resource,
-                    reason: "not a file of a control group".to_owned(),
-                }),
-                Some(dir) => put(dir, &setting),
-                None => Some(NotEnforced {
-                    resource: setting.resource,
-                    reason: "this host has no version 2 control groups".to_owned(),
-                }),
+                Some(_) if setting.files.iter().any(|file| file.contains('/')) => {
+                    Some(NotEnforced::refused(&setting.resource, "not a file of a control group"))
+                }
+                // A file that is not there belongs to a controller that is not, which has to be an error here.
+                Some(dir) => put(dir, &setting).map(|missed| NotEnforced { is_refused: true, ..missed }),
+                None => {
+                    let reason = "this host has no version 2 control groups";
+                    Some(NotEnforced::refused(&setting.resource, reason))
+                }
             })
             .collect()
     }
@@ -148,21 +146,41 @@ fn in_workable_order(mut settings: Vec<Setting>, dir: &std::path::Path) -> Vec<S
     if let (Some(inner), Some(outer)) = (inner, outer) {
         let current = super::group::read(&dir.join(v1::MEMORY_AND_SWAP_LIMIT)).ok();
         let current = current.and_then(|text| text.trim().parse::<u64>().ok());
-        let wanted = settings[inner].value.parse::<u64>().ok();
-        if wanted.zip(current).is_some_and(|(wanted, current)| wanted > current) {
+        let wanted = settings[inner].value.parse::<u64>().unwrap_or(u64::MAX);
+        if current.is_some_and(|current| wanted > current) {
             settings.swap(inner, outer);
         }
     }
     settings
 }
 
+/// Settings of a controller of version 1, in order. Quota and period of the processor are checked together against the
+/// group above as either is written, so the quota may have to go first.
+fn put_v1(dir: &std::path::Path, settings: &[Setting]) -> Vec<NotEnforced> {
+    let quota = settings.iter().find(|one| one.files[0] == v1::CPU_QUOTA);
+    let put_one = |setting: &Setting| {
+        let missed = put(dir, setting)?;
+        let Some(quota) = quota.filter(|_| setting.files[0] == v1::CPU_PERIOD) else { return Some(missed) };
+        // The quota's own turn comes again, and tells what there is to tell.
+        let _ = put(dir, quota);
+        put(dir, setting)
+    };
+    settings.iter().filter_map(put_one).collect()
+}
+
 fn put(dir: &std::path::Path, setting: &Setting) -> Option<NotEnforced> {
     let mut last = None;
+    let mut is_refused = false;
     for file in &setting.files {
         match write(&dir.join(file), &setting.value) {
             Ok(()) => return None,
             Err(CgroupError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-            Err(CgroupError::Write { source, .. }) => last = Some(source.to_string()),
+            Err(CgroupError::Write { source, .. }) => {
+                is_refused = [Errno::EINVAL, Errno::ERANGE]
+                    .map(|errno| Some(errno as i32))
+                    .contains(&source.raw_os_error());
+                last = Some(source.to_string());
+            }
             Err(err) => last = Some(err.to_string()),
         }
     }
@@ -176,7 +194,7 @@ fn put(dir: &std::path::Path, setting: &Setting) -> Option<NotEnforced> {
             format!("the kernel refused {:?} for {}: {source}", setting.value, setting.files.join(" or "))
         },
     );
-    Some(NotEnforced { resource: setting.resource.clone(), reason })
+    Some(NotEnforced { resource: setting.resource.clone(), reason, is_refused })
 }
 
 fn host_has_swap() -> bool {

@@ -61,9 +61,22 @@ pub struct NotEnforced {
     pub resource: String,
     /// Why not, for people.
     pub reason: String,
+    /// Whether the wish itself is wrong: a value that the kernel refuses, or a file of version 2 that is not there.
+    pub is_refused: bool,
 }
 
 impl NotEnforced {
+    /// What this host cannot hold, whatever the value.
+    #[must_use]
+    pub fn lacking(resource: &str, reason: impl Into<String>) -> Self {
+        Self { resource: resource.to_owned(), reason: reason.into(), is_refused: false }
+    }
+
+    /// What cannot be held anywhere.
+    pub(super) fn refused(resource: &str, reason: impl Into<String>) -> Self {
+        Self { resource: resource.to_owned(), reason: reason.into(), is_refused: true }
+    }
+
     /// Whether this means that devices are open which rules should have closed.
     #[must_use]
     pub fn leaves_devices_open(&self) -> bool {

@@ -10,6 +10,8 @@ use super::apply::Setting;
 
 pub(super) const MEMORY_LIMIT: &str = "memory.limit_in_bytes";
 pub(super) const MEMORY_AND_SWAP_LIMIT: &str = "memory.memsw.limit_in_bytes";
+pub(super) const CPU_PERIOD: &str = "cpu.cfs_period_us";
+pub(super) const CPU_QUOTA: &str = "cpu.cfs_quota_us";
 
 pub(super) fn cpu(resources: &LinuxResources) -> Vec<Setting> {
     let Some(cpu) = resources.cpu() else { return Vec::new() };
@@ -19,10 +21,10 @@ pub(super) fn cpu(resources: &LinuxResources) -> Vec<Setting> {
     }
     // The quota is checked against the period, so the period goes first.
     if let Some(period) = cpu.period().filter(|period| *period > 0) {
-        out.push(Setting::new("cpu.period", "cpu.cfs_period_us", period));
+        out.push(Setting::new("cpu.period", CPU_PERIOD, period));
     }
     if let Some(quota) = cpu.quota().filter(|quota| *quota != 0) {
-        out.push(Setting::new("cpu.quota", "cpu.cfs_quota_us", quota.max(-1)));
+        out.push(Setting::new("cpu.quota", CPU_QUOTA, quota.max(-1)));
     }
     if let Some(burst) = cpu.burst() {
         out.push(Setting::new("cpu.burst", "cpu.cfs_burst_us", burst));
@@ -57,7 +59,10 @@ pub(super) fn memory(resources: &LinuxResources) -> Vec<Setting> {
     if let Some(limit) = memory.limit().filter(|limit| *limit != 0) {
         out.push(Setting::new("memory.limit", MEMORY_LIMIT, limit.max(-1)));
     }
-    if let Some(swap) = memory.swap().filter(|swap| *swap != 0) {
+    // Memory without a limit cannot be part of memory and swap with one.
+    let swap = memory.swap().filter(|swap| *swap != 0);
+    let swap = swap.or_else(|| memory.limit().filter(|limit| *limit < 0));
+    if let Some(swap) = swap {
         out.push(Setting::new("memory.swap", MEMORY_AND_SWAP_LIMIT, swap.max(-1)));
     }
     if let Some(reservation) = memory.reservation().filter(|reservation| *reservation != 0) {

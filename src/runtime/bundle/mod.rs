@@ -6,6 +6,7 @@
 
 mod check;
 mod namespaces;
+mod read;
 
 use std::fmt;
 use std::fs;
@@ -14,7 +15,11 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Process, Spec};
 
+use super::inherited::{has_inherited, is_mount_point};
+use crate::kernel::cgroup::NotEnforced;
+
 pub use check::check_process;
+pub use read::read_process;
 
 /// The name of a container on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -95,6 +100,7 @@ pub struct Bundle {
     dir: PathBuf,
     root: PathBuf,
     spec: Spec,
+    missed: Vec<NotEnforced>,
 }
 
 impl Bundle {
@@ -102,12 +108,12 @@ impl Bundle {
     pub fn load(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join("config.json");
         let text = fs::read(&path).map_err(|source| BundleError::Read { path: path.clone(), source })?;
-        let mut reader = serde_json::Deserializer::from_slice(&text);
-        let spec = serde_path_to_error::deserialize(&mut reader).map_err(|err| {
-            let member = err.path().to_string();
-            BundleError::Parse { path, member, source: err.into_inner() }
+        let (spec, missed) = read::specification(&text).map_err(|(member, source)| BundleError::Parse {
+            path,
+            member,
+            source,
         })?;
-        Self::new(dir, spec)
+        Ok(Self { missed, ..Self::new(dir, spec)? })
     }
 
     /// Checks `spec`, whose relative paths start from `dir`.
@@ -121,7 +127,12 @@ impl Bundle {
             .ok_or_else(|| {
                 check::invalid("root.path", format!("{} is not a directory to use", wanted.display()))
             })?;
-        Ok(Self { dir, root, spec })
+        if has_inherited(&spec) && is_mount_point(&root) {
+            let reason =
+                "is a mount point, which without a mount namespace cannot be told from the container's";
+            return Err(check::invalid("root.path", reason));
+        }
+        Ok(Self { dir, root, spec, missed: Vec::new() })
     }
 
     /// The bundle's directory, absolute.
@@ -140,6 +151,19 @@ impl Bundle {
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// What its file asks for that nothing can be done about.
+    pub(super) fn missed(&self) -> &[NotEnforced] {
+        &self.missed
+    }
+
+    /// Tells the process that it is handed open sockets after the standard streams, as sd_listen_fds(3) looks for them.
+    pub fn hand_over_sockets(&mut self, number: u32) {
+        let Some(process) = self.spec.process_mut() else { return };
+        let mut env = process.env().clone().unwrap_or_default();
+        env.extend([format!("LISTEN_FDS={number}"), "LISTEN_PID=1".to_owned()]);
+        process.set_env(Some(env));
     }
 
     /// The process to run; the check has seen that there is one.

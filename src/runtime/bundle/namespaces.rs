@@ -30,8 +30,8 @@ pub(super) fn check(spec: &Spec, linux: &Linux) -> Result<(), BundleError> {
             return Err(invalid(format!("{member}.path"), "is not an absolute path"));
         }
     }
-    if !has_namespace(linux, LinuxNamespaceType::Mount) {
-        return Err(invalid("linux.namespaces", "a mount namespace is needed"));
+    if has_users && !has_namespace(linux, LinuxNamespaceType::Mount) {
+        return Err(invalid("linux.namespaces", "a user namespace needs a mount namespace"));
     }
     for (member, name) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
         let is_set = name.as_ref().is_some_and(|name| !name.is_empty());

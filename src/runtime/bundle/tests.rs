@@ -47,7 +47,11 @@ fn each_mistake_is_named_by_its_member() {
         ("linux.timeOffsets.realtime: is not a clock that a time namespace offsets", |v| {
             v["linux"]["timeOffsets"] = json!({"realtime": {"secs": 1}});
         }),
-        ("linux.namespaces: a mount namespace is needed", |v| v["linux"]["namespaces"] = json!([])),
+        ("linux.namespaces: a user namespace needs a mount namespace", |v| {
+            v["linux"]["namespaces"] = json!([{"type": "user"}]);
+            v["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
+            v["linux"]["gidMappings"] = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
+        }),
         ("linux.namespaces[2]: the pid namespace is given twice", |v| {
             v["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "pid"}, {"type": "pid"}]);
         }),

@@ -111,16 +111,28 @@ pub(super) struct Failure {
     pub part: Part,
     /// An error number, or what the part says it is.
     pub code: i32,
+    /// Which hook, if it was one.
+    pub hook: u16,
+}
+
+impl Failure {
+    pub(super) const fn new(part: Part, code: i32) -> Self {
+        Self { part, code, hook: 0 }
+    }
+
+    fn not_executed(&self) -> Report {
+        Report::NotExecuted { part: self.part, code: self.code, hook: self.hook }
+    }
 }
 
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
-        Self { part: Part::Whole, code: errno as i32 }
+        Self::new(Part::Whole, errno as i32)
     }
 }
 
 pub(super) fn at(part: Part) -> impl FnOnce(Errno) -> Failure {
-    move |errno| Failure { part, code: errno as i32 }
+    move |errno| Failure::new(part, errno as i32)
 }
 
 /// What the child does from its first moment to exec. Returns an exit code only if it did not get there.
@@ -135,7 +147,8 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
             times[mark + 1] = monotonic();
         }
         if let Err(failure) = run_step(number, step, child, &mut found) {
-            child.to_parent.send(Report::failed(number, failure.part, failure.code));
+            let Failure { part, code, hook } = failure;
+            child.to_parent.send(Report::Failed { step: number, part, code, hook });
             return FAILED;
         }
     }
@@ -147,12 +160,12 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
     // Whoever makes a container hears at once of a program that is not there, if one is to be executed.
     let is_alone = child.attendant.is_some_and(|attendant| attendant.is_alone);
     if !is_alone && let Err((part, errno)) = find_program(child.program, child.own_program.as_ref()) {
-        child.to_parent.send(Report::not_executed(part, errno as i32));
+        child.to_parent.send(Failure::new(part, errno as i32).not_executed());
         return FAILED;
     }
     let Some(answer) = child.to_parent.ready_and_wait(times) else { return FAILED };
     let Err(failure) = execute_under(child);
-    answer.send(Report::not_executed(failure.part, failure.code));
+    answer.send(failure.not_executed());
     FAILED
 }
 
@@ -276,6 +289,13 @@ fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) ->
         Step::Attributes(path, attributes) => {
             let place = mount::open_in(root(found)?, path)?;
             mount::set_attributes(place.as_fd(), *attributes, None, false)?;
+        }
+        Step::ChangeRoot(other) => {
+            match other {
+                Some(path) => chdir(path.as_c_str()).map_err(at(Part::Source))?,
+                None => nix::unistd::fchdir(root(found)?)?,
+            }
+            nix::unistd::chroot(c".")?;
         }
         Step::Pivot => {
             nix::unistd::fchdir(root(found)?)?;

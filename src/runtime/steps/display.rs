@@ -52,6 +52,7 @@ impl fmt::Display for Step {
             Self::Mask(path) => write!(f, "mask {}", text(path)),
             Self::ReadOnly(path) => write!(f, "make {} read-only", text(path)),
             Self::Attributes(path, attributes) => write!(f, "make the mount {} {attributes}", text(path)),
+            Self::ChangeRoot(_) => f.write_str("enter the root filesystem within the same mounts"),
             Self::Pivot => f.write_str("enter the root filesystem"),
             Self::MoveRoot(_) => f.write_str("enter the root filesystem by moving it"),
             Self::RootPropagation(kind, deep) => {

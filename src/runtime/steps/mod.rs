@@ -107,6 +107,8 @@ pub enum Step {
     Attributes(CString, Attributes),
     /// Make the root filesystem the root.
     Pivot,
+    /// The same for this process alone, where the mounts are others' as well; or make a directory the root.
+    ChangeRoot(Option<CString>),
     /// The same where the host's root cannot be pivoted from: take these mounts away, move the root there, change root.
     MoveRoot(Vec<CString>),
     /// Set how mounts within the root hear of others.

@@ -60,8 +60,8 @@ impl Wanted {
         };
         if matches!(out.users, Users::New(_)) {
             out.clone = Namespaces::USER;
-            out.steps.push(Step::Ask(Request::MapUsers));
         }
+        out.steps.extend(apart.then_some(Step::Ask(Request::MapUsers)));
         // The offsets are written to a file that is the host's root's, which this process is until it becomes another.
         if all.iter().any(|one| one.typ() == LinuxNamespaceType::Time && !is_joined(one)) {
             out.steps.extend(new_time(linux)?);

@@ -17,6 +17,7 @@ use crate::kernel::namespace::Namespaces;
 use crate::kernel::security::seccomp::{Filter, SeccompError};
 use crate::runtime::bundle::Bundle;
 use crate::runtime::defaults;
+use crate::runtime::inherited::has_inherited;
 
 /// Why a bundle cannot be turned into steps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,7 +151,7 @@ pub fn plan(bundle: &Bundle, process: &Process, setting: &Setting<'_>) -> Result
         // The change of user has cleared it.
         steps.push(Step::DieWithParent);
     }
-    if matches!(namespaces.users, Users::New(_)) {
+    if namespaces.users.are_apart() {
         let is_limit = |step: &mut Step| matches!(step, Step::Limit(..));
         for_parent.extend(steps.extract_if(.., is_limit));
     }
@@ -205,7 +206,10 @@ fn filesystem(
     let entries = entries.map(|(at, mount)| Entry::read(at, mount)).collect::<Result<Vec<_>, _>>()?;
     let masked = linux.masked_paths().as_deref().unwrap_or_default();
 
-    let mut steps = vec![Step::HostPropagation(Propagation::Slave)];
+    let is_inherited = has_inherited(spec);
+    // What is mounted in the caller's own namespace is not ours to change.
+    let mut steps: Vec<Step> =
+        (!is_inherited).then_some(Step::HostPropagation(Propagation::Slave)).into_iter().collect();
     if !masked.is_empty() {
         steps.push(Step::FindNull);
     }
@@ -239,7 +243,11 @@ fn filesystem(
     }
     steps.extend(hooks(spec));
     steps.extend(labels(process)?);
-    steps.push(if scene.no_pivot { Step::MoveRoot(scene.host.pseudo_mounts.clone()) } else { Step::Pivot });
+    steps.push(match (is_inherited, scene.no_pivot) {
+        (true, _) => Step::ChangeRoot(None),
+        (false, true) => Step::MoveRoot(scene.host.pseudo_mounts.clone()),
+        (false, false) => Step::Pivot,
+    });
     if let Some(wanted) = linux.rootfs_propagation().as_ref().filter(|wanted| !wanted.is_empty()) {
         let (kind, deep) = root_propagation(wanted)?;
         steps.push(Step::RootPropagation(kind, deep));

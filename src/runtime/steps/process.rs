@@ -73,10 +73,10 @@ pub fn early(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> R
         let mut score = wanted;
         if wanted < host.oom_score && !host.can_raise_limits() {
             score = host.oom_score;
-            missed.push(NotEnforced {
-                resource: "process.oomScoreAdj".to_owned(),
-                reason: format!("lowering it to {wanted} needs CAP_SYS_RESOURCE; it stays at {score}"),
-            });
+            missed.push(NotEnforced::lacking(
+                "process.oomScoreAdj",
+                format!("lowering it to {wanted} needs CAP_SYS_RESOURCE; it stays at {score}"),
+            ));
         }
         if score != host.oom_score {
             steps.push(Step::OomScore(score, text(score.to_string())?));
@@ -100,11 +100,12 @@ pub fn process_steps(
     let user = process.user();
     let mut steps = vec![Step::CloseInherited(preserved)];
     steps.extend(limits(process, host, missed));
+    // Before the filter, under which it may no longer be possible to see where one is.
+    steps.push(Step::WorkingDirectory(cwd.clone()));
     let is_bound = process.no_new_privileges() == Some(true);
     if !is_bound && let Some(filter) = filter.take() {
         steps.push(Step::Filter(Box::new(filter)));
     }
-    steps.push(Step::WorkingDirectory(cwd.clone()));
     steps.extend(identity(process, host, missed)?);
     steps.push(Step::WorkingDirectoryAsUser(cwd));
     if is_bound {
@@ -142,19 +143,19 @@ fn limits(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> Vec<
         let (mut soft, mut hard) = (wanted.soft(), wanted.hard());
         let ours = host.hard_limits.iter().find(|(known, _)| *known == limit).map(|(_, hard)| *hard);
         if let Some(ours) = ours.filter(|ours| hard > *ours && !host.can_raise_limits()) {
-            missed.push(NotEnforced {
-                resource: format!("process.rlimits.{}", limit.name()),
-                reason: format!("raising it to {} needs CAP_SYS_RESOURCE; it is {ours}", limit_text(hard)),
-            });
+            missed.push(NotEnforced::lacking(
+                &format!("process.rlimits.{}", limit.name()),
+                format!("raising it to {} needs CAP_SYS_RESOURCE; it is {ours}", limit_text(hard)),
+            ));
             hard = ours;
             soft = soft.min(ours);
         }
         if limit.name() == "RLIMIT_NOFILE" && hard > host.open_files {
             let most = host.open_files;
-            missed.push(NotEnforced {
-                resource: format!("process.rlimits.{}", limit.name()),
-                reason: format!("{} is more than this host's fs.nr_open, which is {most}", limit_text(hard)),
-            });
+            missed.push(NotEnforced::lacking(
+                &format!("process.rlimits.{}", limit.name()),
+                format!("{} is more than this host's fs.nr_open, which is {most}", limit_text(hard)),
+            ));
             hard = most;
             soft = soft.min(most);
         }
@@ -207,10 +208,10 @@ fn capability_sets(
     let permitted = read(wanted.permitted())?.without(host.withheld);
     let missing = permitted.without(host.held);
     if !missing.is_empty() {
-        missed.push(NotEnforced {
-            resource: "process.capabilities".to_owned(),
-            reason: format!("{} cannot be given because this process lacks it", missing.names().join(" ")),
-        });
+        missed.push(NotEnforced::lacking(
+            "process.capabilities",
+            format!("{} cannot be given because this process lacks it", missing.names().join(" ")),
+        ));
     }
     let permitted = permitted.and(host.held);
     let inheritable = read(wanted.inheritable())?.and(host.held).without(host.withheld);

@@ -87,7 +87,7 @@ impl Supervisor {
     }
 
     fn say_lost(&mut self, at: usize, reason: String) {
-        self.say_not_enforced(vec![NotEnforced { resource: "output".to_owned(), reason }], Some(at));
+        self.say_not_enforced(vec![NotEnforced::lacking("output", reason)], Some(at));
     }
 
     /// Waits for a container's output, unless the container has to wait.

@@ -31,7 +31,7 @@ impl Supervisor {
 
     /// Says each thing that the host does not hold once.
     pub(super) fn say_not_enforced(&mut self, missing: Vec<NotEnforced>, at: Option<usize>) {
-        for NotEnforced { resource, reason } in missing {
+        for NotEnforced { resource, reason, .. } in missing {
             let whose = at.map_or("the task".to_owned(), |at| format!("container {}", self.name(at)));
             let what = format!("{resource} of {whose}: {reason}");
             if !self.said_not_enforced.contains(&what) {

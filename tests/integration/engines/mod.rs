@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod docker;
 mod podman;
 
 use std::{
@@ -54,9 +55,10 @@ fn archive(directory: &Path) -> PathBuf {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
     fs::copy("/usr/bin/busybox", root.join("bin/busybox")).unwrap();
-    for program in
-        ["cat", "echo", "grep", "hostname", "id", "readlink", "sh", "sleep", "test", "touch", "true", "tty"]
-    {
+    for program in [
+        "cat", "echo", "false", "stty", "grep", "hostname", "id", "readlink", "sh", "sleep", "test", "touch",
+        "true", "tty",
+    ] {
         symlink("busybox", root.join("bin").join(program)).unwrap();
     }
     let archive = directory.join("image.tar");

@@ -124,3 +124,32 @@ fn containers_of_a_pod_share_a_network() {
     assert_eq!(one[..3], two[..3], "name, network and queues");
     assert_ne!(one[3], two[3], "processes are their own");
 }
+
+#[test]
+fn podmans_other_flags_reach_the_container() {
+    require!(root, busybox, podman);
+    let Some(podman) = Podman::new() else { return };
+    let alone = ["--rm", "--network", "none"];
+    let told = podman.runs(&alone, &["sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((told.out.as_str(), told.err.as_str(), told.code), ("out", "err", 7), "{told:?}");
+    assert_eq!(podman.runs(&alone, &["nosuch"]).code, 127);
+    assert_eq!(podman.runs(&[&alone[..], &["-t"]].concat(), &["tty"]).ok(), "/dev/pts/0");
+    assert_eq!(podman.runs(&[&alone[..], &["--read-only"]].concat(), &["touch", "/x"]).code, 1);
+    assert_eq!(podman.runs(&[&alone[..], &["--user", "7:8"]].concat(), &["id", "-u"]).ok(), "7");
+    let mapped = [&alone[..], &["--uidmap", "0:200000:65536", "--gidmap", "0:200000:65536"]].concat();
+    let map = podman.runs(&mapped, &["cat", "/proc/self/uid_map"]).ok();
+    assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "200000", "65536"]);
+
+    let check = ["--health-cmd", "true", "--health-interval", "disable"];
+    let options = [&["-d", "--name", "app", "--network", "none"], &check[..]].concat();
+    podman.runs(&options, &["sh", "-c", STAYS]).ok();
+    wait_for("its output", PATIENCE, || (podman.run(&["logs", "app"]).ok() == "up").then_some(()));
+    podman.run(&["healthcheck", "run", "app"]).ok();
+    let executed = podman.run(&["exec", "-t", "app", "tty"]);
+    assert!(executed.code == 0 && executed.out.starts_with("/dev/pts/"), "{executed:?}");
+    podman.run(&["kill", "--signal", "TERM", "app"]).ok();
+    podman.run(&["wait", "app"]).ok();
+    podman.run(&["restart", "app"]).ok();
+    assert_eq!(podman.run(&["inspect", "app", "--format", "{{.State.Status}}"]).ok(), "running");
+    podman.run(&["rm", "-f", "-t", "0", "app"]).ok();
+}

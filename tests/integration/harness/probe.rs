@@ -161,6 +161,12 @@ pub fn podman() -> Probe {
     program("podman").and_then(|()| program("conmon"))
 }
 
+/// The programs of Debian's docker.io.
+pub fn docker() -> Probe {
+    root()?;
+    program("dockerd").and_then(|()| program("docker")).and_then(|()| program("containerd"))
+}
+
 /// A C compiler that makes static programs.
 pub fn compiler() -> Probe {
     program("cc")

@@ -134,3 +134,49 @@ fn the_usual_devices_are_open_whatever_the_rules_say() {
     let ran = container.script("echo x > /dev/null && head -c 4 /dev/zero | wc -c").run();
     assert_eq!((ran.out.as_str(), ran.code), ("4", 0), "{ran:?}");
 }
+
+#[test]
+fn a_process_without_a_user_is_root_and_a_capability_that_is_none_is_told() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["process"].as_object_mut().unwrap().remove("user");
+    container.config["process"]["capabilities"]["bounding"] = json!(["CAP_KILL", "CAP_FLY"]);
+    let ran = container.script("id -u; grep CapBnd /proc/self/status").run();
+    assert_eq!((ran.out.as_str(), ran.code), ("0\nCapBnd:\t0000000000000020", 0), "{ran:?}");
+    assert!(ran.err.contains("process.capabilities is not enforced: CAP_FLY is no capability"), "{ran:?}");
+}
+
+#[test]
+fn a_filter_that_hides_the_working_directory_does_not_keep_the_container_from_it() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["process"]["noNewPrivileges"] = json!(false);
+    container.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["getcwd"], "action": "SCMP_ACT_ERRNO"}],
+    });
+    let ran = container.script("echo in; /bin/pwd -P 2>/dev/null || echo hidden").run();
+    assert!(ran.code == 0 && ran.out.starts_with("in"), "{ran:?}");
+}
+
+#[test]
+fn sockets_that_are_handed_over_reach_the_program() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.script("echo $LISTEN_FDS $LISTEN_PID; cat <&3").save();
+    let bundle = container.bundle().display().to_string();
+    // A shell opens the third descriptor for the runtime, as a service manager would.
+    let words = container.command(&["run", "--bundle", &bundle, &container.id]);
+    let program = words.get_program().to_owned();
+    let args: Vec<_> = words.get_args().map(ToOwned::to_owned).collect();
+    let note = container.path("note");
+    std::fs::write(&note, "through\n").unwrap();
+    let ran = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(format!("exec 3<{}; exec \"$0\" \"$@\"", note.display()))
+        .arg(program)
+        .args(args)
+        .env("LISTEN_FDS", "1")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "1 1\nthrough\n", "{ran:?}");
+}

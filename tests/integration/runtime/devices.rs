@@ -201,3 +201,52 @@ fn where_nothing_holds_devices_no_process_can_make_them() {
     }
     assert!(ran.out.ends_with("refused\nclosed\nopen"), "{ran:?}");
 }
+
+#[test]
+fn an_image_cannot_put_something_else_in_the_place_of_the_null_device() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    let secret = container.path("secret");
+    fs::write(&secret, "outside\n").unwrap();
+    // A /dev of the image's own; what is masked is covered with a null device.
+    container.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev");
+    container.config["root"]["readonly"] = json!(false);
+    fs::write(container.rootfs().join("hidden"), "hidden\n").unwrap();
+    container.config["linux"]["maskedPaths"] = json!(["/hidden"]);
+    let null = container.rootfs().join("dev/null");
+    fs::create_dir_all(container.rootfs().join("dev/pts")).unwrap();
+    for kind in ["link out", "link in", "file"] {
+        match kind {
+            "link out" => std::os::unix::fs::symlink(&secret, &null).unwrap(),
+            "link in" => std::os::unix::fs::symlink("/proc/self/exe", &null).unwrap(),
+            _ => fs::write(&null, "mine\n").unwrap(),
+        }
+        let ran = container.script("cat /hidden; echo x > /dev/null; echo y > /hidden; echo ran").run();
+        assert!(ran.code != 0 && !ran.out.contains("ran"), "{kind}: {ran:?}");
+        assert!(ran.err.contains("/dev/null"), "{kind}: {ran:?}");
+        fs::remove_file(&null).unwrap();
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "outside\n");
+    }
+    assert_eq!(fs::read_to_string(container.rootfs().join("hidden")).unwrap(), "hidden\n");
+}
+
+#[test]
+fn a_node_in_a_volume_without_devices_opens_nothing() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    let data = container.path("data");
+    fs::create_dir(&data).unwrap();
+    let made = Command::new("mknod").arg(data.join("node")).args(["c", "1", "3"]).status().unwrap();
+    if !made.success() {
+        skipped("no device nodes can be made here");
+        return;
+    }
+    let mount =
+        |options: Value| json!({"destination": "/data", "type": "bind", "source": data, "options": options});
+    container.config["mounts"].as_array_mut().unwrap().push(mount(json!(["rbind", "nodev"])));
+    let script = "echo x 2>/dev/null >/data/node && echo opened; echo done";
+    assert_eq!(container.script(script).run().out, "done");
+    container.config["mounts"].as_array_mut().unwrap().pop();
+    container.config["mounts"].as_array_mut().unwrap().push(mount(json!(["rbind"])));
+    assert_eq!(container.script(script).run().out, "opened\ndone");
+}

@@ -64,6 +64,7 @@ fn each_kind_runs_in_its_turn_and_is_told_the_state() {
             "bundle": container.bundle(), "annotations": {"colour": "green"},
         })
     );
+    assert_eq!(told(&container, "prestart")["status"], "created");
     // Within the container, its first process is the first.
     assert_eq!(told(&container, "createContainer")["pid"], 1);
     assert!(!container.rootfs().join("tmp/state").exists());
@@ -122,25 +123,66 @@ fn a_hook_that_fails_before_the_program_stops_the_container() {
     container.config["hooks"] = json!({"startContainer": [fails()]});
     assert_eq!(container.create().code, 0);
     let started = container.oci(&["start", &container.id]);
-    assert_eq!((started.err.as_str(), started.code), ("hythe oci: startContainer hook: exit status 7", 1));
+    assert_eq!(
+        (started.err.as_str(), started.code),
+        ("hythe oci: hooks.startContainer[0]: ended with exit code 7", 1)
+    );
     assert_eq!(container.status(), "stopped");
 }
 
 #[test]
-fn a_hook_that_fails_afterwards_is_only_told() {
+fn a_hook_that_fails_after_the_start_stops_the_container() {
     require!(root, busybox);
     let mut container = container();
     container.config["hooks"] = json!({
-        "poststart": [fails(), notes(&container, "poststart")],
+        "poststart": [notes(&container, "poststart"), fails(), notes(&container, "never")],
         "poststop": [fails(), notes(&container, "poststop")],
     });
     assert_eq!(container.create().code, 0);
     let started = container.oci(&["start", &container.id]);
-    assert_eq!(started.code, 0);
-    assert_eq!(started.err, "hythe oci: warning: hooks.poststart[0]: /bin/sh ended with exit code 7");
-    assert_eq!(container.status(), "running");
-    assert_eq!(container.oci(&["delete", "--force", &container.id]).code, 0);
+    let sentence = "hythe oci: hooks.poststart[1]: /bin/sh ended with exit code 7";
+    assert_eq!((started.err.as_str(), started.code), (sentence, 1));
+    assert_eq!(container.status(), "stopped");
+    // One that fails when it is over is only told.
+    let deleted = container.oci(&["delete", &container.id]);
+    let sentence = "hythe oci: warning: hooks.poststop[0]: /bin/sh ended with exit code 7";
+    assert_eq!((deleted.err.as_str(), deleted.code), (sentence, 0));
     assert_eq!(names(&container), ["poststart", "poststop"]);
+    let ran = container.run();
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(container.oci(&["list", "-q"]).out, "");
+    assert_eq!(names(&container), ["poststart", "poststop", "poststart", "poststop"]);
+}
+
+#[test]
+fn a_hook_is_named_by_its_number_wherever_it_runs() {
+    require!(root, busybox);
+    let mut container = container();
+    container.config["hooks"] = json!({"createContainer": [notes(&container, "first"), fails()]});
+    let ran = container.create();
+    assert_eq!(ran.err, "hythe oci: hooks.createContainer[1]: /bin/sh ended with exit code 7");
+    assert_eq!(names(&container), ["first"]);
+    let fine = json!({"path": "/bin/true"});
+    container.config["hooks"] = json!({"startContainer": [fine, fine, fails()]});
+    assert_eq!(container.create().code, 0);
+    let started = container.oci(&["start", &container.id]);
+    assert_eq!(started.err, "hythe oci: hooks.startContainer[2]: ended with exit code 7");
+}
+
+#[test]
+fn a_hook_without_an_environment_has_the_runtimes() {
+    require!(root, busybox);
+    let mut container = container();
+    let place = container.path("colour").display().to_string();
+    let script = format!("echo \"$COLOUR\" >> {place}");
+    let hook = |env: Value| json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": env});
+    container.config["hooks"] =
+        json!({"createRuntime": [hook(Value::Null), hook(json!(["A=1"])), hook(json!([]))]});
+    container.script("true").save();
+    let bundle = container.bundle().display().to_string();
+    let mut run = container.command(&["run", "--bundle", &bundle, &container.id]);
+    assert!(run.env("COLOUR", "blue").status().unwrap().success());
+    assert_eq!(fs::read_to_string(place).unwrap(), "blue\n\n\n");
 }
 
 #[test]

@@ -129,3 +129,33 @@ fn a_device_may_be_made_and_not_used() {
     let said = container.says(script);
     assert_eq!(said, "refused");
 }
+
+#[test]
+fn a_limit_that_the_kernel_refuses_is_an_error() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["linux"]["resources"]["cpu"] = json!({"period": 3});
+    let ran = container.run();
+    if ran.code == 0 {
+        crate::harness::skipped(&ran.err);
+        return;
+    }
+    assert!(ran.err.starts_with("hythe oci: linux.resources.cpu.period: the kernel refused"), "{ran:?}");
+    container.config["linux"]["resources"] = json!({"unified": {"no.such_file": "1"}});
+    let ran = container.run();
+    assert!(ran.code == 1 && ran.err.contains("linux.resources.unified.no.such_file"), "{ran:?}");
+    assert_eq!(container.left(), Vec::<String>::new());
+}
+
+#[test]
+fn quota_and_period_change_together_and_memory_without_a_limit_has_none_with_swap() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["linux"]["resources"]["memory"] = json!({"limit": 64 << 20, "swap": 64 << 20});
+    container.script("sleep 1000");
+    container.start();
+    for args in [["--memory", "-1"], ["--memory", "32M"]] {
+        let ran = container.oci(&["update", args[0], args[1], &container.id]);
+        assert_eq!((ran.err.as_str(), ran.code), ("", 0), "{args:?}");
+    }
+}

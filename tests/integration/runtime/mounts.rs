@@ -148,3 +148,38 @@ fn a_dangling_link_is_followed_inside() {
     );
     assert_eq!(container.says("cat /etc/resolv.conf"), "nameserver 192.0.2.1");
 }
+
+#[test]
+fn without_a_mount_namespace_the_mounts_are_the_callers_and_go_with_the_container() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "mount");
+    let mounted = |container: &Container| {
+        let rootfs = container.rootfs().canonicalize().unwrap().display().to_string();
+        let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        text.lines().filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(&rootfs))).count()
+    };
+    container.script("ls / | tr '\\n' ' '; sleep 1000");
+    container.start();
+    let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap();
+    assert_eq!(mounts(&container.pid().to_string()), mounts("self"));
+    assert!(mounted(&container) > 1);
+    // A command has the container's root, not the caller's.
+    let said = container.oci(&[
+        "exec",
+        &container.id,
+        "sh",
+        "-c",
+        "ls / | tr '\\n' ' '; test -e /proc/1/exe && echo proc",
+    ]);
+    assert!(said.out.contains("bin dev proc") && said.out.ends_with("proc"), "{said:?}");
+    assert!(!said.out.contains("home"), "{said:?}");
+    assert_eq!(container.oci(&["delete", "--force", &container.id]).code, 0);
+    assert_eq!(mounted(&container), 0);
+    // Nor does anything stay of one that comes to its end, or never to its beginning.
+    assert_eq!(container.script("exit 3").run().code, 3);
+    assert_eq!(mounted(&container), 0);
+    container.config["process"]["args"] = json!(["/no/such/program"]);
+    assert_eq!(container.run().code, 127);
+    assert_eq!(mounted(&container), 0);
+}

@@ -11,3 +11,4 @@ mod inside;
 mod neighbours;
 mod races;
 mod reach;
+mod users;

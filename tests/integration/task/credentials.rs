@@ -135,6 +135,12 @@ fn a_task_gets_the_credentials_of_its_role_and_no_other_task_does() {
     assert_eq!(credentials(&in_more, &more_path), credentials(&in_job, &job_path));
     assert_eq!((in_more.get(&job_path).0, keep.runs()), (400, 1));
 
+    // A call may name another role than the definition.
+    let other = instance.launch_with(&of_role(APP), json!({ "overrides": { "taskRoleArn": JOB } }));
+    instance.running(&other);
+    let told = credentials(&Inside::of(&instance, &other, "app"), &path(&other));
+    assert_eq!(told["RoleArn"], JOB, "{told:#}");
+
     for id in [&app, &job] {
         let shown = instance.stored(id).to_string() + &instance.task(id).to_string();
         assert!(!shown.contains("hush") && !shown.contains("/v2/credentials"), "{shown}");
@@ -142,6 +148,21 @@ fn a_task_gets_the_credentials_of_its_role_and_no_other_task_does() {
     assert!(!instance.log().contains("hush"), "{}", instance.log());
     for text in ["hush/app", "hush/token", app_path.trim_start_matches("/v2/credentials/")] {
         assert!(!is_open_anywhere(&instance.path(""), text), "{text} can be read by others");
+    }
+}
+
+#[test]
+fn a_container_whose_first_deed_is_to_ask_is_answered() {
+    require!(host, busybox);
+    let keep = Keep::new();
+    let instance = Instance::with_busybox_and("first-deed", &keep.config());
+    let script =
+        format!("exec wget -qO- http://169.254.170.2${VARIABLE} $ECS_CONTAINER_METADATA_URI_V4/task");
+    let document =
+        with(definition("first-deed", &[container("app", &script)]), json!({ "taskRoleArn": APP }));
+    for _ in 0..5 {
+        let said = instance.says_in(&document);
+        assert!(said.contains("AKAPP") && said.contains("TaskARN"), "{said}");
     }
 }
 

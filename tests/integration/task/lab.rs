@@ -81,6 +81,7 @@ impl Lab {
             resources: None,
             network: Network::Inherited,
             shared_memory: None,
+            users: None,
             containers: Vec::new(),
             begun_us: 0,
             metadata: None,

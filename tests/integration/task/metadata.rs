@@ -156,6 +156,44 @@ fn a_container_learns_of_itself_and_its_task() {
 }
 
 #[test]
+fn a_container_learns_where_its_ports_and_volumes_are() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("metadata-ports");
+    let web = with(
+        container("web", FOREVER),
+        json!({
+            "portMappings": [{ "containerPort": 80 }, { "containerPortRange": "7000-7001", "protocol": "udp" }],
+            "mountPoints": [{ "sourceVolume": "data", "containerPath": "/data" }],
+            "logConfiguration": { "logDriver": "json-file", "options": { "max-file": "2" } },
+        }),
+    );
+    let document = with(definition("places", &[web]), json!({ "volumes": [{ "name": "data" }] }));
+    let id = instance.launch(&document);
+    let task = instance.running(&id);
+    let own = told(&instance, &id, "web", "$ECS_CONTAINER_METADATA_URI_V4");
+    let bindings = &one(&task, "web")["networkBindings"];
+    let (one_port, range) = (&bindings[0]["hostPort"], word(&bindings[1], "hostPortRange"));
+    let first: u16 = range.split('-').next().unwrap().parse().unwrap();
+    let port = |container: u16, protocol: &str, host: Value| json!({ "ContainerPort": container, "Protocol": protocol, "HostPort": host, "HostIp": "0.0.0.0" });
+    let expected = [
+        port(80, "tcp", one_port.clone()),
+        port(7000, "udp", first.into()),
+        port(7001, "udp", (first + 1).into()),
+    ];
+    assert_eq!(own["Ports"], json!(expected), "{task:#}");
+    assert_eq!(own["Networks"][0]["NetworkMode"], "bridge", "{own:#}");
+    assert_eq!(own["Networks"][0].get("MACAddress"), None, "{own:#}");
+    assert_eq!(own["Volumes"].as_array().map(Vec::len), Some(1), "{own:#}");
+    assert_eq!(own["Volumes"][0]["Destination"], "/data", "{own:#}");
+    assert_eq!(own["LogOptions"], json!({ "max-file": "2" }));
+    assert_eq!((own.get("Health"), own.get("RestartCount")), (None, None), "{own:#}");
+    let task = told(&instance, &id, "web", "$ECS_CONTAINER_METADATA_URI_V4/task");
+    assert_eq!(task.get("Limits"), None, "{task:#}");
+    instance.cli(&["exec", &id, "web", "--", "sh", "-c", "kill -TERM 1"]).ok();
+    instance.stopped(&id);
+}
+
+#[test]
 fn what_a_container_uses_is_told_as_docker_tells_it() {
     require!(host, busybox, cgroup_memory, cgroup_pids);
     let instance = Instance::with_busybox("stats");
@@ -237,6 +275,9 @@ fn nobody_else_reaches_the_endpoint_of_a_task() {
         );
     }
     sh(&format!("ip route del {ADDRESS}/32"));
+    // A connection from outside would fail by the ports of its answers alone; no packet of one is answered at all.
+    let listeners = sh(&format!("nsenter --net=/proc/{}/ns/net ss -Hltn", instance.pid(&ours, "web")));
+    assert!(listeners.contains("169.254.170.2%lo:51679"), "{listeners}");
     assert_eq!(inside.get(path(&url)).0, 200);
 }
 
