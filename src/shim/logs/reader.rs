@@ -21,6 +21,9 @@ use crate::{
     model::time::Timestamp,
 };
 
+/// More than any tick of a kernel.
+const TICK: Duration = Duration::from_millis(100);
+
 mod files;
 
 use files::{CHUNK, files, identity, last_lines};
@@ -166,7 +169,8 @@ impl Reader {
 
     /// The begin of the oldest file that can hold something of interest.
     fn first(&self) -> io::Result<Option<Place>> {
-        let since = UNIX_EPOCH + Duration::from_nanos(self.since);
+        // The clock of files runs behind by up to a tick.
+        let since = UNIX_EPOCH + Duration::from_nanos(self.since).saturating_sub(TICK);
         for (file, _) in files(&self.path)?.into_iter().rev() {
             if file.metadata()?.modified()? >= since {
                 return Ok(Some(Place::start_of(file)));
