@@ -36,13 +36,8 @@ use crate::{
         event::{Interest, Poll, SignalFd, TimerFd},
         process::Signal,
     },
-    model::{
-        fact::Seen,
-        task::{Span, StopRequest},
-        time::Moment,
-    },
+    model::{fact::Seen, task::StopRequest, time::Moment},
     plan::task::{TaskAction, TaskNote, TaskView, task},
-    runtime::Timing,
 };
 
 /// The pause before a ledger that the disk refused is written again, and before a shim looks again whether it may go.
@@ -254,33 +249,6 @@ impl Supervisor {
         }
         self.say_not_enforced(started.not_enforced, Some(at));
         true
-    }
-
-    /// Where a start spent its time: `exec` is all of it, `mount` and those below `exec` are its parts in their order.
-    fn spans(&self, at: usize, began: u64, took: u64, timing: &Timing) -> Vec<Span> {
-        let container = self.name(at);
-        let span = |name: &str, start: u64, took_us: u64| Span {
-            name: name.to_owned(),
-            container: Some(container.clone()),
-            start_us: start.saturating_sub(self.spec.begun_us),
-            took_us,
-        };
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let parts = [
-            ("exec/plan", timing.plan),
-            ("exec/cgroup", timing.cgroup),
-            ("exec/clone", timing.clone),
-            ("exec/join", timing.join),
-            ("mount", timing.mounts),
-            ("exec/identity", timing.identity),
-        ];
-        let mut start = began;
-        let mut spans = vec![span("exec", began, took)];
-        for (name, duration) in parts {
-            spans.push(span(name, start, micros(duration)));
-            start += micros(duration);
-        }
-        spans
     }
 
     /// Registers what tells of a container.

@@ -4,6 +4,8 @@
 //! only the other. When the command ends, what it has written is passed on and then how it ended. When the person is
 //! gone, the command's terminal hangs up, and whatever of its session is left a moment later is killed.
 
+mod ready;
+
 use std::{
     io::{self, Read, Write},
     os::{
@@ -124,23 +126,6 @@ struct Relay<'a> {
     until: Option<Duration>,
 }
 
-/// What became ready.
-#[derive(Clone, Copy)]
-struct Ready {
-    person: PollFlags,
-    input: PollFlags,
-    output: PollFlags,
-    errors: PollFlags,
-    command: PollFlags,
-}
-
-impl Ready {
-    const NOTHING: Self = {
-        let none = PollFlags::empty();
-        Self { person: none, input: none, output: none, errors: none, command: none }
-    };
-}
-
 impl Relay<'_> {
     /// What must stay open.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
@@ -193,47 +178,6 @@ impl Relay<'_> {
             self.speak()?;
         }
         Ok(true)
-    }
-
-    /// Waits for what there is room for.
-    fn wait(&self) -> io::Result<Ready> {
-        let none = PollFlags::empty();
-        let when = |wanted: bool, flags| if wanted { flags } else { none };
-        let has_room = self.to_person.len() < FULL;
-        let person = when(self.to_command.len() < FULL && self.until.is_none(), PollFlags::POLLIN)
-            | when(!self.to_person.is_empty(), PollFlags::POLLOUT);
-        let mut sources = vec![(self.stream.as_fd(), person)];
-        let has_input = !self.to_command.is_empty();
-        let ends = [
-            (self.ends.input.as_ref(), has_input, PollFlags::POLLOUT),
-            (self.ends.output.as_ref(), has_room, PollFlags::POLLIN),
-            (self.ends.errors.as_ref(), has_room, PollFlags::POLLIN),
-            (None, false, none),
-        ];
-        let mut places = [None; 4];
-        for (place, (end, wanted, flags)) in places.iter_mut().zip(ends) {
-            if let Some(end) = end.filter(|_| wanted) {
-                *place = Some(sources.len());
-                sources.push((end.as_fd(), flags));
-            }
-        }
-        if self.until.is_none() {
-            places[3] = Some(sources.len());
-            sources.push((self.exec.pidfd.as_fd(), PollFlags::POLLIN));
-        }
-        let mut fds: Vec<PollFd<'_>> = sources.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
-        let limit = self.until.map(|until| until.saturating_sub(monotonic()));
-        let limit =
-            limit.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
-        match poll(&mut fds, limit) {
-            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(Ready::NOTHING),
-            Err(errno) => return Err(errno.into()),
-        }
-        let seen = |place: Option<usize>| place.and_then(|at| fds[at].revents()).unwrap_or(none);
-        let [input, output, errors, command] = places.map(seen);
-        Ok(Ready { person: seen(Some(0)), input, output, errors, command })
     }
 
     /// Hears the person. An error means that there is nobody any more, or that it is not one of ours.

@@ -1,14 +1,17 @@
 //! What the loop says: facts for the ledger, notes for people.
 
+use std::time::Duration;
+
 use super::Supervisor;
 use crate::{
     kernel::cgroup::NotEnforced,
     model::{
         fact::{Fact, Seen},
         ids::ContainerName,
-        task::HealthStatus,
+        task::{HealthStatus, Span},
     },
     plan::task::TaskNote,
+    runtime::Timing,
     shim::clock::timestamp,
 };
 
@@ -62,5 +65,32 @@ impl Supervisor {
 
     pub(super) fn name(&self, at: usize) -> ContainerName {
         self.spec.containers[at].name.clone()
+    }
+
+    /// Where a start spent its time: `exec` is all of it, `mount` and those below `exec` are its parts in their order.
+    pub(super) fn spans(&self, at: usize, began: u64, took: u64, timing: &Timing) -> Vec<Span> {
+        let container = self.name(at);
+        let span = |name: &str, start: u64, took_us: u64| Span {
+            name: name.to_owned(),
+            container: Some(container.clone()),
+            start_us: start.saturating_sub(self.spec.begun_us),
+            took_us,
+        };
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let parts = [
+            ("exec/plan", timing.plan),
+            ("exec/cgroup", timing.cgroup),
+            ("exec/clone", timing.clone),
+            ("exec/join", timing.join),
+            ("mount", timing.mounts),
+            ("exec/identity", timing.identity),
+        ];
+        let mut start = began;
+        let mut spans = vec![span("exec", began, took)];
+        for (name, duration) in parts {
+            spans.push(span(name, start, micros(duration)));
+            start += micros(duration);
+        }
+        spans
     }
 }

@@ -1,6 +1,10 @@
 //! Output that is kept here: found by group and stream, and its end when everything else is gone.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
 
 use serde_json::json;
 
@@ -57,6 +61,33 @@ fn a_group_is_read_by_stream_while_its_tasks_run_and_after() {
     }
     let until = instance.cli(&["logs", "--group", "/ecs/shop", "--until", "1h"]).ok();
     assert_eq!(until, "", "nothing was said an hour ago");
+}
+
+#[test]
+fn the_lines_of_a_service_come_in_the_order_of_time_followed_or_not() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("interleaved");
+    let script = format!("for i in 1 2 3 4 5; do echo line $i; usleep 50000; done; {FOREVER}");
+    let arn = instance.register(definition("talks", &[container("app", &script)]));
+    instance.service("talks", &arn, 2);
+    let ids = instance.steady("talks", 2);
+    for id in &ids {
+        instance.printed(id, "app", "line 5");
+    }
+    let lines = instance.lines("/hythe/v1/logs?service=talks&cluster=default");
+    let times: Vec<u64> = lines.iter().map(|line| line["time"].as_u64().unwrap()).collect();
+    assert!(times.len() == 10 && times.is_sorted(), "{lines:#?}");
+    let mut follower = instance
+        .command(&["logs", "--follow", "talks", "--output", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = BufReader::new(follower.stdout.take().unwrap());
+    let heard: Vec<serde_json::Value> =
+        out.lines().take(10).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert_eq!(heard, lines);
 }
 
 #[test]

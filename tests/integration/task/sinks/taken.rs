@@ -81,7 +81,7 @@ fn a_secret_option_reaches_the_driver_and_nobody_else_and_a_killed_daemon_is_not
     let id = instance.launch(&definition("hidden", std::slice::from_ref(&app)));
     let (head, line) = split(&next(&server));
     assert!(head.starts_with("<134>") && head.contains(" app[") && line == "first", "{head}: {line}");
-    let task = instance.task(&id);
+    let task = instance.running(&id);
     let definition_of = instance.api("DescribeTaskDefinition", json!({ "taskDefinition": "hidden" }));
     for shown in [task.to_string(), definition_of.to_string(), instance.stored(&id).to_string()] {
         assert!(!shown.contains("hidden-server"), "{shown}");
@@ -99,6 +99,25 @@ fn a_secret_option_reaches_the_driver_and_nobody_else_and_a_killed_daemon_is_not
     let (_, refused) = instance.ran(&definition("missing", &[missing]));
     let reason = refused["stoppedReason"].as_str().unwrap();
     assert!(reason.contains("secret syslog-address of container app: there is no "), "{reason}");
+}
+
+#[test]
+fn the_account_says_who_waits_where_the_definition_does_not() {
+    require!(host, busybox);
+    let safe = safe();
+    let _journal = bind(&safe.path().join("journal"));
+    let config = format!("[containers]\njournal = \"{}/journal\"\n", safe.path().display());
+    let instance = Instance::with_busybox_and("log-mode", &config);
+    let setting = |value: &str| json!({ "name": "defaultLogDriverMode", "value": value });
+    for (mode, is_blocking) in [("blocking", true), ("non-blocking", false)] {
+        instance.api("PutAccountSettingDefault", setting(mode));
+        let app = with(container("app", &stays("echo here")), log("journald", &json!({})));
+        let id = instance.launch(&definition("mode", &[app]));
+        instance.running(&id);
+        let spec = fs::read(instance.path(format!("state/tasks/{id}/spec.json"))).unwrap();
+        let spec: Value = serde_json::from_slice(&spec).unwrap();
+        assert_eq!(spec["containers"][0]["log"]["driver"]["delivery"]["blocking"], is_blocking, "{spec:#}");
+    }
 }
 
 #[test]
