@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use super::{ContainerDefinition, Document, NetworkMode, Volume};
 
 /// What every host with this program can do.
-pub const OFFERED: [&str; 19] = [
+pub const OFFERED: [&str; 20] = [
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
     "com.amazonaws.ecs.capability.logging-driver.journald",
     "com.amazonaws.ecs.capability.logging-driver.json-file",
+    "com.amazonaws.ecs.capability.logging-driver.none",
     "com.amazonaws.ecs.capability.logging-driver.syslog",
     "com.amazonaws.ecs.capability.task-iam-role",
     "com.amazonaws.ecs.capability.task-iam-role-network-host",
