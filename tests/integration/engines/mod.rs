@@ -6,6 +6,7 @@ mod docker;
 mod podman;
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -67,11 +68,23 @@ fn archive(directory: &Path) -> PathBuf {
     archive
 }
 
-/// Removes the control groups that an engine leaves behind, which are empty once its containers are gone.
-fn remove_groups(name: &str) {
-    for mount in cgroup_mounts() {
-        remove_empty(&mount.at.join(name));
+/// Removes the control groups that an engine leaves behind, which are empty once its containers are gone, and gives
+/// those that are still there.
+fn remove_groups(name: &str) -> Vec<PathBuf> {
+    let mounted: Vec<PathBuf> = cgroup_mounts().into_iter().map(|mount| mount.at).collect();
+    // Where a hierarchy is not mounted, podman makes plain directories in the place that it would have.
+    let beside = |at: &PathBuf| fs::read_dir(at.parent().unwrap_or(at)).into_iter().flatten().flatten();
+    let plain: BTreeSet<PathBuf> = mounted.iter().flat_map(beside).map(|entry| entry.path()).collect();
+    for at in &mounted {
+        remove_empty(&at.join(name));
     }
+    let left: Vec<PathBuf> = plain.iter().map(|at| at.join(name)).filter(|group| group.exists()).collect();
+    for group in left.iter().filter(|group| !mounted.iter().any(|at| group.starts_with(at))) {
+        let _ = fs::remove_dir_all(group);
+        // A place that is used, or mounted, stays.
+        let _ = group.parent().map(fs::remove_dir);
+    }
+    left.into_iter().filter(|group| group.exists()).collect()
 }
 
 fn remove_empty(group: &Path) {

@@ -62,8 +62,13 @@ impl Drop for Podman {
         for place in own.into_iter().rev() {
             let _ = Command::new("umount").arg(place).status();
         }
-        remove_groups(&self.group);
-        remove_groups("libpod_parent");
+        if std::thread::panicking() {
+            remove_groups(&self.group);
+        } else {
+            // Who watched a container ends a moment after it.
+            wait_for("its groups to go", PATIENCE, || remove_groups(&self.group).is_empty().then_some(()));
+        }
+        remove_groups("libpod_parent"); // which another test may use
     }
 }
 
