@@ -40,9 +40,11 @@ pub(super) fn cpu(resources: &LinuxResources) -> Vec<Setting> {
     let period = cpu.period().filter(|period| *period > 0);
     let quota = cpu.quota().filter(|quota| *quota != 0);
     if period.is_some() || quota.is_some() {
+        // One file for both: a refusal names the one that was asked for.
+        let member = if quota.is_some() { "cpu.quota" } else { "cpu.period" };
         let quota = limit_or_max(quota.unwrap_or(-1));
         let value = format!("{quota} {}", period.unwrap_or(DEFAULT_PERIOD));
-        out.push(Setting::new("cpu.quota", "cpu.max", value));
+        out.push(Setting::new(member, "cpu.max", value));
     }
     if let Some(burst) = cpu.burst() {
         out.push(Setting::new("cpu.burst", "cpu.max.burst", burst));

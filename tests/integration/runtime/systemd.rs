@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use super::container::{Container, Driver, Ran};
 use crate::harness::{PATIENCE, require, skipped, wait_for};
 
+/// Debian's, which has Debian's modules; another may come before it in the search path.
+const PYTHON: &str = "/usr/bin/python3";
+
 /// A bus with a manager on it, for one test.
 struct Bus {
     daemon: Child,
@@ -22,7 +25,7 @@ struct Bus {
 impl Bus {
     /// Begins the bus; none where the programs for it are missing.
     fn begin() -> Option<Self> {
-        let has_python = Command::new("python3").args(["-c", "import dbus, gi"]).output();
+        let has_python = Command::new(PYTHON).args(["-c", "import dbus, gi"]).output();
         let has_daemon = Command::new("dbus-daemon").arg("--version").output();
         if !has_python.is_ok_and(|ran| ran.status.success())
             || !has_daemon.is_ok_and(|ran| ran.status.success())
@@ -46,7 +49,7 @@ impl Bus {
             .spawn()
             .unwrap();
         wait_for("the bus", PATIENCE, || dir.path().join("bus").exists().then_some(()));
-        let manager = Command::new("python3")
+        let manager = Command::new(PYTHON)
             .arg(dir.path().join("systemd.py"))
             .arg(dir.path().join("notes"))
             .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", dir.path().join("bus").display()))
