@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -70,7 +70,12 @@ impl Bus {
         command.arg("--systemd-cgroup").args(args);
         command
             .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", self.dir.path().join("bus").display()));
-        command.output().unwrap().into()
+        // Files, because a container that stays keeps the streams of whoever began it.
+        let place = |name: &str| self.dir.path().join(name);
+        let file = |name: &str| fs::File::create(place(name)).unwrap();
+        let status = command.stdout(file("out")).stderr(file("err")).status().unwrap();
+        let read = |name: &str| fs::read(place(name)).unwrap();
+        Output { status, stdout: read("out"), stderr: read("err") }.into()
     }
 }
 
