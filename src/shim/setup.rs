@@ -6,7 +6,7 @@ use super::{shared::ShareError, spec::TaskSpec};
 use crate::model::task_definition::Condition;
 use crate::{
     kernel::{
-        cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced},
+        cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced, Scope},
         process::{Signal, UnknownSignal},
     },
     model::ids::ContainerName,
@@ -66,6 +66,11 @@ pub(super) fn groups(spec: &TaskSpec, layout: &Layout) -> Result<(Group, Vec<Not
             .and_then(|parsed| layout.create(&parsed))
             .map_err(|source| SetupError::Group { path: path.clone(), source })
     };
+    if let Some(instance) = &spec.systemd {
+        let scope = Scope::below(instance, spec.task.as_str());
+        let begun = scope.begin_around_self().map_err(CgroupError::from);
+        begun.map_err(|source| SetupError::Group { path: scope.unit().into(), source })?;
+    }
     let own = make(&spec.shim_cgroup)?;
     own.enter().map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
     let group = make(&spec.cgroup)?;

@@ -68,8 +68,6 @@ pub(crate) struct Recipe<'a> {
     pub hostname: &'a str,
     /// The first of its task's own users, if there are some.
     pub users: Option<u32>,
-    /// Its control group, below the mount point.
-    pub cgroup: &'a str,
     /// What a container may ask of this host.
     pub policy: &'a Policy,
 }
@@ -153,7 +151,6 @@ fn linux(
 ) -> Result<Linux, BundleError> {
     let resources = resources::container(recipe, notes)?;
     let mut builder = LinuxBuilder::default()
-        .cgroups_path(format!("/{}", recipe.cgroup))
         .namespaces(namespaces(recipe)?)
         .resources(resources)
         .sysctl(sysctls(recipe, notes))

@@ -102,11 +102,12 @@ impl Plot<'_> {
         containers: Vec<ContainerSpec>,
         metadata: Option<PathBuf>,
     ) -> Result<TaskSpec, bundle::BundleError> {
-        let (places, task) = (&self.hands.places, self.task());
+        let (places, groups, task) = (&self.hands.places, &self.hands.groups, self.task());
         Ok(TaskSpec {
             task: task.clone(),
-            cgroup: places.cgroup(task).into(),
-            shim_cgroup: places.shims_cgroup().into(),
+            cgroup: groups.task(task),
+            shim_cgroup: groups.shim(task),
+            systemd: groups.systemd(),
             resources: Some(bundle::task_resources(self.document(), &self.start.task.overrides)?),
             network: match self.document().network_mode() {
                 NetworkMode::Host => Network::Host,
@@ -215,7 +216,6 @@ impl Plot<'_> {
             devices: &devices,
             hostname,
             users: self.users,
-            cgroup: &format!("{}/{name}", self.hands.places.cgroup(self.task())),
             policy: &self.hands.config.policy,
         };
         bundle::spec(&recipe).map_err(|err| Failure::of(name, Kind::Create, &err))

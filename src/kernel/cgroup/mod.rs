@@ -24,7 +24,7 @@ pub use detail::{Detail, Disk};
 pub use group::{Group, Placement};
 pub use layout::{Hierarchy, Layout, Unified};
 pub use stats::Stats;
-pub use systemd::{Begun, Scope, SystemdError};
+pub use systemd::{Begun, Scope, SystemdError, answers as systemd_answers};
 pub use v2::weight_of_shares;
 
 /// Where a group lies below the roots of the hierarchies: relative, without `.` or `..`.

@@ -25,5 +25,6 @@ mod secrets;
 mod shim;
 mod sinks;
 mod stop;
+mod systemd;
 mod together;
 mod volumes;
