@@ -34,9 +34,10 @@ pub(super) async fn run(session: &Session, config: Option<&Path>, examine: Exami
             true
         }
         Err(ClientError::Unreachable { socket, source }) => {
-            let remedy = match source.kind() {
-                ErrorKind::PermissionDenied => "run this as root, or as a user that [api] allowed_uids names",
-                _ => "systemctl start hythe, or hythe daemon; another instance is named by --socket",
+            let remedy = if source.kind() == ErrorKind::PermissionDenied {
+                "run this as root, or as a user that [api] allowed_uids names"
+            } else {
+                "systemctl start hythe, or hythe daemon; another instance is named by --socket"
             };
             let message = format!("none answers at {}: {source}", socket.display());
             findings.push(finding("daemon", Verdict::Degraded, message, Some(remedy)));
