@@ -91,7 +91,8 @@ pub struct Wish {
     pub env: Vec<(String, String)>,
     /// Who makes control groups, where it matters.
     pub driver: Option<Driver>,
-    /// Keep the state on a disk of this size, such as `6m`, that the test may fill.
+    /// Keep the state on a disk of this size, such as `6m`, that the test may fill, or on one that counts projects: `ext4`
+    /// or `xfs`.
     pub disk: Option<&'static str>,
 }
 
