@@ -54,7 +54,12 @@ impl Group {
                 detail.memory = pairs(&dir.join("memory.stat"));
                 detail.memory_refused = number(&dir.join("memory.failcnt"));
             }
-            Some(Home::V2(dir)) => detail.memory = pairs(&dir.join("memory.stat")),
+            Some(Home::V2(dir)) => {
+                detail.memory = pairs(&dir.join("memory.stat"));
+                let events = pairs(&dir.join("memory.events"));
+                detail.memory_refused =
+                    events.into_iter().find(|(name, _)| name == "max").map(|(_, count)| count);
+            }
             None => {}
         }
         if let Some(Home::V1(dir)) = self.home("cpuacct") {
