@@ -75,14 +75,14 @@ impl Plot<'_> {
         notes.extend(self.storage());
         let logs = self.hands.places.logs(self.task());
         make(&logs).map_err(|err| Failure::of_task(Kind::Create, &err))?;
-        let mut known = self.known(&mut notes);
+        let mut known = self.known();
         let mut containers = Vec::new();
         for definition in &self.document().container_definitions {
             let from = Instant::now();
-            containers.push(self.container(definition, &images, known.as_mut(), &mut notes)?);
+            containers.push(self.container(definition, &images, &mut known, &mut notes)?);
             timer.note("bundle", Some(&definition.name), from);
         }
-        let metadata = known.map(|known| self.save_known(&known)).transpose()?;
+        let metadata = self.save_known(&known)?;
         let task =
             self.task_spec(containers, metadata).map_err(|err| Failure::of_task(Kind::Create, &err))?;
         let saved = task.save(&self.hands.places.task(self.task()));
@@ -100,7 +100,7 @@ impl Plot<'_> {
     fn task_spec(
         &self,
         containers: Vec<ContainerSpec>,
-        metadata: Option<PathBuf>,
+        metadata: PathBuf,
     ) -> Result<TaskSpec, bundle::BundleError> {
         let (places, task) = (&self.hands.places, self.task());
         Ok(TaskSpec {
@@ -116,7 +116,7 @@ impl Plot<'_> {
             users: self.users,
             containers,
             begun_us: self.settled.begun_us,
-            metadata,
+            metadata: self.is_answered().then_some(metadata),
             socket: places.socket(task),
             ledger: places.ledger(task),
         })
@@ -126,7 +126,7 @@ impl Plot<'_> {
         &self,
         definition: &ContainerDefinition,
         images: &ImageVolumes,
-        mut known: Option<&mut Known>,
+        known: &mut Known,
         notes: &mut Vec<String>,
     ) -> Result<ContainerSpec, Failure> {
         let name = &definition.name;
@@ -137,11 +137,10 @@ impl Plot<'_> {
         let names = self.names(definition, &self.host);
         notes.extend(names.note.clone());
         let mut binds = self.volumes(definition, images, &image)?;
-        if let Some(known) = &mut known {
-            metadata::note_volumes(known, name, &binds);
-        }
+        metadata::note_volumes(known, name, &binds);
         binds.extend(write_names(&directory, &names, &binds).map_err(failed)?);
-        let endpoint = metadata::variables(known.as_deref(), name);
+        let mut endpoint = metadata::variables(known, name, self.settled.door);
+        endpoint.extend(metadata::router(definition, self.document().network_mode()));
         let change = self.change(name);
         let Bundle { spec, notes: not_enforced } =
             self.bundle(definition, &image, &directory, &names.hostname, &binds, &endpoint)?;
@@ -268,10 +267,24 @@ impl Plot<'_> {
         changes.iter().find(|change| change.name == *container)
     }
 
+    /// GiB of storage that the task asks for.
+    pub(super) fn wanted_storage(&self) -> Option<u64> {
+        let change = self.start.task.overrides.ephemeral_storage.as_ref();
+        change.or(self.document().ephemeral_storage.as_ref())?["sizeInGiB"].as_u64()
+    }
+
+    /// Whether anybody listens where the task asks about itself.
+    fn is_answered(&self) -> bool {
+        match self.document().network_mode() {
+            NetworkMode::Awsvpc | NetworkMode::Bridge => true,
+            NetworkMode::Host => self.settled.door.is_some(),
+            NetworkMode::None => false,
+        }
+    }
+
     /// What is said where a task asks for a size of its storage: no file system here is asked to keep to one.
     fn storage(&self) -> Option<String> {
-        let change = self.start.task.overrides.ephemeral_storage.as_ref();
-        let size = change.or(self.document().ephemeral_storage.as_ref())?["sizeInGiB"].as_u64()?;
+        let size = self.wanted_storage()?;
         Some(format!(
             "ephemeralStorage: tasks are not held to {size} GiB; what they write shares the file system of the state \
              directory"
