@@ -42,8 +42,8 @@ impl Output {
 
     /// How many of its files are compressed.
     fn packed(&self) -> usize {
-        let names = fs::read_dir(self.place.path()).unwrap().flatten().map(|entry| entry.file_name());
-        names.filter(|name| name.to_string_lossy().ends_with(".gz")).count()
+        let paths = fs::read_dir(self.place.path()).unwrap().flatten().map(|entry| entry.path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "gz")).count()
     }
 
     fn open(&self, selection: &Selection) -> Reader {
