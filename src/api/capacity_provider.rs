@@ -59,6 +59,12 @@ pub(super) fn check_strategy(strategy: &[Value]) -> Result<(), Refused> {
     Ok(())
 }
 
+/// The launch type whose rules hold: the one that is asked for, or that of the providers in a strategy. Those that there
+/// are, are Fargate's.
+pub(super) fn launch_type<'a>(asked: Option<&'a str>, strategy: &[Value]) -> Option<&'a str> {
+    if strategy.is_empty() { asked } else { Some("FARGATE") }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DescribeCapacityProviders {

@@ -21,6 +21,9 @@ pub enum Step {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberPath(pub Vec<Step>);
 
+/// Members in which what people want to keep to themselves is found.
+const PRIVATE: [&str; 3] = ["environment", "options", "driverOpts"];
+
 /// A place in a text, from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -72,6 +75,16 @@ impl MemberPath {
         let mut steps = self.0.clone();
         steps.push(Step::Member(name.to_owned()));
         Self(steps)
+    }
+
+    /// Whether what is here may be a secret, which no refusal repeats: refusals end up in logs, terminals and the output
+    /// of other people's builds. Values of the environment are where secrets are put, and options of log and volume
+    /// drivers hold tokens and passwords. Names, and where a secret comes from, are none.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        let is_name = matches!(self.0.last(), Some(Step::Member(name)) if name == "name");
+        let holds = |step: &Step| matches!(step, Step::Member(name) if PRIVATE.contains(&name.as_str()));
+        !is_name && self.0.iter().any(holds)
     }
 
     /// This path and one element further.
@@ -184,12 +197,17 @@ fn path_of(path: &serde_path_to_error::Path) -> MemberPath {
     MemberPath(steps.collect())
 }
 
+/// What is said of a value that is not repeated.
+const PRIVATELY: &str = "what it holds is not valid";
+
 /// Turns a sentence of serde into a refusal. Its words are stable, and a test holds them.
 fn refusal(path: MemberPath, error: &serde_json::Error) -> Refusal {
     let text = error.to_string();
     let text = without_place(&text);
     let words: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
-    let (fault, message) = if text.starts_with("unknown field") {
+    let (fault, message) = if path.is_private() && !text.starts_with("missing field") {
+        (Fault::WrongValue, PRIVATELY.to_owned())
+    } else if text.starts_with("unknown field") {
         (Fault::UnknownMember, format!("unknown member `{}`", words.first().unwrap_or(&"")))
     } else if text.starts_with("unknown variant") {
         let valid = words.get(1..).unwrap_or_default().join(", ");

@@ -26,9 +26,6 @@ use crate::shim::metadata::document::{
 /// The least CPU units that ECS gives a container.
 const LEAST_UNITS: u32 = 2;
 
-/// GiB that a task on Fargate has where it asks for none.
-const FARGATE_STORAGE: u64 = 20;
-
 /// Where the router of FireLens listens.
 const FLUENT_PORT: u16 = 24224;
 
@@ -85,16 +82,11 @@ impl Plot<'_> {
             group: Some(task.group.clone()),
             task_tags: (!tags.is_empty()).then_some(tags),
             fault_injection_enabled: Some(false),
-            ephemeral_storage_metrics: self.reserved_storage(launch_type),
+            ephemeral_storage_metrics: task
+                .storage_gib(&definition.document)
+                .map(|size| EphemeralStorage { utilized: 0, reserved: size * 1024 }),
             ..TaskDocument::default()
         }
-    }
-
-    /// What is asked for of the disk; where nothing is, what Fargate gives.
-    fn reserved_storage(&self, launch_type: &str) -> Option<EphemeralStorage> {
-        let usual = (launch_type == "FARGATE").then_some(FARGATE_STORAGE);
-        let reserved = self.wanted_storage().or(usual)? * 1024;
-        Some(EphemeralStorage { utilized: 0, reserved })
     }
 
     fn container_document(&self, definition: &ContainerDefinition) -> ContainerDocument {

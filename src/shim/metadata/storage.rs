@@ -1,8 +1,12 @@
-//! What the containers of a task have written: the files of their writable layers, counted when somebody asks.
+//! What a task has written: what its project counts, where it has one, otherwise the files of its containers' writable
+//! layers, counted when somebody asks.
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
-use crate::{model::time::Moment, shim::spec::TaskSpec};
+use crate::{
+    model::time::Moment,
+    shim::{spec::TaskSpec, storage::used},
+};
 
 /// Entries that are looked at, at most: whoever has more is told what these take.
 const MOST: usize = 20_000;
@@ -19,6 +23,10 @@ pub(super) struct Usage {
 impl Usage {
     /// MiB, the begun one included.
     pub(super) fn mebibytes(&mut self, spec: &TaskSpec, now: Moment) -> u64 {
+        let counted = spec.containers.first().and_then(|container| used(&container.bundle));
+        if let Some(used) = counted {
+            return used.bytes.div_ceil(1 << 20);
+        }
         if let Some((at, count)) = self.counted
             && now.since(at) < GOOD
         {

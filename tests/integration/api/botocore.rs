@@ -72,7 +72,8 @@ fn every_test_that_the_page_names_is_there() {
     }
     for line in acts.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let columns: Vec<&str> = line.split('|').map(str::trim).collect();
-        let [_, _, test] = columns.as_slice() else { panic!("three columns: {line}") };
+        let [_, what, test] = columns.as_slice() else { panic!("three columns: {line}") };
+        assert!(test.is_empty() == what.is_empty(), "what is done has a test that shows it: {line}");
         assert!(test.is_empty() || sources.contains(&format!("fn {test}(")), "there is no test {test}");
     }
 }
