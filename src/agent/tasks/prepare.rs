@@ -29,7 +29,7 @@ use crate::agent::network::{Given, Record};
 use crate::agent::{storage, users};
 use crate::model::fact::{Attachment, Seen};
 use crate::model::ids::ContainerName;
-use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
+use crate::model::task::{BoundPorts, NetworkBinding, StopRequest, UserRange};
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode};
 use crate::shim::client::{self, Connection, Launch};
 use crate::shim::metadata::document::KnownRole;
@@ -147,7 +147,9 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
             .map_err(|err| Failure::of_task(Kind::Create, &err))?;
         if are_own {
             let chosen = users::reserve(&hands.places.tasks(), &directory);
-            chosen.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+            let first = chosen.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+            let users = UserRange { first, count: users::COUNT };
+            hands.teller.tell(task, Seen::UsersChosen { users });
         }
         if let Some(what) = note {
             hands.teller.tell(task, Seen::NotEnforced { what });
