@@ -90,7 +90,8 @@ pub(super) fn describe(api: &Api, value: Value) -> Answer {
     }
     let (mut names, mut failures) = (Vec::new(), Vec::new());
     for text in &asked {
-        let name = api.owner.rest("capacity-provider", text)?;
+        let name = api.owner.rest("capacity-provider", text);
+        let name = name.map_err(|bad| Refused::from(bad).about("capacityProviders", text))?;
         match KNOWN.iter().find(|known| **known == name) {
             Some(known) => names.push(*known),
             None => failures.push(wire::failure(api.owner.capacity_provider(name), "MISSING")),

@@ -73,8 +73,9 @@ fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
     ])?;
     request.check()?;
     tags::check(request.tags.as_deref().unwrap_or_default())?;
-    if request.client_token.as_deref().is_some_and(|token| token.len() > 36) {
-        return Err(Refused::parameter("clientToken has at most 36 characters."));
+    if let Some(token) = request.client_token.as_deref().filter(|token| token.len() > 36) {
+        let message = "clientToken has at most 36 characters.";
+        return Err(Refused::parameter(message).about("clientToken", token));
     }
     let snapshot = api.store.snapshot();
     let known = reference::cluster(&snapshot, &api.owner, request.cluster.as_deref())?;

@@ -87,6 +87,15 @@ impl MemberPath {
         !is_name && self.0.iter().any(holds)
     }
 
+    /// What a document has here.
+    #[must_use]
+    pub fn find<'document>(&self, document: &'document Value) -> Option<&'document Value> {
+        self.0.iter().try_fold(document, |value, step| match step {
+            Step::Member(name) => value.get(name),
+            Step::Element(index) => value.get(index),
+        })
+    }
+
     /// This path and one element further.
     #[must_use]
     pub fn element(&self, index: usize) -> Self {
@@ -135,6 +144,30 @@ impl Refusal {
     /// A value at `path` that is not one of those that are possible.
     pub fn wrong(path: MemberPath, message: impl Into<String>) -> Self {
         Self { fault: Fault::WrongValue, ..Self::rule(path, message) }
+    }
+
+    /// The sentence for somebody who has only `document` and no line. ECS's own sentences about rules do not always say
+    /// which member they are about and what it holds: here that follows.
+    #[must_use]
+    pub fn told_of(&self, document: &Value) -> String {
+        let sentence = self.to_string();
+        let member = self.path.0.iter().rev().find_map(|step| match step {
+            Step::Member(name) => Some(name.as_str()),
+            Step::Element(_) => None,
+        });
+        let Some(member) = member.filter(|_| self.fault == Fault::Rule) else { return sentence };
+        let found = self.path.find(document).and_then(|found| match found {
+            Value::String(text) => Some(text.chars().take(100).collect()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        });
+        let found: Option<String> = found.filter(|_| !self.path.is_private());
+        match found {
+            Some(found) if sentence.contains(member) && sentence.contains(&found) => sentence,
+            Some(found) => format!("{sentence} ({}: '{found}')", self.path),
+            None if sentence.contains(member) => sentence,
+            None => format!("{sentence} ({})", self.path),
+        }
     }
 
     /// The same refusal with its place in `text`.

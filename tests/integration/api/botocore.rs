@@ -43,6 +43,13 @@ async fn no_request_made_from_the_service_model_is_answered_wrongly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_refusal_names_the_member_and_what_it_held() {
+    require!(clients);
+    let (is_content, said, errors) = asked("refusals.py", &[]).await;
+    assert!(is_content, "{said}{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_of_the_api_is_what_was_seen() {
     require!(clients);
     let acts = here("tests/clients/acts.txt").display().to_string();

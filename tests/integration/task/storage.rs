@@ -37,11 +37,11 @@ fn limited(state: &Path) -> Vec<u32> {
 
 fn fills_its_own_and_no_more(disk: &'static str) {
     let instance = instance(disk, disk);
-    let neighbour = instance.launch(&held("neighbour", &stays("until test -e /go; do sleep 0.1; done; dd if=/dev/zero of=/v/file bs=1M count=64 2>&1 && rm /v/file && echo wrote")));
-    // What it says is counted too, so that it makes room before it says it.
-    let script = "fallocate -l 40G /big 2>/tmp/why; a=$?; dd if=/dev/zero of=/more bs=1M count=64 2>/dev/null; b=$?
-        dd if=/dev/zero of=/v/more bs=1M count=64 2>/dev/null; c=$?; df -m / >/tmp/df; rm -f /big /more /v/more
-        cat /tmp/why; echo root $a $b volume $c";
+    let neighbour = instance.launch(&held("neighbour", &stays("until test -e /v/go; do sleep 0.1; done; dd if=/dev/zero of=/v/file bs=1M count=64 2>&1 && rm /v/file && echo wrote")));
+    // What it says is counted too, so that it makes room before it says it; memory is not.
+    let script = "fallocate -l 40G /big 2>/dev/shm/why; a=$?; dd if=/dev/zero of=/more bs=1M count=64 2>/dev/null; b=$?
+        dd if=/dev/zero of=/v/more bs=1M count=64 2>/dev/null; c=$?; rm -f /big /more /v/more
+        cat /dev/shm/why; echo root $a $b volume $c";
     let greedy = instance.launch(&held("greedy", script));
     let task = instance.stopped(&greedy);
     let said = instance.said(&greedy, "app");
@@ -50,7 +50,7 @@ fn fills_its_own_and_no_more(disk: &'static str) {
     assert_eq!(task["ephemeralStorage"]["sizeInGiB"], 21);
     assert!(instance.stored(&greedy)["notEnforced"].as_array().is_none_or(Vec::is_empty), "{task:#}");
 
-    fs::write(instance.path("state/tasks").join(&neighbour).join("containers/app/upper/go"), "").unwrap();
+    fs::write(instance.path("state/tasks").join(&neighbour).join("volumes/v/go"), "").unwrap();
     instance.printed(&neighbour, "app", "wrote");
     let state = instance.path("state");
     wait_for("the end of the first task's limit", crate::harness::PATIENCE, || {
