@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_project_is_named_by_the_directory_of_its_task_also_when_that_is_half_removed() {
         let state = tempfile::tempdir().unwrap();
-        let places = Places::new(state.path(), state.path(), "hythe");
+        let places = Places::new(state.path(), state.path());
         for (name, project) in [("one", "7\n"), (".two", "9"), ("three", "not a number")] {
             let directory = places.tasks().join(name);
             fs::create_dir_all(&directory).unwrap();
