@@ -132,7 +132,7 @@ pub(crate) async fn remove(hands: &Arc<Hands>, orphan: &Orphan) -> Result<(), Ag
             let done = spawn_blocking(clear).await;
             done.map_err(|err| failed(&err))?.map_err(|err| failed(&err))
         }
-        Kind::Project(project) => storage::release(&hands.places, *project).map_err(|err| failed(&err)),
+        Kind::Project(project) => storage::release_left(&hands.places, *project).map_err(|err| failed(&err)),
         Kind::Path(path) => {
             let is_directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
             let done = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };

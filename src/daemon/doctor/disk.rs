@@ -118,11 +118,11 @@ fn quota_of(has: bool, on: Option<FsType>) -> DoctorFinding {
     let remedy = match on {
         Some(statfs::XFS_SUPER_MAGIC) => {
             "mount the file system of state_dir with the option prjquota (of the root: rootflags=prjquota on the \
-             kernel's command line); the kernel needs CONFIG_XFS_QUOTA"
+             kernel's command line); it takes Linux 5.14 with CONFIG_XFS_QUOTA"
         }
         Some(statfs::EXT4_SUPER_MAGIC) => {
             "with the file system of state_dir not mounted: tune2fs -O project,quota -Q prjquota DEVICE; then mount it \
-             with the option prjquota; the kernel needs CONFIG_QUOTA and CONFIG_QFMT_V2"
+             with the option prjquota; it takes Linux 5.14 with CONFIG_QUOTA and CONFIG_QFMT_V2"
         }
         Some(_) | None => {
             "set state_dir to a directory on xfs or ext4 that is mounted with the option prjquota"
