@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod event;
 pub mod fs;
 pub mod mapping;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
