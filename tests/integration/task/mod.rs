@@ -18,6 +18,7 @@ mod logs;
 mod metadata;
 mod order;
 mod output;
+mod paths;
 mod placement;
 mod ports;
 mod restart;
