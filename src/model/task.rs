@@ -14,6 +14,7 @@ use super::{
     fact::Attachment,
     ids::{ClusterName, ContainerName, DeploymentId, ServiceName, TaskDefinitionId, TaskId},
     network::PortRange,
+    task_definition::Document,
     time::Timestamp,
 };
 
@@ -233,11 +234,30 @@ pub struct TaskTimes {
     pub stopped_at: Option<Timestamp>,
 }
 
+/// What a task on Fargate may write where nothing says so, in GiB.
+const FARGATE_STORAGE_GIB: u64 = 20;
+
 impl Task {
     /// The container of that name.
     #[must_use]
     pub fn container(&self, name: &ContainerName) -> Option<&Container> {
         self.containers.iter().find(|container| container.name == *name)
+    }
+
+    /// How much it may write, in GiB, where `document` or this run says so.
+    #[must_use]
+    pub fn asked_storage_gib(&self, document: &Document) -> Option<u64> {
+        let change = self.overrides.ephemeral_storage.as_ref();
+        change.or(document.ephemeral_storage.as_ref())?.get("sizeInGiB")?.as_u64()
+    }
+
+    /// How much it may write, in GiB; on Fargate never without a limit.
+    #[must_use]
+    pub fn storage_gib(&self, document: &Document) -> Option<u64> {
+        let word = |member: &str| self.extra.get(member).and_then(serde_json::Value::as_str);
+        let on_fargate = word("launchType") == Some("FARGATE")
+            || word("capacityProviderName").is_some_and(|name| name.starts_with("FARGATE"));
+        self.asked_storage_gib(document).or(on_fargate.then_some(FARGATE_STORAGE_GIB))
     }
 
     /// Whether its service must leave it alone at `now`.

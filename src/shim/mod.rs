@@ -45,6 +45,7 @@ mod setup;
 mod shared;
 mod source;
 pub mod spec;
+pub mod storage;
 mod supervise;
 
 use ledger::Ledger;

@@ -25,7 +25,7 @@ use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
 use crate::agent::names::HostNames;
 use crate::agent::network::{Given, Record};
-use crate::agent::users;
+use crate::agent::{storage, users};
 use crate::model::fact::{Attachment, Seen};
 use crate::model::ids::ContainerName;
 use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
@@ -149,12 +149,29 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
         if let Some(what) = note {
             hands.teller.tell(task, Seen::NotEnforced { what });
         }
+        reserve_storage(&hands, &start)?;
         let record = hands.networks.reserve(task, document, &Attachment::id_of(task));
         let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         let saved = record.save(&hands.places.network(task));
         saved.map_err(|err| Failure::of_task(Kind::Network, &err)).map(|()| record)
     };
     spawn_blocking(work).await.unwrap_or(Err(Failure::of_task(Kind::Create, &DirectoryError::Broken)))
+}
+
+/// Limits what the task may write, or says that it is not limited.
+fn reserve_storage(hands: &Hands, start: &StartTask) -> Result<(), Failure> {
+    let (task, document) = (&start.task.id, &start.definition.document);
+    let Some(gib) = start.task.storage_gib(document) else { return Ok(()) };
+    let project = storage::reserve(&hands.places, task, hands.config.policy.first_project, gib);
+    let project = project.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+    if project.is_none() && start.task.asked_storage_gib(document).is_some() {
+        let what = format!(
+            "ephemeralStorage: tasks are not held to {gib} GiB; what they write shares the file system of the state \
+             directory, which has no quotas of projects: see hythe doctor"
+        );
+        hands.teller.tell(task, Seen::NotEnforced { what });
+    }
+    Ok(())
 }
 
 fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer: Timer) -> Making {
@@ -263,6 +280,7 @@ async fn build(
                 settled,
                 host: HostNames::read(),
                 users: users::of(&hands.places.task(&start.task.id)),
+                project: storage::of(&hands.places, &start.task.id),
                 is_wanted: &is_wanted,
             };
             plot.build(&mut own_timer).map(|notes| (notes, own_timer))
