@@ -98,7 +98,7 @@ mod tests {
     impl Read for Odd {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.reads += 1;
-            if self.reads % 3 == 0 {
+            if self.reads.is_multiple_of(3) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             let length = (self.reads * 7919 % PIECE).max(1).min(buffer.len()).min(self.left.len());

@@ -153,12 +153,12 @@ fn unpack_stream(
 ) -> Result<(u64, Digest), UnpackError> {
     let plain = decoder(layer.compression, blob).map_err(UnpackError::Archive)?;
     let mut tar = HashingReader::new(plain, &layer.diff_id);
-    let unpacked = ahead(&mut tar, |pieces| {
+    let done = ahead(&mut tar, |pieces| {
         let mut rest = unpacker.unpack(pieces)?;
         // The digest covers what follows the last entry too.
         io::copy(&mut rest, &mut io::sink()).map_err(UnpackError::Archive)
     });
-    unpacked.map_err(UnpackError::Archive)??;
+    done.map_err(UnpackError::Archive)??;
     Ok((tar.length, tar.hasher.finish()))
 }
 
