@@ -90,6 +90,8 @@ pub struct AgentConfig {
     pub local: LocalStores,
     /// Whom the credentials of each task role, by its ARN, come from.
     pub roles: BTreeMap<String, RoleSource>,
+    /// Where the API listens on this host, for what a task asks of it about itself.
+    pub api_socket: Option<PathBuf>,
 }
 
 /// Where the operator keeps what definitions name by ARN.

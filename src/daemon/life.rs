@@ -410,6 +410,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         },
         local: config.local.clone(),
         roles: config.roles.clone(),
+        api_socket: Some(config.api.socket.clone()),
     })
 }
 

@@ -198,6 +198,9 @@ pub struct Task {
     pub known_status: TaskStatus,
     /// Its containers, in the definition's order.
     pub containers: Vec<Container>,
+    /// Its own users, where they are not the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<UserRange>,
     /// Its address, once it has one.
     pub attachment: Option<Attachment>,
     /// When each step was reached.
@@ -214,6 +217,15 @@ pub struct Task {
     pub ledger_seen: u64,
     /// Changes since it was made, from 1.
     pub version: u64,
+}
+
+/// The numbers of the host that stand behind the users of a task, which count from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRange {
+    /// The host's number of the task's root.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
 }
 
 /// When a task reached each step.

@@ -1,7 +1,7 @@
 //! The daemon's end: starts shims, finds them again, takes their facts.
 //!
-//! A shim is this program once more, started with three open files and nothing else: the task's network namespace as
-//! its standard input, one end of a socket pair as its standard output, which is the first connection, and a file in
+//! A shim is this program once more, started with three open files and nothing else: the task's network namespace (on the
+//! host's network the socket of its metadata) as its standard input, one end of a socket pair as its standard output, which is the first connection, and a file in
 //! the task's directory as its standard error. So a start needs no second round to connect, and a shim that cannot
 //! begin says why on the connection that is there already.
 //!
@@ -59,7 +59,8 @@ pub struct Launch {
     pub program: PathBuf,
     /// The task's directory, with its `spec.json`.
     pub directory: PathBuf,
-    /// The task's network namespace, see [`super::spec::Network::Inherited`].
+    /// The task's network namespace, see [`super::spec::Network::Inherited`]; on the host's network the socket at which
+    /// the task asks about itself.
     pub network: Option<OwnedFd>,
     /// The credentials of the task's role, which the shim has before it starts a container.
     pub credentials: Option<Credentials>,

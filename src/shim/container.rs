@@ -12,7 +12,6 @@ use std::{
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
-    pty::openpty,
     sys::signal::{Signal as RawSignal, killpg},
     unistd::{Uid, fchown, pipe2},
 };
@@ -33,8 +32,11 @@ use crate::{
     },
 };
 
-/// The longest reason that ECS knows.
+/// The longest reason that ECS knows, and the most that it tells of what a health probe says.
 const REASON: usize = 1024;
+
+/// Bytes of a health probe's output that are thrown away at a time, once it has said enough.
+const THROWN: usize = 4 << 10;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +60,32 @@ pub(super) struct Container {
     /// Keeps its standard input open.
     _stdin: Option<OwnedFd>,
     /// The health probe that runs.
-    probe: Option<runtime::Exec>,
+    probe: Option<Probe>,
     /// What the kernel had killed in the group for lack of memory before the run.
     oom_kills: u64,
+}
+
+/// A health probe that runs.
+#[derive(Debug)]
+struct Probe {
+    exec: runtime::Exec,
+    /// Where its output comes from; none once that has ended.
+    output: Option<OwnedFd>,
+    /// The begin of what it says.
+    said: Vec<u8>,
+    /// Whether it was ended because it took too long.
+    is_late: bool,
+}
+
+/// What a health probe came to.
+#[derive(Debug)]
+pub(super) struct Probed {
+    /// Whether the container is well.
+    pub(super) passed: bool,
+    /// The exit code; -1 for one that took too long.
+    pub(super) code: i32,
+    /// What it said, shortened.
+    pub(super) output: String,
 }
 
 /// What a start had to say beside the container itself.
@@ -73,7 +98,7 @@ pub(super) struct Started {
     pub(super) timing: Timing,
 }
 
-/// The ends of the pipes or of the terminal: the container's and ours.
+/// The ends of the pipes, or of the terminal once there is one: the container's and ours.
 struct Streams {
     stdio: Stdio,
     stdin: Option<OwnedFd>,
@@ -102,15 +127,20 @@ pub(super) fn start(
     let bundle = prepare(task, container, shared).map_err(StartError::create)?;
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let user = bundle.process().map_err(StartError::create)?.user().uid();
-    let streams =
+    let mut streams =
         streams(container, task.users.unwrap_or(0).saturating_add(user)).map_err(StartError::create)?;
     let first_process = if container.init { FirstProcess::Attendant } else { FirstProcess::Program };
     let options = Options { die_with_parent: true, first_process, ..Options::new(layout.clone()) };
-    let created = match runtime::create(&id, &bundle, streams.stdio, &options) {
+    let mut created = match runtime::create(&id, &bundle, streams.stdio, &options) {
         // The container could be made; what it is to run could not.
         Err(CreateError::Exec(failure)) => return Err(StartError::Start(Box::new(failure))),
         other => other.map_err(StartError::create)?,
     };
+    if let Some(master) = created.take_terminal() {
+        never_wait(&master).map_err(StartError::create)?;
+        // What it shows is the standard output.
+        streams.stdout = Some(master);
+    }
     let (not_enforced, timing) = (created.not_enforced().to_vec(), *created.timing());
     let oom_kills = created.group().oom_kills();
     let running = created.start().map_err(|error| StartError::Start(Box::new(error)))?;
@@ -161,41 +191,57 @@ impl Container {
         self.running.group().kill()
     }
 
-    /// Begins a health probe, whose end the descriptor tells.
+    /// Begins a health probe. One descriptor tells of its end, the other of what it says.
     pub(super) fn probe(
         &mut self,
         spec: &ContainerSpec,
         check: &HealthCheck,
-    ) -> Result<BorrowedFd<'_>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<(BorrowedFd<'_>, BorrowedFd<'_>), Box<dyn Error + Send + Sync>> {
         let command = probe(spec, check)?;
         let options = ExecOptions { spec: Some(&command.spec), ..ExecOptions::default() };
-        let exec = self.running.exec(&command.process, Stdio::default(), &options)?;
-        Ok(self.probe.insert(exec).pidfd.as_fd())
+        let (read, write) = output()?;
+        let streams =
+            Stdio { stdin: Stream::Null, stdout: Stream::Fd(write.try_clone()?), stderr: Stream::Fd(write) };
+        let exec = self.running.exec(&command.process, streams, &options)?;
+        let begun = self.probe.insert(Probe { exec, output: None, said: Vec::new(), is_late: false });
+        let Probe { exec, output, .. } = begun;
+        Ok((exec.pidfd.as_fd(), (*output.insert(read)).as_fd()))
     }
 
-    /// Kills the health probe and what it started.
-    pub(super) fn abort_probe(&self) {
-        if let Some(probe) = &self.probe {
-            // The probe is our child and not reaped yet, so its number is still its own.
-            let _ = killpg(probe.pid, RawSignal::SIGKILL);
-            let _ = probe.pidfd.signal(Signal::KILL);
+    /// Hears what the health probe says, so that it never waits for us.
+    pub(super) fn hear_probe(&mut self) {
+        self.probe.iter_mut().for_each(Probe::hear);
+    }
+
+    /// Kills the health probe, which took too long, and what it started.
+    pub(super) fn abort_probe(&mut self) {
+        if let Some(probe) = &mut self.probe {
+            probe.is_late = true;
+            probe.kill();
         }
     }
 
-    /// Whether the health probe passed; none while it runs or when there is none.
-    pub(super) fn probe_passed(&mut self) -> Option<bool> {
-        let status = self.probe.as_ref()?.pidfd.try_wait();
-        match status {
-            Ok(None) => None,
-            Ok(Some(status)) => {
-                self.probe = None;
-                Some(status == Status::Code(0))
-            }
-            Err(_) => {
-                self.probe = None;
-                Some(false)
-            }
-        }
+    /// What the health probe came to; none while it runs or when there is none.
+    pub(super) fn probed(&mut self, check: Option<&HealthCheck>) -> Option<Probed> {
+        let status = match self.probe.as_ref()?.exec.pidfd.try_wait() {
+            Ok(None) => return None,
+            Ok(Some(status)) => Some(exit(status)),
+            Err(_) => None,
+        };
+        let mut probe = self.probe.take()?;
+        probe.hear();
+        let said = String::from_utf8_lossy(&probe.said);
+        let seconds = check.and_then(|check| check.timeout).unwrap_or(5);
+        let output = if probe.is_late {
+            format!("Health check exceeded timeout ({seconds}s): {said}")
+        } else {
+            said.into_owned()
+        };
+        Some(Probed {
+            passed: status == Some(Exit::Code(0)),
+            code: status.filter(|_| !probe.is_late).map_or(-1, Exit::code),
+            output: output.chars().take(REASON).collect(),
+        })
     }
 
     /// Clears away a run whose first process has ended so. Gives the reason if there is more to say than the exit
@@ -210,14 +256,40 @@ impl Container {
         let killed = group.oom_kills() > self.oom_kills;
         let peak = group.stats().memory_peak;
         let reason = (killed && exit != Exit::Code(0)).then(|| out_of_memory(spec, peak, task_limit));
-        self.abort_probe();
+        self.probe.iter().for_each(Probe::kill);
         let left = group.kill().err().map(|error| report(&error));
         if let Some(probe) = &self.probe {
             // Everything in the group has ended, so this does not wait.
-            let _ = probe.pidfd.try_wait();
+            let _ = probe.exec.pidfd.try_wait();
         }
         let undone = self.running.delete().err().map(|error| report(&error));
         (reason, left.or(undone))
+    }
+}
+
+impl Probe {
+    fn kill(&self) {
+        // It is our child and not reaped yet, so its number is still its own.
+        let _ = killpg(self.exec.pid, RawSignal::SIGKILL);
+        let _ = self.exec.pidfd.signal(Signal::KILL);
+    }
+
+    /// Reads what is there and keeps the begin. A pipe holds 64 KiB, so there is an end to one that floods.
+    fn hear(&mut self) {
+        let mut bytes = [0; THROWN];
+        for _ in 0..(64 << 10) / THROWN {
+            let Some(output) = &self.output else { return };
+            match read_output(output, &mut bytes) {
+                Ok(count) if count > 0 => {
+                    let room = REASON.saturating_sub(self.said.len()).min(count);
+                    self.said.extend_from_slice(&bytes[..room]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Closing it also ends that the loop waits for it.
+                Ok(_) | Err(_) => self.output = None,
+            }
+        }
     }
 }
 
@@ -256,7 +328,8 @@ pub(super) fn report(error: &(dyn Error + 'static)) -> String {
 /// `/dev/stdout` opens the pipe anew.
 fn streams(spec: &ContainerSpec, user: u32) -> io::Result<Streams> {
     if spec.tty {
-        return terminal(user);
+        // All three are the terminal that the container makes for itself.
+        return Ok(Streams { stdio: Stdio::default(), stdin: None, stdout: None, stderr: None });
     }
     let (input, our_input) = if spec.open_stdin {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
@@ -282,16 +355,6 @@ pub(super) fn output() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     never_wait(&read)?;
     Ok((read, write))
-}
-
-/// A terminal for all three streams; what it shows is the standard output.
-fn terminal(user: u32) -> io::Result<Streams> {
-    let pty = openpty(None, None)?;
-    fchown(&pty.slave, Some(Uid::from_raw(user)), None)?;
-    never_wait(&pty.master)?;
-    let slave = || pty.slave.try_clone().map(Stream::Fd);
-    let stdio = Stdio { stdin: slave()?, stdout: slave()?, stderr: slave()? };
-    Ok(Streams { stdio, stdin: None, stdout: Some(pty.master), stderr: None })
 }
 
 /// Makes reads and writes return at once.

@@ -52,6 +52,7 @@ impl Progress {
             Seen::PullStarted
             | Seen::ImageResolved { .. }
             | Seen::PullStopped
+            | Seen::UsersChosen { .. }
             | Seen::NetworkAttached { .. }
             | Seen::PortsPublished { .. }
             | Seen::ShimStarted

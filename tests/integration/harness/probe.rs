@@ -174,6 +174,24 @@ pub fn openssl() -> Probe {
     program("openssl")
 }
 
+/// Debian's rsyslog, with what it needs for TLS.
+pub fn rsyslogd() -> Probe {
+    program("rsyslogd")?;
+    let modules = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let has_tls = modules.into_iter().any(|lib| Path::new(lib).join("rsyslog/lmnsd_gtls.so").exists());
+    if has_tls { Ok(()) } else { Err("rsyslog-gnutls is not installed".to_owned()) }
+}
+
+/// The journal of systemd, as a program that runs without it.
+pub fn journald() -> Probe {
+    root()?;
+    let program_of_it = "/lib/systemd/systemd-journald";
+    if !Path::new(program_of_it).exists() {
+        return Err(format!("{program_of_it} is not there"));
+    }
+    program("journalctl").and_then(|()| program("unshare"))
+}
+
 /// debootstrap, which makes the Debian image.
 pub fn debootstrap() -> Probe {
     root()?;

@@ -198,6 +198,7 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         policy: Policy::default(),
         local: LocalStores::default(),
         roles: std::collections::BTreeMap::new(),
+        api_socket: None,
     };
     let (facts, receiver) = unbounded_channel();
     let _context = runtime.enter();
