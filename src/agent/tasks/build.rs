@@ -108,11 +108,12 @@ impl Plot<'_> {
         containers: Vec<ContainerSpec>,
         metadata: PathBuf,
     ) -> Result<TaskSpec, bundle::BundleError> {
-        let (places, task) = (&self.hands.places, self.task());
+        let (places, groups, task) = (&self.hands.places, &self.hands.groups, self.task());
         Ok(TaskSpec {
             task: task.clone(),
-            cgroup: places.cgroup(task).into(),
-            shim_cgroup: places.shims_cgroup().into(),
+            cgroup: groups.task(task),
+            shim_cgroup: groups.shim(task),
+            systemd: groups.systemd(),
             resources: Some(bundle::task_resources(self.document(), &self.start.task.overrides)?),
             network: match self.document().network_mode() {
                 NetworkMode::Host => Network::Host,
@@ -221,7 +222,6 @@ impl Plot<'_> {
             hostname,
             users: self.users,
             is_counted: self.project.is_some(),
-            cgroup: &format!("{}/{name}", self.hands.places.cgroup(self.task())),
             policy: &self.hands.config.policy,
         };
         bundle::spec(&recipe).map_err(|err| Failure::of(name, Kind::Create, &err))

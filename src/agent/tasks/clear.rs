@@ -15,7 +15,7 @@ use crate::agent::storage;
 use crate::model::fact::Seen;
 use crate::model::ids::TaskId;
 use crate::model::task::{StopCode, StopRequest};
-use crate::shim::{alive, remains};
+use crate::shim::alive;
 
 /// What is still there of a task.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +30,7 @@ pub(crate) struct ClearError {
 impl Hands {
     /// Kills whatever is in the task's control group.
     pub(crate) async fn kill(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
-        self.steps(task, |hands, task| {
-            vec![step("kill its processes", || remains::kill(&hands.places.cgroup(task)))]
-        })
-        .await
+        self.steps(task, |hands, task| vec![step("kill its processes", || hands.groups.kill(task))]).await
     }
 
     /// Ends the task's shim if one lives, and kills whatever is left in its control group.
@@ -41,7 +38,7 @@ impl Hands {
         self.steps(task, |hands, task| {
             vec![
                 step("end its shim", || alive::end(&hands.places.task(task))),
-                step("kill its processes", || remains::kill(&hands.places.cgroup(task))),
+                step("kill its processes", || hands.groups.kill(task)),
             ]
         })
         .await
@@ -53,15 +50,14 @@ impl Hands {
     }
 
     fn clear_now(&self, task: &TaskId) -> Vec<Option<String>> {
-        let cgroup = self.places.cgroup(task);
         let mut done = vec![
             step("end its shim", || alive::end(&self.places.task(task))),
-            step("kill its processes", || remains::kill(&cgroup)),
+            step("kill its processes", || self.groups.kill(task)),
             step("take its ports away", || self.networks.release(task)),
         ];
         kill_point("ports-released");
         done.push(step("remove its interface", || self.networks.detach(task)));
-        done.push(step("remove its control group", || remains::remove(&cgroup)));
+        done.push(step("remove its control group", || self.groups.remove(task)));
         kill_point("group-removed");
         done.push(step("remove its socket", || gone(fs::remove_file(self.places.socket(task)))));
         let project = storage::of(&self.places, task);

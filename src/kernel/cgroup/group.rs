@@ -36,8 +36,19 @@ impl Layout {
     ///
     /// If it cannot be made everywhere, what was made of the last component is removed again.
     pub fn create(&self, path: &CgroupPath) -> Result<Group, CgroupError> {
+        self.make(path, pass_controllers_down)
+    }
+
+    /// The same for a leaf whose process is still in the group above: that one is left as it is. With a process in it, a
+    /// group of version 2 passes down only the controllers of threads, and then no process can enter the groups below it
+    /// (Linux' cgroup-v2.rst, "Threads").
+    pub fn create_leaf(&self, path: &CgroupPath) -> Result<Group, CgroupError> {
+        self.make(path, |_, _| {})
+    }
+
+    fn make(&self, path: &CgroupPath, pass_down: fn(&Path, bool)) -> Result<Group, CgroupError> {
         let group = self.group(path);
-        let made = self.create_everywhere(path);
+        let made = self.create_everywhere(path, pass_down);
         if made.is_err() {
             for dir in group.dirs() {
                 // Only an empty group can be removed; one that others use survives this.
@@ -47,14 +58,14 @@ impl Layout {
         made.map(|()| group)
     }
 
-    fn create_everywhere(&self, path: &CgroupPath) -> Result<(), CgroupError> {
+    fn create_everywhere(&self, path: &CgroupPath, pass_down: fn(&Path, bool)) -> Result<(), CgroupError> {
         for hierarchy in self.hierarchies() {
             let inherit: &[&str] = if hierarchy.has("cpuset") { &CPUSET_INHERITED } else { &[] };
             make_below(&hierarchy.mount, path, |parent, dir| inherit_files(parent, dir, inherit))?;
         }
         if let Some(unified) = self.unified() {
             make_below(&unified.mount, path, |parent, _| {
-                pass_controllers_down(parent, parent == unified.mount);
+                pass_down(parent, parent == unified.mount);
                 Ok(())
             })?;
         }

@@ -128,29 +128,31 @@ pub fn disk() -> Probe {
     }
 }
 
-/// A file system in a file that counts projects, of ext4.
+/// A file system in a file that holds projects to limits, of ext4.
 pub fn ext4_quota() -> Probe {
-    quota("ext4")
+    mounted("ext4", "prjquota")
 }
 
 /// The same of xfs.
 pub fn xfs_quota() -> Probe {
-    quota("xfs")
+    mounted("xfs", "prjquota")
 }
 
-fn quota(kind: &str) -> Probe {
+/// A file system in a file that knows projects and need not limit them.
+pub fn xfs() -> Probe {
+    mounted("xfs", "noquota")
+}
+
+fn mounted(kind: &str, options: &str) -> Probe {
     root()?;
     program(&format!("mkfs.{kind}"))?;
+    super::disk::own_mounts();
     let folder = tempfile::tempdir().map_err(|err| err.to_string())?;
     let (file, at) = (folder.path().join("file"), folder.path().join("at"));
     fs::create_dir(&at).map_err(|err| err.to_string())?;
-    let mounted = super::disk::counting(kind, &file, 512 << 20, &at);
-    let counts = mounted.and_then(|()| {
-        let counts = hythe::shim::storage::Storage::of(&at).map_err(|err| err.to_string());
-        let _ = nix::mount::umount2(&at, nix::mount::MntFlags::MNT_DETACH);
-        counts?.map(drop).ok_or_else(|| "it counts none".to_owned())
-    });
-    counts.map_err(|why| format!("no {kind} that counts projects can be mounted here: {why}"))
+    let mounted = super::disk::file_system(kind, &file, 512 << 20, options, &at);
+    mounted.map_err(|why| format!("no {kind} with {options} can be mounted here: {why}"))?;
+    nix::mount::umount2(&at, nix::mount::MntFlags::empty()).map_err(|err| err.to_string())
 }
 
 /// nftables, as an oracle.
