@@ -159,7 +159,7 @@ impl Sources {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => {
-                    sources.servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok()))
+                    sources.servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok()));
                 }
                 Some("search" | "domain") => sources.domains = words.take(MOST).map(str::to_owned).collect(),
                 _ => {}
