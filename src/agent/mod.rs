@@ -359,6 +359,11 @@ impl Agent {
         self.hands.in_hand()
     }
 
+    /// Returns once the agent has no task in hand.
+    pub async fn emptied(&self) {
+        self.hands.emptied().await;
+    }
+
     /// The tasks that have a directory on this host, as they were when they were started: what there is to adopt when
     /// the store was lost.
     #[must_use]

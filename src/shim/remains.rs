@@ -14,6 +14,13 @@ pub fn remove(cgroup: &str) -> Result<(), CgroupError> {
     Layout::detect()?.group(&CgroupPath::parse(cgroup)?).delete()
 }
 
+/// Both, one after the other.
+pub fn clear(cgroup: &str) -> Result<(), CgroupError> {
+    let group = Layout::detect()?.group(&CgroupPath::parse(cgroup)?);
+    group.kill()?;
+    group.delete()
+}
+
 /// The layout of this host's control groups, and which of these controllers, named as in version 2, it has not.
 pub fn lacking<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec<&'name str>), CgroupError> {
     let layout = Layout::detect()?;

@@ -187,18 +187,19 @@ impl Networks {
         self.book().adopt(task, address, record.given);
     }
 
-    /// Takes a task's ports away and lets go of its address.
-    pub(crate) fn release(&self, task: &TaskId) -> Result<(), NetError> {
-        let was_held = self.book().release(task);
-        let installed = if was_held { self.install().map(drop) } else { Ok(()) };
+    /// Takes a task's ports away. Its address stays its own until it is [detached](Self::detach).
+    pub(crate) fn unpublish(&self, task: &TaskId) -> Result<(), NetError> {
+        let had_ports = self.book().unpublish(task);
+        let installed = if had_ports { self.install().map(drop) } else { Ok(()) };
         self.holds().remove(task);
         installed
     }
 
-    /// Deletes a task's interface.
+    /// Deletes a task's interface, and lets go of its address.
     pub(crate) fn detach(&self, task: &TaskId) -> Result<(), NetError> {
-        let Some(network) = &self.network else { return Ok(()) };
-        network.detach(&LinkName::for_task(task.as_str()))
+        self.detach_link(&LinkName::for_task(task.as_str()))?;
+        self.book().release(task);
+        Ok(())
     }
 
     /// Deletes an interface by the name of its end on the host.

@@ -165,7 +165,7 @@ impl Reservations {
             given.push(give(want, first, address, bind));
         }
         self.last_port = last;
-        self.version += 1;
+        self.version += u64::from(!given.is_empty());
         self.held.entry(task.clone()).or_default().given.clone_from(&given);
         Ok(given)
     }
@@ -176,10 +176,18 @@ impl Reservations {
         self.held.insert(task.clone(), Held { address, given });
     }
 
-    /// Lets go of everything a task holds; whether it held anything.
-    pub(crate) fn release(&mut self, task: &TaskId) -> bool {
-        self.version += 1;
-        self.held.remove(task).is_some()
+    /// Lets go of a task's ports; whether it held any.
+    pub(crate) fn unpublish(&mut self, task: &TaskId) -> bool {
+        let given = self.held.get_mut(task).map(|held| std::mem::take(&mut held.given));
+        let had_ports = given.is_some_and(|given| !given.is_empty());
+        self.version += u64::from(had_ports);
+        had_ports
+    }
+
+    /// Lets go of everything a task holds.
+    pub(crate) fn release(&mut self, task: &TaskId) {
+        self.unpublish(task);
+        self.held.remove(task);
     }
 
     /// The whole of the tables, in a steady order.

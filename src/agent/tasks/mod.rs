@@ -6,6 +6,8 @@
 //!               └─▶ clear ─▶ over
 //!   adopt ────────────▶ converse ─▶ over
 //!   sweep: waits until it is over, clears, says Removed
+//!
+//! A task that converses to its end says Removed as soon as it has let go of what others may want; its sweep follows.
 //! ```
 //!
 //! [`Hands`] is what all of them share; what a task is told arrives through its [`InHand`]. Whoever asks for something
@@ -14,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::agent::facts::Teller;
 use crate::agent::images::Images;
@@ -49,6 +51,8 @@ pub(crate) struct Hands {
     /// Which boot of the host this is.
     pub(crate) boot: String,
     tasks: Mutex<BTreeMap<TaskId, InHand>>,
+    /// Told when the last task is let go of.
+    emptied: Notify,
 }
 
 /// The two ends that the rest of the agent holds of a task.
@@ -98,7 +102,17 @@ impl Hands {
     ) -> Self {
         let places = Places::new(&config.state_dir, &config.runtime_dir, &config.cgroup_parent);
         let roles = Roles::new(config.roles.clone());
-        Self { config, places, images, networks, teller, roles, boot, tasks: Mutex::default() }
+        Self {
+            config,
+            places,
+            images,
+            networks,
+            teller,
+            roles,
+            boot,
+            tasks: Mutex::default(),
+            emptied: Notify::new(),
+        }
     }
 
     /// Starts a task unless it is in hand.
@@ -156,7 +170,22 @@ impl Hands {
 
     /// Lets go of a task.
     fn drop_task(&self, task: &TaskId) {
-        self.tasks().remove(task);
+        let mut tasks = self.tasks();
+        tasks.remove(task);
+        if tasks.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Returns once no task is in hand.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let told = self.emptied.notified();
+            if self.tasks().is_empty() {
+                return;
+            }
+            told.await;
+        }
     }
 
     fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, InHand>> {

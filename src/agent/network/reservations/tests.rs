@@ -29,8 +29,13 @@ fn an_address_is_kept_and_let_go() {
         book.address(&task(number), subnet).unwrap();
     }
     assert_eq!(book.address(&task(6), subnet), Err(ReservationError::NoAddress(subnet)));
-    assert!(book.release(&task(3)));
-    assert!(!book.release(&task(3)));
+    assert!(!book.unpublish(&task(3)), "it has no ports");
+    assert_eq!(
+        book.address(&task(6), subnet),
+        Err(ReservationError::NoAddress(subnet)),
+        "nor let go of its address"
+    );
+    book.release(&task(3));
     assert_eq!(book.address(&task(6), subnet), Ok(Ipv4Addr::new(10, 88, 0, 4)));
 }
 
