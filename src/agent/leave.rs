@@ -12,8 +12,8 @@ use crate::agent::{Agent, AgentError};
 use crate::shim::remains;
 
 impl Agent {
-    /// Removes what is there for all tasks together: the control groups and the directory of the shims' sockets. There
-    /// must be no task left.
+    /// Removes what is there for all tasks together: the networks for tasks to come, the control groups and the
+    /// directory of the shims' sockets. There must be no task left.
     pub async fn leave(&self) -> Result<(), AgentError> {
         let hands = Arc::clone(&self.hands);
         spawn_blocking(move || leave(&hands)).await.map_err(|_| AgentError::Broken)?
@@ -21,6 +21,7 @@ impl Agent {
 }
 
 fn leave(hands: &Hands) -> Result<(), AgentError> {
+    hands.networks.drain().map_err(AgentError::Network)?;
     let group = hands.places.cgroup_parent();
     remains::remove(group)
         .map_err(|why| AgentError::Orphan { what: format!("control group {group}"), why: sentence(&why) })?;

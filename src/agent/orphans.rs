@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::agent::failure::sentence;
+use crate::agent::network;
 use crate::agent::tasks::Hands;
 use crate::agent::{AgentError, Orphan};
 use crate::model::ids::TaskId;
@@ -84,7 +85,8 @@ fn look(hands: &Hands, known: &BTreeSet<TaskId>) -> Result<Vec<Orphan>, AgentErr
             found.insert(Kind::Path(places.volumes().join(name)));
         }
     }
-    let links: BTreeSet<LinkName> = known.iter().map(|task| LinkName::for_task(task.as_str())).collect();
+    let link = |task: &TaskId| network::link_of(task, &places.network(task));
+    let links: BTreeSet<LinkName> = known.iter().map(link).collect();
     let all = hands.networks.links().map_err(AgentError::Network)?;
     found.extend(all.into_iter().filter(|link| !links.contains(link)).map(Kind::Link));
     let groups = remains::below(places.cgroup_parent()).map_err(|err| AgentError::Look(sentence(&err)))?;

@@ -71,7 +71,8 @@ impl Hands {
     fn clear_now(&self, task: &TaskId) -> Vec<Option<String>> {
         let mut done = vec![step("end its shim", || alive::end(&self.places.task(task)))];
         done.extend(self.let_go_now(task));
-        done.push(step("remove its interface", || self.networks.detach(task)));
+        let record = self.places.network(task);
+        done.push(step("remove its interface", || self.networks.detach(task, &record)));
         kill_point("interface-removed");
         done.push(step("remove its socket", || gone(fs::remove_file(self.places.socket(task)))));
         done.push(step("remove its directory", || remove_directory(&self.places.task(task))));

@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
 
 use crate::agent::facts::Teller;
+use crate::agent::failure::sentence;
 use crate::agent::images::Images;
 use crate::agent::network::Networks;
 use crate::agent::places::Places;
@@ -149,6 +151,16 @@ impl Hands {
         if let Some(mut over) = over {
             let _ = over.wait_for(|over| *over).await; // an end that went away is an end
         }
+    }
+
+    /// Has networks made for tasks to come; nobody waits for them. A start that finds none makes its own.
+    pub(crate) fn fill_networks(self: &Arc<Self>) {
+        let hands = Arc::clone(self);
+        spawn_blocking(move || {
+            if let Err(err) = hands.networks.fill() {
+                tracing::debug!(error = sentence(&err), "no network is ready for the next task");
+            }
+        });
     }
 
     /// The grace of containers that name none, in seconds.

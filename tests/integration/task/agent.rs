@@ -194,6 +194,7 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         executable: env!("CARGO_BIN_EXE_hythe").into(),
         image_pull_policy: PullPolicy::Default,
         publish_address: Ipv4Addr::UNSPECIFIED,
+        ready_networks: 1,
         registry: RegistryConfig::default(),
         policy: Policy::default(),
         local: LocalStores::default(),

@@ -40,6 +40,20 @@ fn an_address_is_kept_and_let_go() {
 }
 
 #[test]
+fn the_address_of_a_ready_interface_is_nobody_elses_until_it_is_given() {
+    let subnet = "10.88.0.0/29".parse().unwrap();
+    let mut book = Reservations::default();
+    let (first, second) = (book.spare(subnet).unwrap(), book.spare(subnet).unwrap());
+    let others = (1..=3).map(|number| book.address(&task(number), subnet).unwrap());
+    assert!(others.collect::<Vec<_>>().iter().all(|other| *other != first && *other != second));
+    book.give(&task(4), first);
+    assert_eq!(book.address(&task(4), subnet), Ok(first));
+    assert!(book.address(&task(5), subnet).is_err());
+    book.give_up(second);
+    assert_eq!(book.address(&task(5), subnet), Ok(second));
+}
+
+#[test]
 fn dynamic_ports_walk_on_and_pass_over_what_is_taken() {
     let mut book = Reservations::default();
     assert_eq!(take(&mut book, 1, &[want(80, 1, None)]), Ok(vec![(40000, 1)]));
