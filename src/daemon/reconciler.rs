@@ -181,7 +181,10 @@ impl<D: Doer> Reconciler<D> {
     /// Has what is left of a task that is over taken off the host. Nobody waits for that.
     fn let_go(&mut self, id: &TaskId) {
         match self.hands.of(id) {
-            Hands::Holding | Hands::Stopping => sweep_until_done(&self.doer, id.clone()),
+            Hands::Holding | Hands::Stopping => {
+                kill_point("sweep");
+                sweep_until_done(&self.doer, id.clone());
+            }
             Hands::Empty | Hands::Sweeping => {}
         }
         self.hands.set(id, Hands::Empty);
