@@ -33,6 +33,7 @@ mod clock;
 mod connections;
 mod container;
 pub mod defaults;
+pub mod filter;
 pub mod init;
 pub mod inside;
 pub mod ledger;

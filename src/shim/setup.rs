@@ -66,8 +66,11 @@ pub(super) fn groups(spec: &TaskSpec, layout: &Layout) -> Result<(Group, Vec<Not
             .and_then(|parsed| layout.create(&parsed))
             .map_err(|source| SetupError::Group { path: path.clone(), source })
     };
-    let own = make(&spec.shim_cgroup)?;
-    own.enter().map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
+    let entered = CgroupPath::parse(&spec.shim_cgroup.to_string_lossy())
+        .and_then(|path| layout.group(&path).enter())
+        // The first shim makes it.
+        .or_else(|_| layout.create(&CgroupPath::parse(&spec.shim_cgroup.to_string_lossy())?)?.enter());
+    entered.map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
     let group = make(&spec.cgroup)?;
     let not_enforced = spec.resources.as_ref().map(|limits| group.apply(limits)).unwrap_or_default();
     Ok((group, not_enforced))
