@@ -29,6 +29,7 @@ mod orphans;
 mod places;
 mod roles;
 mod secrets;
+mod storage;
 mod tasks;
 mod users;
 mod volumes;
@@ -55,6 +56,7 @@ use crate::net::{Installed, NetError, Network};
 pub use exec::ExecError;
 pub use logs::{LogLine, LogOf, LogQuery};
 pub use roles::RoleSource;
+pub use storage::FIRST_PROJECT;
 
 use facts::Teller;
 use images::Images;
@@ -167,6 +169,8 @@ pub struct Policy {
     pub log_max_files: u32,
     /// Where the host's journal listens.
     pub journal: PathBuf,
+    /// The first of the project ids by which tasks are held to what they may write.
+    pub first_project: u32,
 }
 
 /// Where the journal of a host with systemd listens.
@@ -183,6 +187,7 @@ impl Default for Policy {
             log_max_size: 10 << 20,
             log_max_files: 5,
             journal: JOURNAL.into(),
+            first_project: FIRST_PROJECT,
         }
     }
 }
@@ -284,6 +289,14 @@ pub fn control_groups<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec
 /// What the kernel or the file system says to it.
 pub fn try_overlay(state_dir: &Path) -> io::Result<()> {
     crate::image::try_overlay(state_dir)
+}
+
+/// Whether the file system of `state_dir` holds projects to limits, as ephemeralStorage needs it.
+///
+/// # Errors
+/// What the kernel says where it cannot be looked at.
+pub fn has_quotas(state_dir: &Path) -> io::Result<bool> {
+    crate::shim::storage::Storage::of(state_dir).map(|storage| storage.is_some())
 }
 
 impl From<ClearError> for AgentError {

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::agent::failure::sentence;
 use crate::agent::network;
+use crate::agent::storage;
 use crate::agent::tasks::Hands;
 use crate::agent::{AgentError, Orphan};
 use crate::model::ids::TaskId;
@@ -36,6 +37,8 @@ pub(crate) enum Kind {
     Group(String),
     /// A file or a directory.
     Path(PathBuf),
+    /// The limit of a project.
+    Project(u32),
 }
 
 impl Orphan {
@@ -45,6 +48,7 @@ impl Orphan {
             Kind::Link(link) => format!("interface {link}"),
             Kind::Group(group) => format!("control group {group}"),
             Kind::Path(path) => path.display().to_string(),
+            Kind::Project(project) => format!("quota of project {project}"),
         };
         Self { what, kind }
     }
@@ -84,6 +88,11 @@ fn look(hands: &Hands, known: &BTreeSet<TaskId>) -> Result<Vec<Orphan>, AgentErr
         if half_made.is_some_and(|short| !is_wanted(short)) {
             found.insert(Kind::Path(places.volumes().join(name)));
         }
+    }
+    match storage::left(places, hands.config.policy.first_project) {
+        Ok(projects) => found.extend(projects.into_iter().map(Kind::Project)),
+        // No reason to leave the others where they are.
+        Err(err) => tracing::warn!(error = sentence(&err), "quotas not looked at"),
     }
     let link = |task: &TaskId| network::link_of(task, &places.network(task));
     let links: BTreeSet<LinkName> = known.iter().map(link).collect();
@@ -126,6 +135,7 @@ pub(crate) async fn remove(hands: &Arc<Hands>, orphan: &Orphan) -> Result<(), Ag
                 spawn_blocking(move || remains::kill(&group).and_then(|()| remains::remove(&group))).await;
             done.map_err(|err| failed(&err))?.map_err(|err| failed(&err))
         }
+        Kind::Project(project) => storage::release(&hands.places, *project).map_err(|err| failed(&err)),
         Kind::Path(path) => {
             let is_directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
             let done = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };

@@ -1,7 +1,7 @@
 //! Where things are: every path of an instance in one place.
 //!
 //! ```text
-//!   <state>/tasks/<task>/            task.json · spec.json · metadata.json · ledger · network.json · boot
+//!   <state>/tasks/<task>/            task.json · spec.json · metadata.json · ledger · network.json · boot · project
 //!                        shm · volumes/<name>
 //!                        containers/<name>/  config.json · filter · rootfs · upper · work · hosts · hostname · resolv.conf
 //!   <state>/volumes/<name>
@@ -77,14 +77,24 @@ impl Places {
         self.task(task).join("shm")
     }
 
-    /// The bundle of a container.
-    pub(crate) fn container(&self, task: &TaskId, container: &ContainerName) -> PathBuf {
-        self.task(task).join("containers").join(container.as_str())
+    /// The bundles of a task's containers.
+    pub(crate) fn containers(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join("containers")
     }
 
-    /// A volume that lives as long as its task.
+    /// The bundle of a container.
+    pub(crate) fn container(&self, task: &TaskId, container: &ContainerName) -> PathBuf {
+        self.containers(task).join(container.as_str())
+    }
+
+    /// The volumes that live as long as their task.
+    pub(crate) fn task_volumes(&self, task: &TaskId) -> PathBuf {
+        self.task(task).join("volumes")
+    }
+
+    /// One of them.
     pub(crate) fn task_volume(&self, task: &TaskId, volume: &VolumeName) -> PathBuf {
-        self.task(task).join("volumes").join(volume.as_str())
+        self.task_volumes(task).join(volume.as_str())
     }
 
     /// The volumes that outlive tasks.

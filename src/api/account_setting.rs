@@ -142,8 +142,9 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     if let Some(name) = &input.name {
         setting(name)?;
     }
-    if input.value.is_some() && input.name.is_none() {
-        return Err(Refused::parameter("To list by value, name the setting too."));
+    if let Some(value) = input.value.as_deref().filter(|_| input.name.is_none()) {
+        let message = "To list by value, name the setting too.";
+        return Err(Refused::parameter(message).about("value", value));
     }
     let principal = principal(api, input.principal_arn)?;
     let snapshot = api.store.snapshot();

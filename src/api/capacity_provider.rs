@@ -59,6 +59,12 @@ pub(super) fn check_strategy(strategy: &[Value]) -> Result<(), Refused> {
     Ok(())
 }
 
+/// The launch type whose rules hold: the one that is asked for, or that of the providers in a strategy. Those that there
+/// are, are Fargate's.
+pub(super) fn launch_type<'a>(asked: Option<&'a str>, strategy: &[Value]) -> Option<&'a str> {
+    if strategy.is_empty() { asked } else { Some("FARGATE") }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DescribeCapacityProviders {
@@ -84,7 +90,8 @@ pub(super) fn describe(api: &Api, value: Value) -> Answer {
     }
     let (mut names, mut failures) = (Vec::new(), Vec::new());
     for text in &asked {
-        let name = api.owner.rest("capacity-provider", text)?;
+        let name = api.owner.rest("capacity-provider", text);
+        let name = name.map_err(|bad| Refused::from(bad).about("capacityProviders", text))?;
         match KNOWN.iter().find(|known| **known == name) {
             Some(known) => names.push(*known),
             None => failures.push(wire::failure(api.owner.capacity_provider(name), "MISSING")),

@@ -23,7 +23,7 @@ pub(super) fn of_task(
         one.read().map_err(|why| refused(&Refusal::wrong(path, why.to_string())))?;
     }
     if launch_type == Some("FARGATE") && !own.is_empty() {
-        return Err(Refused::parameter("placementConstraints are not supported with launchType FARGATE."));
+        return Err(Refused::parameter("placementConstraints are not supported on Fargate."));
     }
     let all: Vec<_> = document.placement_constraints.iter().chain(own).cloned().collect();
     if all.len() > MOST_CONSTRAINTS {
@@ -43,7 +43,7 @@ pub(super) fn strategies(list: &[PlacementStrategy], launch_type: Option<&str>) 
         return Err(Refused::parameter(format!("placementStrategy has at most {MOST_STRATEGIES} elements.")));
     }
     if launch_type == Some("FARGATE") && !list.is_empty() {
-        return Err(Refused::parameter("placementStrategy is not supported with launchType FARGATE."));
+        return Err(Refused::parameter("placementStrategy is not supported on Fargate."));
     }
     for (index, one) in list.iter().enumerate() {
         if let Some(fault) = one.fault() {

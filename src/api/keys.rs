@@ -1,10 +1,4 @@
-//! The keys of callers over TCP: a file in the form of AWS's own credentials files.
-//!
-//! ```text
-//!   [ada]
-//!   aws_access_key_id = AKIDEXAMPLE
-//!   aws_secret_access_key = …
-//! ```
+//! The keys of callers over TCP: a file in the form of AWS's own credentials files, with one for each caller.
 //!
 //! A secret that others can read is none, so the file must be its owner's alone. No message here repeats a line of it.
 
@@ -14,6 +8,8 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
+
+use crate::model::credentials::{Fault, sections};
 
 /// Most bytes of the file.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -95,8 +91,8 @@ impl Keys {
         }
         let mut text = String::new();
         file.by_ref().take(MOST_BYTES).read_to_string(&mut text).map_err(failed)?;
-        let keys =
-            parse(&text).map_err(|(line, why)| KeysError::Line { path: path.to_owned(), line, why })?;
+        let wrong = |Fault { line, why }| KeysError::Line { path: path.to_owned(), line, why };
+        let keys = parse(&text).map_err(wrong)?;
         if keys.is_empty() { Err(KeysError::None(path.to_owned())) } else { Ok(Self(keys)) }
     }
 
@@ -112,39 +108,16 @@ impl Keys {
     }
 }
 
-/// The keys in the text of a file, or the line that is wrong and why.
-fn parse(text: &str) -> Result<Vec<Key>, (usize, &'static str)> {
+/// The keys in the text of a file.
+fn parse(text: &str) -> Result<Vec<Key>, Fault> {
     let mut keys: Vec<Key> = Vec::new();
-    let mut begun = 0;
-    let is_whole = |key: Option<&Key>| key.is_none_or(|key| !key.id.is_empty() && !key.secret.is_empty());
-    for (index, line) in text.lines().enumerate() {
-        let (number, line) = (index + 1, line.trim());
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
+    for section in sections(text)? {
+        let wrong = |why| Fault { line: section.line, why };
+        let (id, secret) = section.id().zip(section.secret()).ok_or(wrong(HALF))?;
+        if keys.iter().any(|key| key.id == id) {
+            return Err(wrong("an aws_access_key_id is there twice"));
         }
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            if !is_whole(keys.last()) {
-                return Err((begun, HALF));
-            }
-            begun = number;
-            keys.push(Key { name: name.trim().to_owned(), id: String::new(), secret: String::new() });
-            continue;
-        }
-        let (name, value) = line.split_once('=').ok_or((number, "a line is NAME = VALUE or [NAME]"))?;
-        let key = keys.last_mut().ok_or((number, "a [NAME] comes before its key"))?;
-        match name.trim().to_ascii_lowercase().as_str() {
-            "aws_access_key_id" => value.trim().clone_into(&mut key.id),
-            "aws_secret_access_key" => value.trim().clone_into(&mut key.secret),
-            // Files of clients hold more: a region, an output format.
-            _ => {}
-        }
-    }
-    if !is_whole(keys.last()) {
-        return Err((begun, HALF));
-    }
-    let is_again = |index: usize| keys[..index].iter().any(|key| key.id == keys[index].id);
-    if (0..keys.len()).any(is_again) {
-        return Err((begun, "an aws_access_key_id is there twice"));
+        keys.push(Key { name: section.name.to_owned(), id: id.to_owned(), secret: secret.to_owned() });
     }
     Ok(keys)
 }
@@ -158,28 +131,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_of_clients_are_read() {
-        let text = "# who\n[ada]\naws_access_key_id = A\naws_secret_access_key=s=1\nregion = x\n\n[eve]\n\
-                    AWS_ACCESS_KEY_ID=E\naws_secret_access_key = t\n";
-        let keys = Keys(parse(text).unwrap_or_default());
-        assert_eq!(format!("{keys:?}"), "[\"ada\", \"eve\"]");
-        assert_eq!(keys.find("A").map(|key| key.secret.as_str()), Some("s=1"));
+    fn every_section_is_a_caller_with_a_whole_key_of_its_own() {
+        let whole = "[a]\naws_access_key_id=A\naws_secret_access_key=s\n";
+        let keys = Keys(parse(whole).unwrap_or_default());
+        assert_eq!(format!("{keys:?}"), "[\"a\"]");
+        assert_eq!(keys.find("A").map(|key| key.secret.as_str()), Some("s"));
         assert!(keys.find("B").is_none());
-    }
-
-    #[test]
-    fn what_is_no_key_is_refused_by_its_line_without_repeating_it() {
-        for (text, line) in [
-            ("nonsense", 1),
-            ("aws_access_key_id = A", 1),
-            ("[ada]\naws_access_key_id = A\n\n[eve]\n", 1),
-            ("[ada]\naws_secret_access_key = s", 1),
-            (
-                "[a]\naws_access_key_id=A\naws_secret_access_key=s\n[b]\naws_access_key_id=A\naws_secret_access_key=s",
-                4,
-            ),
+        for (more, line) in [
+            ("[b]\naws_access_key_id = B\n", 4),
+            ("[b]\naws_secret_access_key = s\n", 4),
+            ("[b]\naws_access_key_id=A\naws_secret_access_key=t\n", 4),
         ] {
-            assert_eq!(parse(text).err().map(|(line, _)| line), Some(line), "{text}");
+            assert_eq!(parse(&format!("{whole}{more}")).err().map(|fault| fault.line), Some(line), "{more}");
         }
     }
 

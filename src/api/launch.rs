@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Api, Source, constraint, reference, reference::Definition, refused::Refused, run_task, tags, wire,
+    Api, Source, capacity_provider, constraint, reference, reference::Definition, refused::Refused, run_task,
+    tags, task_request::TaskRequest, wire,
 };
 use crate::{
     model::{
@@ -25,56 +26,6 @@ use crate::{
 
 /// The platform of ECS that `LATEST` stands for.
 const LATEST_PLATFORM: &str = "1.4.0";
-
-/// What RunTask and StartTask both carry.
-pub(super) struct Request {
-    pub(super) task_definition: String,
-    pub(super) group: Option<String>,
-    pub(super) started_by: Option<String>,
-    pub(super) overrides: TaskOverride,
-    pub(super) tags: Vec<Tag>,
-    pub(super) propagate_tags: Option<String>,
-    pub(super) enable_ecs_managed_tags: bool,
-    pub(super) launch_type: Option<String>,
-    /// The capacity providers that the tasks are spread over.
-    pub(super) strategy: Vec<Value>,
-    pub(super) platform_version: Option<String>,
-    pub(super) network_configuration: Option<Value>,
-    pub(super) placement_constraints: Vec<PlacementConstraint>,
-    /// Members that the tasks keep as they came.
-    pub(super) kept: Vec<(&'static str, Option<Value>)>,
-}
-
-impl Request {
-    fn check(&self) -> Result<(), Refused> {
-        tags::check(&self.tags)?;
-        let words = ["TASK_DEFINITION", "SERVICE", "NONE"];
-        reference::words("propagateTags", self.propagate_tags.as_slice(), &words)?;
-        if self.propagate_tags.as_deref() == Some("SERVICE") {
-            return Err(Refused::parameter(
-                "propagateTags: SERVICE is for services; standalone tasks take TASK_DEFINITION.",
-            ));
-        }
-        let is_word =
-            |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_/-".contains(&byte));
-        if self.started_by.as_deref().is_some_and(|text| text.len() > 128 || !is_word(text)) {
-            return Err(Refused::parameter(
-                "startedBy has at most 128 letters, digits, hyphens, underscores and slashes.",
-            ));
-        }
-        if self.group.as_deref().is_some_and(|group| group.starts_with("service:")) {
-            return Err(Refused::parameter("A group that begins with service: is reserved for services."));
-        }
-        if self.group.as_deref().is_some_and(|group| group.len() > 255) {
-            return Err(Refused::parameter("group has at most 255 characters."));
-        }
-        let overrides = serde_json::to_string(&self.overrides).unwrap_or_default();
-        if overrides.len() > 8192 {
-            return Err(Refused::parameter("Overrides have at most 8192 characters."));
-        }
-        Ok(())
-    }
-}
 
 /// Why a task is not placed: `reason` and `detail` of an entry in `failures`.
 #[derive(Clone, Debug)]
@@ -114,15 +65,17 @@ impl Launch {
         api: &Api,
         snapshot: &Snapshot,
         cluster: &Cluster,
-        request: Request,
+        request: TaskRequest,
     ) -> Result<Self, Refused> {
         request.check()?;
+        let strategy = request.strategy(cluster);
+        let launch_type = capacity_provider::launch_type(request.launch_type.as_deref(), &strategy);
+        request.check_placement(launch_type)?;
         let definition = Definition::parse(&api.owner, &request.task_definition)?;
         let document = &definition.usable(snapshot)?.document;
         run_task::network(document, request.network_configuration.as_ref())?;
-        reference::launch_type(definition.usable(snapshot)?, request.launch_type.as_deref())?;
-        let constraints =
-            constraint::of_task(document, &request.placement_constraints, request.launch_type.as_deref())?;
+        reference::launch_type(definition.usable(snapshot)?, launch_type)?;
+        let constraints = constraint::of_task(document, &request.placement_constraints, launch_type)?;
         for change in &request.overrides.container_overrides {
             if document.container(&change.name).is_none() {
                 return Err(Refused::parameter(format!(
@@ -131,7 +84,7 @@ impl Launch {
                 )));
             }
         }
-        let extra = kept(&request);
+        let extra = kept(&request, launch_type, &strategy);
         Ok(Self {
             cluster: cluster.name.clone(),
             now: api.source.now(),
@@ -144,7 +97,7 @@ impl Launch {
             managed_tags: request.enable_ecs_managed_tags,
             extra,
             constraints,
-            strategy: request.strategy,
+            strategy,
             capacity: api.host.capacity.clone(),
             source: Arc::clone(&api.source),
         })
@@ -225,24 +178,23 @@ impl Launch {
     }
 }
 
-/// What the tasks of a request show of it later.
-fn kept(request: &Request) -> Map<String, Value> {
-    let launch_type =
-        request.launch_type.clone().or_else(|| request.strategy.is_empty().then(|| "EC2".to_owned()));
-    // The providers that there are, are those of Fargate.
-    let on_fargate = launch_type.as_deref() == Some("FARGATE") || !request.strategy.is_empty();
+/// What the tasks of a request show of it later: a launch type or the provider that each goes to.
+fn kept(request: &TaskRequest, launch_type: Option<&str>, strategy: &[Value]) -> Map<String, Value> {
+    let on_fargate = launch_type == Some("FARGATE");
     let platform = match request.platform_version.as_deref() {
         None | Some("LATEST") if on_fargate => Some(LATEST_PLATFORM.into()),
         given => given.map(Value::from),
     };
-    let own = [
-        ("launchType", launch_type.map(Value::from)),
+    let kept = [
+        ("launchType", strategy.is_empty().then(|| launch_type.unwrap_or("EC2").into())),
         ("networkConfiguration", request.network_configuration.clone()),
         ("platformVersion", platform),
         ("platformFamily", on_fargate.then(|| "Linux".into())),
+        ("referenceId", request.reference_id.clone().map(Value::from)),
+        ("volumeConfigurations", request.volume_configurations.clone()),
+        ("enableExecuteCommand", request.enable_execute_command.then_some(Value::Bool(true))),
     ];
-    let kept = own.into_iter().chain(request.kept.iter().cloned());
-    kept.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    kept.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 /// The answer of both calls: the tasks, and failures that name this host as `cluster` knows it.

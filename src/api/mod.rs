@@ -44,6 +44,7 @@ mod tags;
 mod takeover;
 mod task;
 mod task_definition;
+mod task_request;
 mod tls;
 mod update_cluster;
 mod update_service;

@@ -149,6 +149,12 @@ impl Refused {
         Value::Object(members)
     }
 
+    /// The same where the request is at hand, of which the sentence can then tell what the member holds.
+    #[must_use]
+    pub fn unreadable_in(document: &Value, refusal: &Refusal, rule: Kind) -> Self {
+        Self { message: refusal.told_of(document), ..Self::unreadable(refusal, rule) }
+    }
+
     /// What a request that cannot be read is told. Sentences of ECS's own rules are errors of kind `rule`.
     #[must_use]
     pub fn unreadable(refusal: &Refusal, rule: Kind) -> Self {

@@ -3,78 +3,41 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Answer, Api, capacity_provider, constraint, input,
-    launch::{self, Launch, Obstacle, Request},
+    Answer, Api, input,
+    launch::{self, Launch, Obstacle},
     reference,
     refused::{Kind, Refused},
+    task_request::TaskRequest,
 };
 use crate::{
     model::{
         arn::Owner,
-        cluster::Cluster,
         ids::TaskId,
-        placement::{PlacementConstraint, PlacementStrategy},
-        task::{Tag, TaskOverride},
         task_definition::{Document, NetworkMode},
         time::Timestamp,
     },
     store::{ClientToken, Draft},
 };
 
-/// What ECS can be asked to launch on.
-pub(super) const LAUNCH_TYPES: [&str; 4] = ["EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"];
-
 /// How long an answer is remembered.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RunTask {
-    task_definition: String,
-    cluster: Option<String>,
-    count: Option<i64>,
-    group: Option<String>,
-    started_by: Option<String>,
-    #[serde(default)]
-    overrides: TaskOverride,
-    #[serde(default)]
-    tags: Vec<Tag>,
-    propagate_tags: Option<String>,
-    #[serde(default, rename = "enableECSManagedTags")]
-    enable_ecs_managed_tags: bool,
-    #[serde(default)]
-    enable_execute_command: bool,
-    launch_type: Option<String>,
-    capacity_provider_strategy: Option<Vec<Value>>,
-    network_configuration: Option<Value>,
-    platform_version: Option<String>,
-    #[serde(default)]
-    placement_constraints: Vec<PlacementConstraint>,
-    #[serde(default)]
-    placement_strategy: Vec<PlacementStrategy>,
-    reference_id: Option<String>,
-    volume_configurations: Option<Value>,
-    client_token: Option<String>,
-}
 
 /// Tasks that were placed, and why the others were not.
 type Placed = (Vec<TaskId>, Vec<Obstacle>);
 
 pub(super) async fn run(api: &Api, value: Value) -> Answer {
     let fingerprint = fingerprint(&value);
-    let request: RunTask = input(value)?;
-    check(&request)?;
+    let request: TaskRequest = input(value)?;
     let count = count(&request)?;
     let snapshot = api.store.snapshot();
     let cluster = reference::cluster(&snapshot, &api.owner, request.cluster.as_deref())?;
     let token = request.client_token.as_ref();
     let token = token.map(|token| Token { key: format!("RunTask/{}/{token}", cluster.name), fingerprint });
-    let launch = Launch::new(api, &snapshot, cluster, request.launch(cluster))?;
+    let launch = Launch::new(api, &snapshot, cluster, request)?;
     let (name, owner) = (cluster.name.clone(), api.owner.clone());
     let (ids, obstacles) = api.store.write(move |draft| place(&launch, count, token, &owner, draft)).await?;
     Ok(launch::answer(api, &name, &ids, &obstacles, Vec::new()))
@@ -90,53 +53,10 @@ fn fingerprint(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(value.to_string()))
 }
 
-fn check(request: &RunTask) -> Result<(), Refused> {
-    reference::words("launchType", request.launch_type.as_slice(), &LAUNCH_TYPES)?;
-    if request.launch_type.is_some() && request.capacity_provider_strategy.is_some() {
-        return Err(Refused::parameter("Specify either launchType or capacityProviderStrategy, not both."));
-    }
-    capacity_provider::check_strategy(request.capacity_provider_strategy.as_deref().unwrap_or_default())?;
-    let is_token =
-        |text: &str| (1..=64).contains(&text.len()) && text.bytes().all(|byte| (33..=126).contains(&byte));
-    if request.client_token.as_deref().is_some_and(|text| !is_token(text)) {
-        return Err(Refused::parameter("clientToken has 1 to 64 characters from ASCII 33 to 126."));
-    }
-    constraint::strategies(&request.placement_strategy, request.launch_type.as_deref())
-}
-
-fn count(request: &RunTask) -> Result<usize, Refused> {
+fn count(request: &TaskRequest) -> Result<usize, Refused> {
     let count = request.count.unwrap_or(1);
     let bounded = usize::try_from(count).ok().filter(|count| (1..=10).contains(count));
     bounded.ok_or_else(|| Refused::parameter(format!("count is {count}, and must be between 1 and 10")))
-}
-
-impl RunTask {
-    /// What it has in common with StartTask. A cluster's default strategy holds where the request says nothing.
-    fn launch(self, cluster: &Cluster) -> Request {
-        let usual = cluster.extra.get("defaultCapacityProviderStrategy").and_then(Value::as_array);
-        let strategy =
-            self.capacity_provider_strategy.as_ref().or(usual.filter(|_| self.launch_type.is_none()));
-        let strategy = strategy.cloned().unwrap_or_default();
-        Request {
-            task_definition: self.task_definition,
-            group: self.group,
-            started_by: self.started_by,
-            overrides: self.overrides,
-            tags: self.tags,
-            propagate_tags: self.propagate_tags,
-            enable_ecs_managed_tags: self.enable_ecs_managed_tags,
-            launch_type: self.launch_type,
-            strategy,
-            platform_version: self.platform_version,
-            network_configuration: self.network_configuration,
-            placement_constraints: self.placement_constraints,
-            kept: vec![
-                ("referenceId", self.reference_id.map(Value::from)),
-                ("volumeConfigurations", self.volume_configurations),
-                ("enableExecuteCommand", self.enable_execute_command.then_some(Value::Bool(true))),
-            ],
-        }
-    }
 }
 
 /// A network configuration is there exactly when the mode wants one.

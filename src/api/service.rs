@@ -4,13 +4,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Answer, Api, constraint, input,
+    Answer, Api, capacity_provider, constraint, input,
     page::Page,
     reference::{self, Definition},
     refused::{Kind, Refused},
     run_task,
     service_request::ServiceRequest,
-    tags, wire,
+    tags,
+    task_request::LAUNCH_TYPES,
+    wire,
 };
 use crate::{
     model::{
@@ -71,8 +73,9 @@ fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
     ])?;
     request.check()?;
     tags::check(request.tags.as_deref().unwrap_or_default())?;
-    if request.client_token.as_deref().is_some_and(|token| token.len() > 36) {
-        return Err(Refused::parameter("clientToken has at most 36 characters."));
+    if let Some(token) = request.client_token.as_deref().filter(|token| token.len() > 36) {
+        let message = "clientToken has at most 36 characters.";
+        return Err(Refused::parameter(message).about("clientToken", token));
     }
     let snapshot = api.store.snapshot();
     let known = reference::cluster(&snapshot, &api.owner, request.cluster.as_deref())?;
@@ -97,23 +100,16 @@ fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
     let definition = Definition::parse(&api.owner, text)?;
     let document = &definition.usable(&snapshot)?.document;
     run_task::network(document, request.network_configuration.as_ref())?;
-    let launch_type = request.launch_type.as_deref();
+    let mut settings = request.settings();
+    place(&mut settings, known.extra.get("defaultCapacityProviderStrategy"));
+    let launch_type = launch_type(&settings);
+    request.check_placement(launch_type)?;
     reference::launch_type(definition.usable(&snapshot)?, launch_type)?;
     constraint::of_task(document, request.placement_constraints.as_deref().unwrap_or_default(), launch_type)?;
     request.check_load_balancers(document)?;
     if strategy == SchedulingStrategy::Daemon && launch_type == Some("FARGATE") {
-        let message = "The daemon scheduling strategy is not supported with launchType FARGATE.";
+        let message = "schedulingStrategy: DAEMON is not supported on Fargate.";
         return Err(Refused::parameter(message));
-    }
-    let mut settings = request.settings();
-    // An empty strategy is none.
-    settings.retain(|name, value| name != "capacityProviderStrategy" || *value != json!([]));
-    let of_cluster = known.extra.get("defaultCapacityProviderStrategy").and_then(Value::as_array);
-    if !settings.contains_key("capacityProviderStrategy") && !settings.contains_key("launchType") {
-        match of_cluster.filter(|strategy| !strategy.is_empty()) {
-            Some(strategy) => settings.insert("capacityProviderStrategy".into(), strategy.clone().into()),
-            None => settings.insert("launchType".into(), "EC2".into()),
-        };
     }
     settings.entry("availabilityZoneRebalancing").or_insert_with(|| "ENABLED".into());
     settings.entry("propagateTags").or_insert_with(|| "NONE".into());
@@ -129,6 +125,25 @@ fn wanted(api: &Api, request: ServiceRequest) -> Result<Wanted, Refused> {
         random: api.source.random(),
         now: api.source.now(),
     })
+}
+
+/// Says where the tasks of new services are placed: as asked, as the cluster's strategy `usual` has it, or on EC2.
+fn place(settings: &mut Map<String, Value>, usual: Option<&Value>) {
+    // An empty strategy is none.
+    settings.retain(|name, value| name != "capacityProviderStrategy" || *value != json!([]));
+    if !settings.contains_key("capacityProviderStrategy") && !settings.contains_key("launchType") {
+        match usual.filter(|strategy| strategy.as_array().is_some_and(|list| !list.is_empty())) {
+            Some(strategy) => settings.insert("capacityProviderStrategy".into(), strategy.clone()),
+            None => settings.insert("launchType".into(), "EC2".into()),
+        };
+    }
+}
+
+/// The launch type whose rules hold for a service with these settings.
+pub(super) fn launch_type(settings: &Map<String, Value>) -> Option<&str> {
+    let strategy = settings.get("capacityProviderStrategy").and_then(Value::as_array);
+    let asked = settings.get("launchType").and_then(Value::as_str);
+    capacity_provider::launch_type(asked, strategy.map_or(&[], Vec::as_slice))
 }
 
 /// A DAEMON service runs one task on each host, and takes no count.
@@ -280,7 +295,7 @@ struct ListServices {
 
 pub(super) fn list(api: &Api, value: Value) -> Answer {
     let input: ListServices = input(value)?;
-    reference::words("launchType", input.launch_type.as_slice(), &run_task::LAUNCH_TYPES)?;
+    reference::words("launchType", input.launch_type.as_slice(), &LAUNCH_TYPES)?;
     reference::words("schedulingStrategy", input.scheduling_strategy.as_slice(), &["REPLICA", "DAEMON"])?;
     reference::words(
         "resourceManagementType",

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     capacity_provider, constraint, reference,
     refused::{Kind, Refused},
-    run_task,
+    task_request::LAUNCH_TYPES,
 };
 use crate::model::{
     placement::{PlacementConstraint, PlacementStrategy},
@@ -100,7 +100,7 @@ pub(super) const DEPLOYS: [&str; 7] = [
 impl ServiceRequest {
     /// The rules that hold for each member by itself.
     pub(super) fn check(&self) -> Result<(), Refused> {
-        reference::words("launchType", self.launch_type.as_slice(), &run_task::LAUNCH_TYPES)?;
+        reference::words("launchType", self.launch_type.as_slice(), &LAUNCH_TYPES)?;
         reference::words(
             "propagateTags",
             self.propagate_tags.as_slice(),
@@ -124,8 +124,6 @@ impl ServiceRequest {
             }
         }
         capacity_provider::check_strategy(self.capacity_provider_strategy.as_deref().unwrap_or_default())?;
-        let strategies = self.placement_strategy.as_deref().unwrap_or_default();
-        constraint::strategies(strategies, self.launch_type.as_deref())?;
         if self
             .health_check_grace_period_seconds
             .is_some_and(|seconds| !(0..=2_147_483_647).contains(&seconds))
@@ -144,6 +142,11 @@ impl ServiceRequest {
             return Err(Refused::new(Kind::UnsupportedFeatureException, message));
         }
         Ok(())
+    }
+
+    /// Refuses strategies of placement that cannot be.
+    pub(super) fn check_placement(&self, launch_type: Option<&str>) -> Result<(), Refused> {
+        constraint::strategies(self.placement_strategy.as_deref().unwrap_or_default(), launch_type)
     }
 
     /// Refuses load balancers for containers and ports that the task definition does not have.

@@ -26,21 +26,25 @@ const MOST: usize = 50;
 /// Refuses tags that no thing may have.
 pub(super) fn check(tags: &[Tag]) -> Result<(), Refused> {
     if tags.len() > MOST {
-        return Err(Refused::parameter("Too many tags. A resource may have 50."));
+        let message = format!("Too many tags. A resource may have 50, and these are {}.", tags.len());
+        return Err(Refused::parameter(message));
     }
     let mut keys = BTreeSet::new();
     for Tag { key, value } in tags {
-        if !(1..=128).contains(&key.chars().count()) || value.chars().count() > 256 {
-            return Err(Refused::parameter(format!(
-                "Tag '{key}' is too long: a key has 1 to 128 characters, a value at most 256."
-            )));
-        }
-        let fits = |letter: char| letter.is_alphanumeric() || letter == ' ' || "+-=._:/@".contains(letter);
-        if !key.chars().all(fits) || !value.chars().all(fits) {
-            return Err(Refused::parameter(format!(
-                "Tag '{key}' has a character that tags cannot have: letters, digits, spaces and + - = . _ : / @ are \
-                 possible."
-            )));
+        let sizes = [("tags.key", key, 1..=128), ("tags.value", value, 0..=256)];
+        for (member, text, sizes) in sizes {
+            if !sizes.contains(&text.chars().count()) {
+                let message =
+                    "A tag is too long or empty: a key has 1 to 128 characters, a value at most 256.";
+                return Err(Refused::parameter(message).about(member, text));
+            }
+            let fits =
+                |letter: char| letter.is_alphanumeric() || letter == ' ' || "+-=._:/@".contains(letter);
+            if !text.chars().all(fits) {
+                let message = "A tag has a character that tags cannot have: letters, digits, spaces and \
+                               + - = . _ : / @ are possible.";
+                return Err(Refused::parameter(message).about(member, text));
+            }
         }
         if key.to_ascii_lowercase().starts_with("aws:") {
             return Err(Refused::parameter(format!("Tag '{key}' begins with aws:, which is reserved.")));

@@ -108,7 +108,7 @@ pub(super) fn list(api: &Api, value: Value) -> Answer {
     let input: ListTasks = input(value)?;
     let words = ["RUNNING", "PENDING", "STOPPED"];
     reference::words("desiredStatus", input.desired_status.as_slice(), &words)?;
-    reference::words("launchType", input.launch_type.as_slice(), &super::run_task::LAUNCH_TYPES)?;
+    reference::words("launchType", input.launch_type.as_slice(), &super::task_request::LAUNCH_TYPES)?;
     let others = [
         &input.family,
         &input.service_name,

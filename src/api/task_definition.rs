@@ -26,8 +26,8 @@ pub(super) async fn register(api: &Api, value: Value) -> Answer {
             "Actual length: '{size}'. Max allowed length is '{MOST_BYTES}' bytes."
         )));
     }
-    let (document, given_tags) = validate::read_document(value)
-        .map_err(|refusal| Refused::unreadable(&refusal, Kind::ClientException))?;
+    let (document, given_tags) = validate::read_document(value.clone())
+        .map_err(|refusal| Refused::unreadable_in(&value, &refusal, Kind::ClientException))?;
     tags::check(&given_tags)?;
     let registered_at = api.source.now();
     let (definition, tags) = api

@@ -114,8 +114,10 @@ impl Update {
         };
         if let Some(definition) = asked.or_else(|| draft.task_definition(now)) {
             run_task::network(&definition.document, service.extra.get("networkConfiguration"))?;
-            let launch_type = service.extra.get("launchType").and_then(Value::as_str);
-            if self.definition.is_some() || self.request.placement_constraints.is_some() {
+            let launch_type = service::launch_type(&service.extra);
+            self.request.check_placement(launch_type)?;
+            let is_moved = self.request.capacity_provider_strategy.is_some();
+            if self.definition.is_some() || self.request.placement_constraints.is_some() || is_moved {
                 reference::launch_type(definition, launch_type)?;
                 constraint::of_task(&definition.document, &service.placement_constraints(), launch_type)?;
             }

@@ -17,6 +17,7 @@ mod run;
 mod spec;
 mod terminal;
 mod update;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use clap::Parser as _;
 
 use arguments::{
     Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Global, IdArg, KillArgs, ListArgs, ListFormat,
-    LogFormat, Oci, PsArgs, RunArgs, SpecArgs, UpdateArgs,
+    LogFormat, Oci, PsArgs, Rootless, RunArgs, SpecArgs, UpdateArgs,
 };
 
 /// Runs `hythe oci` with its arguments, the first of which is the program's name.

@@ -134,6 +134,11 @@ fn summary(task: &Value, stored: &Value) -> Table {
     table.pair("Desired", print::text(&task["desiredStatus"]));
     table.pair("Health", Cell::status(print::text(&task["healthStatus"])));
     table.pair("Address", address(task));
+    if let (Some(first), Some(count)) = (stored["users"]["first"].as_u64(), stored["users"]["count"].as_u64())
+    {
+        let last = (first + count).saturating_sub(1);
+        table.pair("Users", format!("its own; on the host {first} to {last}"));
+    }
     table.pair("Created", when(&task["createdAt"]));
     table.pair("Started", when(&task["startedAt"]));
     table.pair("Stopping", when(&task["stoppingAt"]));

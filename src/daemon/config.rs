@@ -168,6 +168,8 @@ pub struct ContainersConfig {
     pub log_max_files: u32,
     /// Where the host's journal listens.
     pub journal: PathBuf,
+    /// The first of the project ids of the state directory's file system that are this instance's.
+    pub first_project: u32,
 }
 
 /// How long what is over is remembered.
@@ -266,6 +268,7 @@ mod tests {
         assert_eq!(all.containers.log_max_size, usual.containers.log_max_size);
         assert_eq!(all.containers.log_max_files, usual.containers.log_max_files);
         assert_eq!(all.containers.journal, usual.containers.journal);
+        assert_eq!(all.containers.first_project, usual.containers.first_project);
         assert_eq!((all.healthy_after, all.history), (usual.healthy_after, usual.history));
         assert_eq!(usual.healthy_after, Duration::from_secs(40), "as in ECS");
     }

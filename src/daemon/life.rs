@@ -403,6 +403,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
             log_max_size: containers.log_max_size,
             log_max_files: containers.log_max_files,
             journal: containers.journal.clone(),
+            first_project: containers.first_project,
         },
         local: config.local.clone(),
         roles: config.roles.clone(),

@@ -1,6 +1,6 @@
 //! Conversations: what the API needs of the running daemon beyond state.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use futures_util::stream;
 use serde_json::Value;
@@ -84,7 +84,14 @@ impl Live for Conversations {
     }
 
     fn foresee(&self, service: Box<Service>) -> Answer<'_, Vec<Foreseen>> {
-        Box::pin(async move { Ok(ahead::foresee(&self.store.snapshot(), &self.config, &service)) })
+        Box::pin(async move {
+            let mut steps = Vec::new();
+            let rehearsed = self.store.rehearse(|draft| {
+                steps = ahead::foresee(draft, &self.config, &service);
+                Ok::<(), Infallible>(())
+            });
+            rehearsed.map(|_| steps).map_err(|never| match never {})
+        })
     }
 
     fn explain(&self, subject: Subject) -> Answer<'_, Vec<Explained>> {

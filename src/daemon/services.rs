@@ -135,7 +135,7 @@ impl PassContext {
 }
 
 /// How many more tasks of the PRIMARY deployment fit.
-fn room_for(snapshot: &Snapshot, of: &Service, capacity: &Capacity) -> Room {
+pub fn room_for(snapshot: &Snapshot, of: &Service, capacity: &Capacity) -> Room {
     let Some(definition) = snapshot.task_definition(&of.primary().task_definition) else {
         return Room { tasks: 0, obstacle: None };
     };
@@ -239,50 +239,58 @@ fn start(
     count: u32,
     context: &PassContext,
 ) -> Vec<TaskId> {
-    let made_of = service.deployments.iter().find(|one| one.id == *deployment);
-    let Some(definition) = made_of.and_then(|one| draft.task_definition(&one.task_definition)) else {
-        return Vec::new();
-    };
-    let definition = Arc::clone(definition);
-    let owner = TaskOwner { service: service.name.clone(), deployment: deployment.clone() };
-    let revision = made_of.and_then(|one| service.revision(&one.revision()));
-    let settings = revision.map_or(&service.extra, |revision| &revision.settings);
-    let key = (service.cluster.clone(), service.name.clone());
-    let tasks = (0..count).map(|_| {
+    let tasks = (0..count).filter_map(|_| {
         let id = TaskId::from_random((context.random)());
-        let mut task = Task::from(NewTask {
-            id: id.clone(),
-            cluster: service.cluster.clone(),
-            definition: &definition,
-            owner: Some(owner.clone()),
-            group: None,
-            started_by: None,
-            overrides: TaskOverride::default(),
-            tags: service.tags_of_tasks(&definition.tags),
-            extra: inherited(settings),
-            at: context.wall,
-        });
-        for container in &mut task.containers {
-            container.image_digest = revision.and_then(|known| known.images.get(&container.name).cloned());
-        }
-        if let Some(name) = next_provider(draft, &key, settings) {
-            task.extra.insert("capacityProviderName".into(), name.into());
-        }
+        let task = new_task(draft, service, deployment, id.clone(), context.wall)?;
         draft.put_task(task);
-        id
+        Some(id)
     });
     tasks.collect()
 }
 
+/// One more task of a deployment, if what it is made of is still known.
+pub fn new_task(
+    snapshot: &Snapshot,
+    service: &Service,
+    deployment: &DeploymentId,
+    id: TaskId,
+    at: Timestamp,
+) -> Option<Task> {
+    let made_of = service.deployments.iter().find(|one| one.id == *deployment)?;
+    let definition = snapshot.task_definition(&made_of.task_definition)?;
+    let revision = service.revision(&made_of.revision());
+    let settings = revision.map_or(&service.extra, |revision| &revision.settings);
+    let mut task = Task::from(NewTask {
+        id,
+        cluster: service.cluster.clone(),
+        definition,
+        owner: Some(TaskOwner { service: service.name.clone(), deployment: deployment.clone() }),
+        group: None,
+        started_by: None,
+        overrides: TaskOverride::default(),
+        tags: service.tags_of_tasks(&definition.tags),
+        extra: inherited(settings),
+        at,
+    });
+    for container in &mut task.containers {
+        container.image_digest = revision.and_then(|known| known.images.get(&container.name).cloned());
+    }
+    let key = (service.cluster.clone(), service.name.clone());
+    if let Some(name) = next_provider(snapshot, &key, settings) {
+        task.extra.insert("capacityProviderName".into(), name.into());
+    }
+    Some(task)
+}
+
 /// The capacity provider that the next task of a service goes to.
 fn next_provider(
-    draft: &Draft,
+    snapshot: &Snapshot,
     key: &ServiceKey,
     settings: &serde_json::Map<String, serde_json::Value>,
 ) -> Option<String> {
     let strategy = settings.get("capacityProviderStrategy")?.as_array()?;
     let has = |task: &Task, name: &str| task.extra.get("capacityProviderName").is_some_and(|own| own == name);
-    let gone = |name: &str| draft.live_tasks_of_service(key).filter(|task| has(task, name)).count();
+    let gone = |name: &str| snapshot.live_tasks_of_service(key).filter(|task| has(task, name)).count();
     provider::next(strategy, |name| gone(name) as u64)
 }
 

@@ -9,6 +9,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod nftables;
 pub mod process;
+pub mod quota;
 pub mod readiness;
 pub mod security;
 pub mod terminal;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ids::{ContainerName, TaskId},
     network::TaskInterface,
-    task::{Exit, HealthStatus, LastLine, NetworkBinding, Span, StopRequest},
+    task::{Exit, HealthStatus, LastLine, NetworkBinding, Span, StopRequest, UserRange},
     time::Timestamp,
 };
 
@@ -44,6 +44,11 @@ pub enum Seen {
     },
     /// The last pull of the task ended.
     PullStopped,
+    /// The task has users of its own.
+    UsersChosen {
+        /// Which numbers of the host they are.
+        users: UserRange,
+    },
     /// The task has its network namespace, and an address unless its mode has none.
     NetworkAttached {
         /// The address.

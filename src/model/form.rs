@@ -170,17 +170,20 @@ impl Forms {
         match (holds, value) {
             (Holds::Any, _) | (Holds::Flag, Value::Bool(_)) | (Holds::Number, Value::Number(_)) => Ok(()),
             (Holds::Whole(bounds), Value::Number(number)) => match number.as_i64() {
-                Some(number) => within(*bounds, number, path, &number.to_string()),
+                Some(number) => within(*bounds, number, path, || number.to_string()),
                 None => wrong(),
             },
             (Holds::Text(bounds), Value::String(text)) => {
                 let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-                within(*bounds, length, path, &format!("the length {length}"))
+                within(*bounds, length, path, || match (path.is_private(), text.as_str()) {
+                    (true, _) | (false, "") => format!("the length {length}"),
+                    (false, text) => format!("the length {length} of {:?}", short(text)),
+                })
             }
             (Holds::Word(words), Value::String(text)) => word(words, text, path),
             (Holds::List(of, bounds), Value::Array(elements)) => {
                 let length = i64::try_from(elements.len()).unwrap_or(i64::MAX);
-                within(*bounds, length, path, &format!("the number of elements, {length},"))?;
+                within(*bounds, length, path, || format!("the number of elements, {length},"))?;
                 let each = |(index, element)| self.value(of, element, &path.element(index));
                 elements.iter().enumerate().try_for_each(each)
             }
@@ -207,10 +210,15 @@ fn refusal(fault: Fault, path: MemberPath, message: String) -> Refusal {
     Refusal { fault, path, message, nearest: None, place: None }
 }
 
-fn within(bounds: Bounds, number: i64, path: &MemberPath, what: &str) -> Result<(), Refusal> {
+fn within(
+    bounds: Bounds,
+    number: i64,
+    path: &MemberPath,
+    what: impl FnOnce() -> String,
+) -> Result<(), Refusal> {
     match bounds {
         Some((least, most)) if !(least..=most).contains(&number) => {
-            let message = format!("{what} is not between {least} and {most}");
+            let message = format!("{} is not between {least} and {most}", what());
             Err(refusal(Fault::WrongValue, path.clone(), message))
         }
         Some(_) | None => Ok(()),
@@ -235,7 +243,9 @@ fn wrong_type(path: MemberPath, value: &Value, expected: &str) -> Refusal {
     let found = match value {
         Value::Null => "null".to_owned(),
         Value::Bool(flag) => format!("boolean `{flag}`"),
+        Value::Number(_) if path.is_private() => "a number".to_owned(),
         Value::Number(number) => format!("number `{number}`"),
+        Value::String(_) if path.is_private() => "a string".to_owned(),
         Value::String(text) => format!("string {:?}", short(text)),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
@@ -282,7 +292,7 @@ mod tests {
             (json!({"name": null}), "member `name` is missing"),
             (json!({"name": "Ada", "knd": 1}), "knd: unknown member `knd`; did you mean `kind`?"),
             (json!({"name": 5}), "name: invalid type: number `5`, expected a string"),
-            (json!({"name": "Leviathan"}), "name: the length 9 is not between 1 and 5"),
+            (json!({"name": "Leviathan"}), "name: the length 9 of \"Leviathan\" is not between 1 and 5"),
             (
                 json!({"name": "Ada", "kind": "FERY"}),
                 "kind: `FERY` is not one of BARGE, FERRY; did you mean `FERRY`?",
@@ -303,6 +313,30 @@ mod tests {
             ),
         ] {
             assert_eq!(refused(&value), sentence);
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_repeated() {
+        let table = "Ship\n    environment [Pair]\n    options {text:0..3}\n\nPair\n    name text:1..3\n    value text:0..3\n";
+        let told = |value: &Value| Forms::read(&[table]).check("Ship", value).unwrap_err().to_string();
+        for (value, sentence) in [
+            (json!({"environment": "A=hush"}), "environment: invalid type: a string, expected a list"),
+            (
+                json!({"environment": [{"name": "A", "value": 271_828}]}),
+                "environment[0].value: invalid type: a number, expected a string",
+            ),
+            (
+                json!({"environment": [{"name": "A", "value": "hush"}]}),
+                "environment[0].value: the length 4 is not between 0 and 3",
+            ),
+            (json!({"options": {"token": "hush"}}), "options.token: the length 4 is not between 0 and 3"),
+            (
+                json!({"environment": [{"name": "hush"}]}),
+                "environment[0].name: the length 4 of \"hush\" is not between 1 and 3",
+            ),
+        ] {
+            assert_eq!(told(&value), sentence);
         }
     }
 

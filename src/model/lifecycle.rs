@@ -193,6 +193,7 @@ impl Task {
             Seen::ImageResolved { container, digest } => {
                 self.named(container)?.image_digest = Some(digest.clone());
             }
+            Seen::UsersChosen { users } => self.users = Some(*users),
             Seen::NetworkAttached { attachment } => {
                 self.attachment.clone_from(attachment);
                 self.reach(Reached::Attached, at);
@@ -261,6 +262,7 @@ impl Task {
             | Seen::PullStopped
             | Seen::ShimStarted
             | Seen::ImageResolved { .. }
+            | Seen::UsersChosen { .. }
             | Seen::NetworkAttached { .. }
             | Seen::PortsPublished { .. }
             | Seen::LastLines { .. }

@@ -12,6 +12,7 @@
 pub mod action;
 pub mod arn;
 pub mod cluster;
+pub mod credentials;
 pub mod exec;
 pub mod fact;
 pub mod form;

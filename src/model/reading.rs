@@ -21,6 +21,9 @@ pub enum Step {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberPath(pub Vec<Step>);
 
+/// Members in which what people want to keep to themselves is found.
+const PRIVATE: [&str; 3] = ["environment", "options", "driverOpts"];
+
 /// A place in a text, from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -74,6 +77,25 @@ impl MemberPath {
         Self(steps)
     }
 
+    /// Whether what is here may be a secret, which no refusal repeats: refusals end up in logs, terminals and the output
+    /// of other people's builds. Values of the environment are where secrets are put, and options of log and volume
+    /// drivers hold tokens and passwords. Names, and where a secret comes from, are none.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        let is_name = matches!(self.0.last(), Some(Step::Member(name)) if name == "name");
+        let holds = |step: &Step| matches!(step, Step::Member(name) if PRIVATE.contains(&name.as_str()));
+        !is_name && self.0.iter().any(holds)
+    }
+
+    /// What a document has here.
+    #[must_use]
+    pub fn find<'document>(&self, document: &'document Value) -> Option<&'document Value> {
+        self.0.iter().try_fold(document, |value, step| match step {
+            Step::Member(name) => value.get(name),
+            Step::Element(index) => value.get(index),
+        })
+    }
+
     /// This path and one element further.
     #[must_use]
     pub fn element(&self, index: usize) -> Self {
@@ -122,6 +144,30 @@ impl Refusal {
     /// A value at `path` that is not one of those that are possible.
     pub fn wrong(path: MemberPath, message: impl Into<String>) -> Self {
         Self { fault: Fault::WrongValue, ..Self::rule(path, message) }
+    }
+
+    /// The sentence for somebody who has only `document` and no line. ECS's own sentences about rules do not always say
+    /// which member they are about and what it holds: here that follows.
+    #[must_use]
+    pub fn told_of(&self, document: &Value) -> String {
+        let sentence = self.to_string();
+        let member = self.path.0.iter().rev().find_map(|step| match step {
+            Step::Member(name) => Some(name.as_str()),
+            Step::Element(_) => None,
+        });
+        let Some(member) = member.filter(|_| self.fault == Fault::Rule) else { return sentence };
+        let found = self.path.find(document).and_then(|found| match found {
+            Value::String(text) => Some(text.chars().take(100).collect()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        });
+        let found: Option<String> = found.filter(|_| !self.path.is_private());
+        match found {
+            Some(found) if sentence.contains(member) && sentence.contains(&found) => sentence,
+            Some(found) => format!("{sentence} ({}: '{found}')", self.path),
+            None if sentence.contains(member) => sentence,
+            None => format!("{sentence} ({})", self.path),
+        }
     }
 
     /// The same refusal with its place in `text`.
@@ -184,12 +230,17 @@ fn path_of(path: &serde_path_to_error::Path) -> MemberPath {
     MemberPath(steps.collect())
 }
 
+/// What is said of a value that is not repeated.
+const PRIVATELY: &str = "what it holds is not valid";
+
 /// Turns a sentence of serde into a refusal. Its words are stable, and a test holds them.
 fn refusal(path: MemberPath, error: &serde_json::Error) -> Refusal {
     let text = error.to_string();
     let text = without_place(&text);
     let words: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
-    let (fault, message) = if text.starts_with("unknown field") {
+    let (fault, message) = if path.is_private() && !text.starts_with("missing field") {
+        (Fault::WrongValue, PRIVATELY.to_owned())
+    } else if text.starts_with("unknown field") {
         (Fault::UnknownMember, format!("unknown member `{}`", words.first().unwrap_or(&"")))
     } else if text.starts_with("unknown variant") {
         let valid = words.get(1..).unwrap_or_default().join(", ");

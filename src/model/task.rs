@@ -14,6 +14,7 @@ use super::{
     fact::Attachment,
     ids::{ClusterName, ContainerName, DeploymentId, ServiceName, TaskDefinitionId, TaskId},
     network::PortRange,
+    task_definition::Document,
     time::Timestamp,
 };
 
@@ -197,6 +198,9 @@ pub struct Task {
     pub known_status: TaskStatus,
     /// Its containers, in the definition's order.
     pub containers: Vec<Container>,
+    /// Its own users, where they are not the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<UserRange>,
     /// Its address, once it has one.
     pub attachment: Option<Attachment>,
     /// When each step was reached.
@@ -213,6 +217,15 @@ pub struct Task {
     pub ledger_seen: u64,
     /// Changes since it was made, from 1.
     pub version: u64,
+}
+
+/// The numbers of the host that stand behind the users of a task, which count from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRange {
+    /// The host's number of the task's root.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
 }
 
 /// When a task reached each step.
@@ -233,11 +246,30 @@ pub struct TaskTimes {
     pub stopped_at: Option<Timestamp>,
 }
 
+/// What a task on Fargate may write where nothing says so, in GiB.
+const FARGATE_STORAGE_GIB: u64 = 20;
+
 impl Task {
     /// The container of that name.
     #[must_use]
     pub fn container(&self, name: &ContainerName) -> Option<&Container> {
         self.containers.iter().find(|container| container.name == *name)
+    }
+
+    /// How much it may write, in GiB, where `document` or this run says so.
+    #[must_use]
+    pub fn asked_storage_gib(&self, document: &Document) -> Option<u64> {
+        let change = self.overrides.ephemeral_storage.as_ref();
+        change.or(document.ephemeral_storage.as_ref())?.get("sizeInGiB")?.as_u64()
+    }
+
+    /// How much it may write, in GiB; on Fargate never without a limit.
+    #[must_use]
+    pub fn storage_gib(&self, document: &Document) -> Option<u64> {
+        let word = |member: &str| self.extra.get(member).and_then(serde_json::Value::as_str);
+        let on_fargate = word("launchType") == Some("FARGATE")
+            || word("capacityProviderName").is_some_and(|name| name.starts_with("FARGATE"));
+        self.asked_storage_gib(document).or(on_fargate.then_some(FARGATE_STORAGE_GIB))
     }
 
     /// Whether its service must leave it alone at `now`.

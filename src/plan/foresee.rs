@@ -1,8 +1,8 @@
 //! What a service's passes will do, played through before anything is done.
 //!
-//! The same decision runs on a copy of the view and a clock of its own. Tasks behave: they start at once and their
-//! health checks pass. So the steps are what will happen if all goes well, in their order, with the arithmetic that
-//! led to each.
+//! The same decision runs on a copy of the view and a clock of its own. Tasks behave: they start at once, their health
+//! checks pass, and what they held of the host is free as soon as they are stopped. So the steps are what will happen if
+//! all goes well, in their order, with the arithmetic that led to each.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 use super::service::{
-    Obstacle, ServiceAction, ServiceNote, ServiceTask, ServiceView, Standing, service, to_usize,
+    Obstacle, Room, ServiceAction, ServiceNote, ServiceTask, ServiceView, Standing, service, to_usize,
 };
 
 /// More passes than any update within ECS's limits takes.
@@ -57,9 +57,15 @@ pub struct Step {
     pub why: String,
 }
 
-/// The steps from the view to its steady state. `is_checked` says whether new tasks have a health check.
+/// The steps from the view to its steady state. `is_checked` says whether new tasks have a health check, and `room` what
+/// the host can take once the service has these tasks and no others.
 #[must_use]
-pub fn foresee(view: &ServiceView, is_checked: bool, now: Moment) -> Vec<Step> {
+pub fn foresee(
+    view: &ServiceView,
+    is_checked: bool,
+    now: Moment,
+    room: &mut dyn FnMut(&[ServiceTask]) -> Room,
+) -> Vec<Step> {
     let mut world =
         Ahead { view: view.clone(), now, start: now, is_checked, new: BTreeSet::new(), steps: Vec::new() };
     for _ in 0..MOST_PASSES {
@@ -72,6 +78,7 @@ pub fn foresee(view: &ServiceView, is_checked: bool, now: Moment) -> Vec<Step> {
             world.now = next;
         } else {
             world.carry_out(plan.actions);
+            world.view.room = room(&world.view.tasks);
         }
     }
     world.steps
@@ -141,7 +148,6 @@ impl Ahead {
         let number = u128::MAX - u128::try_from(self.new.len()).unwrap_or_default();
         let id = TaskId::from_random(number.to_be_bytes());
         self.new.insert(id.clone());
-        self.view.room.tasks = self.view.room.tasks.saturating_sub(1);
         self.view.tasks.push(ServiceTask {
             id,
             deployment: deployment.clone(),
@@ -199,5 +205,104 @@ impl Ahead {
             let why = self.why();
             self.step(Doing::Stuck(stuck), &why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{
+            resources::Shortage,
+            service::{DeploymentBounds, SchedulingStrategy},
+        },
+        plan::service::ServiceDeployment,
+    };
+
+    fn deployment(serial: u64, status: DeploymentStatus, rollout: RolloutState) -> ServiceDeployment {
+        ServiceDeployment {
+            id: DeploymentId::from_random(serial),
+            status,
+            rollout,
+            failed_tasks: 0,
+            failed_at: None,
+            breaker_count: 0,
+            is_on_trial: true,
+            is_rollback: false,
+            stop_asked: None,
+        }
+    }
+
+    /// A service of two tasks whose new deployment has begun, on a host with places for so many tasks.
+    fn update(minimum: u32, maximum: u32, places: usize) -> Vec<Step> {
+        let new = deployment(2, DeploymentStatus::Primary, RolloutState::InProgress);
+        let old = deployment(1, DeploymentStatus::Active, RolloutState::Completed);
+        let task = |serial: u128| ServiceTask {
+            id: TaskId::from_random(serial.to_be_bytes()),
+            deployment: old.id.clone(),
+            standing: Standing::Running(Moment(0)),
+            health: None,
+            healthy_since: None,
+            graced_until: None,
+            protected_until: None,
+            created: Moment(0),
+        };
+        let tasks = vec![task(1), task(2)];
+        let mut room = |tasks: &[ServiceTask]| {
+            let free = places.saturating_sub(tasks.len());
+            let obstacle = Some(Obstacle::Lacks(Shortage::Memory));
+            Room { tasks: u32::try_from(free).unwrap_or(u32::MAX), obstacle }
+        };
+        let view = ServiceView {
+            status: ServiceStatus::Active,
+            strategy: SchedulingStrategy::Replica,
+            desired: 2,
+            bounds: DeploymentBounds { minimum_healthy_percent: minimum, maximum_percent: maximum },
+            room: room(&tasks),
+            tasks,
+            failures: 0,
+            hold_until: None,
+            healthy_after: Duration::from_secs(40),
+            is_draining: false,
+            breaker: None,
+            forgives: false,
+            way_back: Some(old.id.clone()),
+            deployments: vec![new, old],
+        };
+        foresee(&view, false, Moment(1_000_000), &mut room)
+    }
+
+    fn told(steps: &[Step]) -> Vec<String> {
+        let word = |does: &Doing| match does {
+            Doing::Start(_, count) => format!("start {count}"),
+            Doing::Stop(tasks) => format!("stop {}", tasks.len()),
+            Doing::StopNew(count) => format!("stop {count} new"),
+            Doing::Complete(_) => "complete".to_owned(),
+            Doing::Stuck(why) => format!("stuck {why:?}"),
+        };
+        steps.iter().map(|step| format!("{} s: {}", step.after.as_secs(), word(&step.does))).collect()
+    }
+
+    #[test]
+    fn a_host_with_places_to_spare_takes_the_new_before_it_loses_the_old() {
+        assert_eq!(told(&update(100, 200, 9)), ["0 s: start 2", "40 s: stop 2", "40 s: complete"]);
+    }
+
+    #[test]
+    fn the_place_of_a_task_that_is_stopped_is_taken_by_the_next() {
+        assert_eq!(
+            told(&update(50, 200, 2)),
+            ["0 s: stop 1", "0 s: start 1", "40 s: stop 1", "40 s: start 1", "80 s: complete"]
+        );
+        assert_eq!(
+            told(&update(100, 200, 3)),
+            ["0 s: start 1", "40 s: stop 1", "40 s: start 1", "80 s: stop 1", "80 s: complete"]
+        );
+        assert_eq!(told(&update(0, 100, 2)), ["0 s: stop 2", "0 s: start 2", "40 s: complete"]);
+    }
+
+    #[test]
+    fn a_host_without_a_place_is_told_where_no_task_may_be_stopped() {
+        assert_eq!(told(&update(100, 200, 2)), ["0 s: stuck Host(Lacks(Memory))"]);
     }
 }

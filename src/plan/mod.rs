@@ -14,6 +14,8 @@ pub mod crash_loop;
 pub mod explain;
 pub mod foresee;
 pub mod history;
+#[cfg(test)]
+mod random;
 mod rollout;
 pub mod service;
 

@@ -16,6 +16,7 @@ use super::create::CreateError;
 use super::failure::ExecFailure;
 use super::handshake::{ParentEnd, Part, Report};
 use super::hooks::{HookError, Outside, describe, run_all, run_outside};
+use super::net_devices::give;
 use super::steps::{Plan, Request, Step, Users};
 use crate::kernel::cgroup::Group;
 use crate::kernel::mapping::write_mappings;
@@ -113,6 +114,7 @@ impl Attendant<'_> {
     fn answer(&self, step: usize) -> Result<(), CreateError> {
         match self.plan.steps.get(step) {
             Some(Step::Ask(Request::MapUsers)) => self.map_users(),
+            Some(Step::Ask(Request::NetDevices)) => Ok(give(&self.plan.net_devices, self.child.pid)?),
             Some(Step::Ask(Request::RuntimeHooks)) => self.run_hooks(),
             Some(_) | None => Ok(()),
         }

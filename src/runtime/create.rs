@@ -3,31 +3,32 @@
 //! Everything the child will do is decided and every buffer filled before it exists. A failure at any point takes
 //! back what was made: the process is killed and reaped, its control group removed; its mounts go with its namespace.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+mod errors;
+mod first_process;
+
+pub use errors::CreateError;
+pub(super) use errors::detail;
+pub use first_process::{FirstProcess, hold_own_program};
+
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
-use super::attend::{Attendant, DeliveryError, HookState};
-use super::bundle::{Bundle, BundleError, ContainerId};
+use super::attend::{Attendant, HookState};
+use super::bundle::{Bundle, ContainerId};
 use super::defaults;
-use super::failure::ExecFailure;
-use super::handshake::Part;
-use super::hooks::{HookError, Inside};
+use super::hooks::Inside;
 use super::inherited::unmount_inherited;
 use super::init::{self, Brought};
 use super::launch::Launch;
 use super::ops::{Container, Created};
-use super::sources::{self, SourceError};
-use super::steps::{Host, MAKE_NODES, Manner, PlanError, Setting, plan};
+use super::sources;
+use super::steps::{Host, MAKE_NODES, Manner, Setting, plan};
 use super::streams::Stdio;
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced, Scope};
 use crate::kernel::event::monotonic;
-use crate::kernel::mount::{Attributes, clone_tree, set_attributes};
-use crate::kernel::process::{self, Exit};
+use crate::kernel::process;
 
 /// How a container is made, apart from what its specification says.
 #[derive(Debug, Clone)]
@@ -56,47 +57,6 @@ pub struct Options {
     pub first_process: FirstProcess,
     /// Whether a limit that the kernel refuses is an error, as the specification has it, or is told.
     pub is_strict: bool,
-}
-
-/// What a container's first process is.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum FirstProcess {
-    /// Its program.
-    #[default]
-    Program,
-    /// A small one of ours, `hythe init`, that forwards signals to the program and reaps.
-    Attendant,
-    /// The same without a program: it holds the namespaces until it is killed. What the specification wants executed
-    /// is not.
-    Pause,
-}
-
-impl FirstProcess {
-    /// Our own program, if it is needed.
-    fn open(self) -> Result<Option<BorrowedFd<'static>>, Errno> {
-        match self {
-            Self::Program => Ok(None),
-            Self::Attendant | Self::Pause => own_program().map(Some),
-        }
-    }
-}
-
-/// Opens our own program for first processes to come, as long as it can be: not after this process has left the mount
-/// namespace that it was executed in.
-pub fn hold_own_program() -> Result<(), Errno> {
-    own_program().map(drop)
-}
-
-/// Our own program behind a mount of its own that cannot be written through. Opened once, as it can be executed often.
-fn own_program() -> Result<BorrowedFd<'static>, Errno> {
-    static OWN: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(own) = OWN.get() {
-        return Ok(own.as_fd());
-    }
-    let own = clone_tree(c"/proc/self/exe", false)?;
-    let closed = Attributes::READ_ONLY.then(Attributes::NO_SUID).then(Attributes::NO_DEV);
-    set_attributes(own.as_fd(), closed, None, false)?;
-    Ok(OWN.get_or_init(|| own).as_fd())
 }
 
 impl Options {
@@ -161,99 +121,6 @@ impl Timing {
     }
 }
 
-/// Why a container was not created.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// The bundle is wrong.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// The specification cannot be turned into steps.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The control group could not be made.
-    #[error(transparent)]
-    Cgroup(#[from] CgroupError),
-    /// A limit is one that the kernel does not take.
-    #[error("linux.resources.{}: {}", .0.resource, .0.reason)]
-    Limit(NotEnforced),
-    /// Somebody lives in the control group.
-    #[error("control group {} has processes in it already", .0.display())]
-    CgroupInUse(PathBuf),
-    /// The specification's control group path is none.
-    #[error("linux.cgroupsPath")]
-    CgroupPath(#[source] CgroupError),
-    /// Something the child needs could not be made ready.
-    #[error("{what}")]
-    Prepare {
-        /// What.
-        what: &'static str,
-        /// Why.
-        source: Errno,
-    },
-    /// A namespace could not be entered.
-    #[error("join the namespace {}", path.display())]
-    Namespace {
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        source: Errno,
-    },
-    /// The process could not be made.
-    #[error("make the container's process")]
-    Clone(#[source] Errno),
-    /// A step failed.
-    #[error("{step}{}", detail(*part))]
-    Step {
-        /// The step, as a phrase.
-        step: String,
-        /// Which part of it.
-        part: Part,
-        /// Why.
-        source: Errno,
-    },
-    /// Something the container has made did not reach who waits for it.
-    #[error(transparent)]
-    Delivery(#[from] DeliveryError),
-    /// A mount that the container may not make itself could not be made ready.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A hook failed.
-    #[error(transparent)]
-    Hook(#[from] HookError),
-    /// The users of its user namespace could not be set.
-    #[error("map the users of the user namespace")]
-    Users(#[source] std::io::Error),
-    /// Something that the parent does for the child failed.
-    #[error("{step}")]
-    ForChild {
-        /// What, as a phrase.
-        step: String,
-        /// Why.
-        source: Errno,
-    },
-    /// There is no program to execute.
-    #[error(transparent)]
-    Exec(#[from] ExecFailure),
-    /// The limit is too small for the container to begin in.
-    #[error("the container ran out of memory before its program was started")]
-    OutOfMemory,
-    /// The child ended without a word.
-    #[error("the container's process ended before its program was started ({0:?})")]
-    Ended(Option<Exit>),
-}
-
-pub(super) fn detail(part: Part) -> &'static str {
-    match part {
-        Part::Whole => "",
-        Part::Source => ": the source",
-        Part::Target => ": the place within the root filesystem",
-        Part::Attributes => ": the attributes",
-        Part::Type => ": the filesystem type",
-        Part::Option => ": the options",
-        Part::HookCode | Part::HookSignal | Part::HookTimeout => ": a hook",
-    }
-}
-
 /// Makes the container and everything in it but its program, which waits for [`Created::start`].
 ///
 /// The caller must have one thread.
@@ -271,7 +138,7 @@ pub fn create(
 
 fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> Result<Created, CreateError> {
     let began = monotonic();
-    let process = bundle.process()?;
+    let process = bundle.first_process();
     let mut host = Host::look(&options.layout, process);
     let (path, scope) = place(id, bundle, options.systemd)?;
     let group = options.layout.group(&path).in_scope(scope.clone());

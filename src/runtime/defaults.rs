@@ -15,7 +15,7 @@ use oci_spec::runtime::{
     LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, Mount,
 };
 
-pub use seccomp::seccomp;
+pub use seccomp::{keep_project, seccomp};
 
 /// The capabilities of an ordinary container.
 pub const CAPABILITIES: [Capability; 14] = [

@@ -20,7 +20,7 @@ use super::steps::{
     process_steps, surroundings, terminal_of,
 };
 use super::streams::Stdio;
-use crate::kernel::cgroup::NotEnforced;
+use crate::kernel::cgroup::{Below, CgroupError, NotEnforced, Placement};
 use crate::kernel::mapping::is_elsewhere;
 use crate::kernel::namespace::{self, Namespaces};
 use crate::kernel::process::{self, CloneRequest, Pid, Pidfd, Signal};
@@ -41,6 +41,9 @@ pub enum ExecError {
     /// It cannot be turned into steps.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// It has no place among the control groups.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// The container is not running.
     #[error("the container is not running")]
     NotRunning(#[source] Errno),
@@ -74,6 +77,8 @@ pub struct ExecOptions<'a> {
     pub console_socket: Option<&'a Path>,
     /// Descriptors after the standard three that it inherits.
     pub preserved_fds: u32,
+    /// Where below the container's control group it goes; into that itself if there is none.
+    pub cgroups: &'a [Below],
 }
 
 /// A process run in a container after its first one: a child of the caller.
@@ -103,20 +108,35 @@ impl Running {
         if container.are_nodes_withheld() {
             host.withhold_nodes();
         }
-        let plan = exec_plan(container, process, &host, options)?;
+        let placement = match options.cgroups {
+            [] => container.group.placement(),
+            below => container.group.placement_below(below)?,
+        };
+        let plan = exec_plan(container, process, &host, &placement, options)?;
         let streams = stdio.open().map_err(ExecError::Make)?;
         let (ours, theirs) = handshake::line().map_err(ExecError::Make)?;
-        let born_in = open_dir(container.group.unified_dir().as_deref()).map_err(ExecError::NotRunning)?;
-        let request = CloneRequest { cgroup: born_in.as_ref().map(AsFd::as_fd), ..CloneRequest::default() };
         let to_parent = ChildEnd { line: theirs.as_fd(), gate: Gate::Open };
         let brought = Brought::default();
         let mut child = init::Child::new(&plan, &brought, streams.borrow(), to_parent);
         child.container = Some(&container.pidfd);
         child.parents_end = Some(ours.as_raw_fd());
-        let made = born_in_pid_namespace(
-            || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
-            || process::clone(&request, || init::run(&child)),
-        );
+        let clone_into = |born_in: Option<&Path>| {
+            let born_in = open_dir(born_in)
+                .map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
+            let request =
+                CloneRequest { cgroup: born_in.as_ref().map(AsFd::as_fd), ..CloneRequest::default() };
+            born_in_pid_namespace(
+                || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
+                || process::clone(&request, || init::run(&child)),
+            )
+        };
+        let made = match clone_into(placement.born_in.as_deref()) {
+            // A group that hands controllers down takes no process; the container has made groups below it then.
+            Err(Errno::EBUSY) if options.cgroups.is_empty() => {
+                clone_into(container.unified_place().as_deref())
+            }
+            other => other,
+        };
         // A pid namespace whose first process has ended takes no other.
         let is_gone = |errno| [Errno::ESRCH, Errno::ENOMEM].contains(&errno);
         let made =
@@ -142,6 +162,7 @@ fn exec_plan(
     container: &Container,
     process: &Process,
     host: &Host,
+    placement: &Placement,
     options: &ExecOptions<'_>,
 ) -> Result<Plan, ExecError> {
     let mut not_enforced = Vec::new();
@@ -159,7 +180,7 @@ fn exec_plan(
     steps.extend(early_steps(process, host, &mut not_enforced)?);
     let [initial, last] = affinity(process)?;
     steps.extend(initial);
-    steps.extend(container.group.placement().join.into_iter().map(Step::JoinCgroup));
+    steps.extend(placement.join.iter().cloned().map(Step::JoinCgroup));
     steps.extend(last);
     steps.extend(labels(process)?);
     // A container without mounts of its own has a root all the same.
@@ -191,6 +212,7 @@ fn exec_plan(
         users: Users::Host,
         for_parent: Vec::new(),
         sources: Vec::new(),
+        net_devices: Vec::new(),
         hooks: None,
         steps,
         marks: [joined, joined],

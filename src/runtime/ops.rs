@@ -4,8 +4,10 @@
 //! process, and what was deleted cannot be signalled. How a container ended comes from its wait status alone.
 
 use std::cell::Cell;
+use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,7 +17,7 @@ use super::create::Timing;
 use super::failure::ExecFailure;
 use super::handshake::{self, ParentEnd, Report};
 use super::steps::{MAKE_NODES, Plan};
-use crate::kernel::cgroup::{CgroupError, Group, NotEnforced};
+use crate::kernel::cgroup::{CgroupError, Group, HELD_AFTER, NotEnforced};
 use crate::kernel::process::{self, Exit, Pid, Pidfd, Signal};
 use crate::kernel::security::bounding_of;
 
@@ -81,6 +83,14 @@ impl Container {
         !is_bound && !self.group.has_device_rules()
     }
 
+    /// The version 2 group that the first process is in.
+    pub(super) fn unified_place(&self) -> Option<PathBuf> {
+        let mount = &self.group.layout().unified()?.mount;
+        let text = fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).ok()?;
+        let own = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        Some(mount.join(own))
+    }
+
     /// Ends everything, reaps the first process if it is ours, removes the group.
     fn delete(&self) -> Result<(), DeleteError> {
         if self.exit.get().is_none() {
@@ -88,6 +98,9 @@ impl Container {
             let _ = self.pidfd.signal(Signal::KILL);
         }
         self.group.kill()?;
+        if !has_ended_within(&self.pidfd, HELD_AFTER).map_err(DeleteError::Wait)? {
+            self.group.kill_namespace_of(self.pid);
+        }
         if self.is_child {
             self.wait().map_err(DeleteError::Wait)?;
         } else {
@@ -99,10 +112,19 @@ impl Container {
 
 /// Waits until a process that is not our child has ended.
 fn wait_for_end(pidfd: &Pidfd) -> Result<(), Errno> {
+    poll_for_end(pidfd, PollTimeout::NONE).map(drop)
+}
+
+/// Waits until a process has ended, but no longer than `limit`; whether it has.
+fn has_ended_within(pidfd: &Pidfd, limit: Duration) -> Result<bool, Errno> {
+    poll_for_end(pidfd, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
+}
+
+fn poll_for_end(pidfd: &Pidfd, limit: PollTimeout) -> Result<bool, Errno> {
     loop {
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit) {
             Err(Errno::EINTR) => {}
-            other => return other.map(drop),
+            other => return other.map(|ready| ready > 0),
         }
     }
 }

@@ -102,8 +102,13 @@ fn tree(source: &Source, path: &CString, deep: bool, users: &mut Known) -> Resul
     let tree = clone_tree(path, deep).map_err(|errno| error("open")(errno.into()))?;
     if let Some((mappings, recursive)) = &source.mapped {
         let namespace = users.find(mappings).map_err(error("make a user namespace for"))?;
-        map_users(tree.as_fd(), namespace.as_fd(), *recursive)
-            .map_err(|errno| error("map the users of")(unmappable(errno)))?;
+        map_users(tree.as_fd(), namespace.as_fd(), *recursive).map_err(|errno| {
+            // By itself it may be mapped all the same.
+            let is_below = *recursive
+                && clone_tree(path, false)
+                    .is_ok_and(|alone| map_users(alone.as_fd(), namespace.as_fd(), false).is_ok());
+            error("map the users of")(unmappable(errno, is_below))
+        })?;
     }
     // Nothing of what the container does to it comes back to the host.
     set_attributes(tree.as_fd(), Attributes::NONE, Some(Propagation::Slave), true)
@@ -120,9 +125,15 @@ fn unlayable(errno: Errno, source: &Source) -> io::Error {
     errno.into()
 }
 
-fn unmappable(errno: Errno) -> io::Error {
-    if errno == Errno::EINVAL {
-        return io::Error::new(io::ErrorKind::Unsupported, "its filesystem cannot be mapped to other users");
+fn unmappable(errno: Errno, is_below: bool) -> io::Error {
+    let sentence = if is_below {
+        "a filesystem that is mounted below it cannot be mapped to other users"
+    } else {
+        "its filesystem cannot be mapped to other users"
+    };
+    // What is mapped already cannot be mapped again, which is EPERM (mount_setattr(2)).
+    if errno == Errno::EINVAL || (errno == Errno::EPERM && is_below) {
+        return io::Error::new(io::ErrorKind::Unsupported, sentence);
     }
     errno.into()
 }

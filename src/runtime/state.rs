@@ -42,12 +42,12 @@ pub struct Record {
     pub created: String,
     /// The user who made it.
     pub owner: u32,
-    /// Its control group.
+    /// Its control group; empty where none could be made and none was wanted.
     pub cgroup: String,
     /// systemd's name for the control group, if it has made it.
     #[serde(default)]
     pub scope: Option<String>,
-    /// The program, for messages.
+    /// The program, for messages; empty where the specification has no process, so that there is nothing to start.
     pub program: String,
     /// The specification's annotations.
     #[serde(default)]
@@ -217,6 +217,9 @@ impl Records {
 impl Record {
     /// Its control group.
     pub fn group(&self, layout: &Layout) -> Result<Group, StateError> {
+        if self.cgroup.is_empty() {
+            return Ok(Layout::none().group(&CgroupPath::parse(&self.id)?));
+        }
         let scope = self.scope.as_deref().map(Scope::named);
         Ok(layout.group(&CgroupPath::parse(&self.cgroup)?).in_scope(scope))
     }

@@ -101,7 +101,6 @@ pub(super) fn prepare(
     if let Some(process) = spec.process_mut() {
         // A child would have the shim's own score, which shields it.
         process.set_oom_score_adj(process.oom_score_adj().or(Some(0)));
-        process.set_terminal(Some(false));
     }
     Ok(Bundle::new(&container.bundle, spec)?)
 }

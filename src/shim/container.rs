@@ -12,7 +12,6 @@ use std::{
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
-    pty::openpty,
     sys::signal::{Signal as RawSignal, killpg},
     unistd::{Uid, fchown, pipe2},
 };
@@ -73,7 +72,7 @@ pub(super) struct Started {
     pub(super) timing: Timing,
 }
 
-/// The ends of the pipes or of the terminal: the container's and ours.
+/// The ends of the pipes, or of the terminal once there is one: the container's and ours.
 struct Streams {
     stdio: Stdio,
     stdin: Option<OwnedFd>,
@@ -102,15 +101,20 @@ pub(super) fn start(
     let bundle = prepare(task, container, shared).map_err(StartError::create)?;
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let user = bundle.process().map_err(StartError::create)?.user().uid();
-    let streams =
+    let mut streams =
         streams(container, task.users.unwrap_or(0).saturating_add(user)).map_err(StartError::create)?;
     let first_process = if container.init { FirstProcess::Attendant } else { FirstProcess::Program };
     let options = Options { die_with_parent: true, first_process, ..Options::new(layout.clone()) };
-    let created = match runtime::create(&id, &bundle, streams.stdio, &options) {
+    let mut created = match runtime::create(&id, &bundle, streams.stdio, &options) {
         // The container could be made; what it is to run could not.
         Err(CreateError::Exec(failure)) => return Err(StartError::Start(Box::new(failure))),
         other => other.map_err(StartError::create)?,
     };
+    if let Some(master) = created.take_terminal() {
+        never_wait(&master).map_err(StartError::create)?;
+        // What it shows is the standard output.
+        streams.stdout = Some(master);
+    }
     let (not_enforced, timing) = (created.not_enforced().to_vec(), *created.timing());
     let oom_kills = created.group().oom_kills();
     let running = created.start().map_err(|error| StartError::Start(Box::new(error)))?;
@@ -256,7 +260,8 @@ pub(super) fn report(error: &(dyn Error + 'static)) -> String {
 /// `/dev/stdout` opens the pipe anew.
 fn streams(spec: &ContainerSpec, user: u32) -> io::Result<Streams> {
     if spec.tty {
-        return terminal(user);
+        // All three are the terminal that the container makes for itself.
+        return Ok(Streams { stdio: Stdio::default(), stdin: None, stdout: None, stderr: None });
     }
     let (input, our_input) = if spec.open_stdin {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
@@ -282,16 +287,6 @@ pub(super) fn output() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     never_wait(&read)?;
     Ok((read, write))
-}
-
-/// A terminal for all three streams; what it shows is the standard output.
-fn terminal(user: u32) -> io::Result<Streams> {
-    let pty = openpty(None, None)?;
-    fchown(&pty.slave, Some(Uid::from_raw(user)), None)?;
-    never_wait(&pty.master)?;
-    let slave = || pty.slave.try_clone().map(Stream::Fd);
-    let stdio = Stdio { stdin: slave()?, stdout: slave()?, stderr: slave()? };
-    Ok(Streams { stdio, stdin: None, stdout: Some(pty.master), stderr: None })
 }
 
 /// Makes reads and writes return at once.

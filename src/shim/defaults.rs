@@ -1,7 +1,7 @@
 //! What every container has, for the agent, which writes bundles and may not know the runtime.
 
 pub use crate::runtime::defaults::{
-    capability_sets, device_rules, masked_paths, mounts, namespaces, readonly_paths,
+    capability_sets, device_rules, keep_project, masked_paths, mounts, namespaces, readonly_paths,
 };
 
 use oci_spec::OciSpecError;

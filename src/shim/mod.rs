@@ -46,6 +46,7 @@ mod setup;
 mod shared;
 mod source;
 pub mod spec;
+pub mod storage;
 mod supervise;
 
 use ledger::Ledger;

@@ -135,7 +135,8 @@ Where ECS's own behaviour is not written down, or one host is not a cloud:
   is the opposite of the one without, also where the attribute is not there; `ec2InstanceId` is the container instance's
   id, and `registeredAt` counts in seconds since 1970
 - a definition that says `requiresCompatibilities: FARGATE` is held to what Fargate takes; without it, no task of it runs
-  with launch type FARGATE
+  with launch type FARGATE, or with the capacity providers FARGATE and FARGATE_SPOT, which have the same rules
+- a task on Fargate has 20 GiB of storage unless it asks for more; others have no limit unless they ask for one
 - `requiresAttributes` has the names of ECS's own agents, without the versions of Docker
 - a DAEMON service wants no task (`desiredCount` 0) on a host that is DRAINING or not what its constraints ask for
 - when all places for connections are taken, idle ones are closed, and new ones get a 503 with `ThrottlingException`
@@ -233,7 +234,9 @@ def main():
     for name in done:
         what, test = acts.get(name, ("", ""))
         is_so = generator.taken.get(name) and generator.refused.get(name)
-        print(f"| {name} | {yes(is_so)} | {what} | {'`' + test + '`' if test else ''} |")
+        if not (is_so and what and test):
+            faults.append(f"{name}: a row says what is done and which test shows it, and requests of both kinds were made")
+        print(f"| {name} | {yes(is_so)} | {what} | `{test}` |")
     others = sorted(set(speak.model.operation_names) - set(done))
     for name in others:
         answer = endpoint.call(name, {})
@@ -250,7 +253,9 @@ def main():
         if not what:
             # That it comes back as it was given is what this page is made from.
             test = "the_page_of_the_api_is_what_was_seen"
-        print(f"| {path} | {yes(path in accepted)} | {what or 'kept and given back'} | {'`' + test + '`' if test else ''} |")
+        if not test:
+            faults.append(f"{path}: {what}, and no test shows it")
+        print(f"| {path} | {yes(path in accepted)} | {what or 'kept and given back'} | `{test}` |")
     for fault in faults:
         print(fault, file=sys.stderr)
     sys.exit(1 if faults else 0)

@@ -68,6 +68,8 @@ pub(crate) struct Recipe<'a> {
     pub hostname: &'a str,
     /// The first of its task's own users, if there are some.
     pub users: Option<u32>,
+    /// Whether what its task writes is counted.
+    pub is_counted: bool,
     /// Its control group, below the mount point.
     pub cgroup: &'a str,
     /// What a container may ask of this host.

@@ -42,6 +42,12 @@ pub(super) fn mounts(recipe: &Recipe<'_>) -> Result<Vec<Mount>, BundleError> {
     for bind in recipe.binds {
         let mut mount = host(bind)?;
         map(&mut mount, recipe)?;
+        if recipe.users.is_some() {
+            // What is mounted below it as well, or it would be full of nobody's files.
+            let mut options = mount.options().clone().unwrap_or_default();
+            options.push("ridmap".to_owned());
+            mount.set_options(Some(options));
+        }
         own.push(mount);
     }
     own.sort_by_key(|mount| volumes::depth(mount.destination()));

@@ -50,7 +50,11 @@ pub(super) fn filter(recipe: &Recipe<'_>, options: &Options) -> Result<Option<Li
     if !options.is_filtered {
         return Ok(None);
     }
-    Ok(Some(defaults::seccomp(&bounding(recipe)?)?))
+    let mut filter = defaults::seccomp(&bounding(recipe)?)?;
+    if recipe.is_counted {
+        defaults::keep_project(&mut filter)?;
+    }
+    Ok(Some(filter))
 }
 
 /// The capabilities that it may have at most.

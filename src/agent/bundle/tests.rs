@@ -14,6 +14,7 @@ struct Kitchen {
     devices: Vec<HostDevice>,
     policy: Policy,
     users: Option<u32>,
+    is_counted: bool,
 }
 
 impl Kitchen {
@@ -35,6 +36,7 @@ impl Kitchen {
             devices: Vec::new(),
             policy: Policy::default(),
             users: None,
+            is_counted: false,
         }
     }
 
@@ -56,6 +58,7 @@ impl Kitchen {
             devices: &self.devices,
             hostname: "box",
             users: self.users,
+            is_counted: self.is_counted,
             cgroup: "hythe/1/web",
             policy: &self.policy,
         })?;
@@ -289,6 +292,23 @@ fn system_calls_are_filtered_unless_a_container_asks_for_none() {
 }
 
 #[test]
+fn what_is_counted_stays_counted() {
+    let refused = |is_counted| {
+        let mut kitchen = Kitchen::new("", "");
+        kitchen.is_counted = is_counted;
+        let filter = kitchen.json()["linux"]["seccomp"]["syscalls"].clone();
+        let rules = filter.as_array().unwrap().iter().filter(|rule| rule["names"][0] == "ioctl");
+        rules.map(|rule| rule["args"][0]["valueTwo"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let more = [0x401c_5820, 0x4008_6602, 0x4004_6602];
+    assert!(more.iter().all(|request| !refused(false).contains(request)));
+    assert!(
+        more.iter().all(|request| refused(true).contains(request)),
+        "the project of a file can be changed"
+    );
+}
+
+#[test]
 fn mounts_come_parents_first_and_own_ones_replace_the_usual() {
     let tmpfs = r#""linuxParameters": {"sharedMemorySize": 256, "tmpfs": [
         {"containerPath": "/data/cache/tmp", "size": 8, "mountOptions": ["exec", "mode=1770"]},
@@ -338,6 +358,7 @@ fn letters_that_overlayfs_reads_otherwise_are_escaped() {
         shared_memory: None,
         binds: &[],
         devices: &[],
+        is_counted: false,
         users: None,
         hostname: "box",
         cgroup: "h",

@@ -84,6 +84,16 @@ pub(crate) enum RoleError {
         /// The section.
         profile: String,
     },
+    /// A line of the file is not understood.
+    #[error("{}:{line}: {why}", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The program cannot be run.
     #[error("run credential_process {program}")]
     Run {

@@ -20,6 +20,7 @@ use crate::agent::failure::{Failure, Kind};
 use crate::agent::images::Pulled;
 use crate::agent::names::{HostNames, Names};
 use crate::agent::network::Record;
+use crate::agent::storage;
 use crate::agent::volumes::{self, ImageVolumes};
 use crate::image::store::Image;
 use crate::model::ids::{ContainerName, TaskId};
@@ -36,6 +37,8 @@ pub(super) struct Plot<'a> {
     pub(super) pulled: &'a [Pulled],
     /// The first of the users of its own, if it has them.
     pub(super) users: Option<u32>,
+    /// What counts what it writes, if something does.
+    pub(super) project: Option<u32>,
     /// What the task holds of the network.
     pub(super) record: &'a Record,
     /// What is settled already.
@@ -73,7 +76,10 @@ impl Plot<'_> {
         let images = self.image_volumes();
         let mut notes: Vec<String> = self.pulled.iter().filter_map(|pulled| pulled.note.clone()).collect();
         notes.dedup();
-        notes.extend(self.storage());
+        if let Some(project) = self.project {
+            let counted = storage::count_task(&self.hands.places, self.task(), project);
+            counted.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+        }
         let logs = self.hands.places.logs(self.task());
         make(&logs).map_err(|err| Failure::of_task(Kind::Create, &err))?;
         let mut known = self.known(&mut notes);
@@ -218,6 +224,7 @@ impl Plot<'_> {
             devices: &devices,
             hostname,
             users: self.users,
+            is_counted: self.project.is_some(),
             cgroup: &format!("{}/{name}", self.hands.places.cgroup(self.task())),
             policy: &self.hands.config.policy,
         };
@@ -269,16 +276,6 @@ impl Plot<'_> {
     pub(super) fn change(&self, container: &ContainerName) -> Option<&ContainerOverride> {
         let changes = &self.start.task.overrides.container_overrides;
         changes.iter().find(|change| change.name == *container)
-    }
-
-    /// What is said where a task asks for a size of its storage: no file system here is asked to keep to one.
-    fn storage(&self) -> Option<String> {
-        let change = self.start.task.overrides.ephemeral_storage.as_ref();
-        let size = change.or(self.document().ephemeral_storage.as_ref())?["sizeInGiB"].as_u64()?;
-        Some(format!(
-            "ephemeralStorage: tasks are not held to {size} GiB; what they write shares the file system of the state \
-             directory"
-        ))
     }
 
     /// The namespaces of the task, which the shim fills in.

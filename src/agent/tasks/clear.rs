@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use super::Hands;
 use crate::agent::failure::sentence;
 use crate::agent::kill_point::kill_point;
+use crate::agent::storage;
 use crate::model::fact::Seen;
 use crate::model::ids::TaskId;
 use crate::model::task::{StopCode, StopRequest};
@@ -75,7 +76,14 @@ impl Hands {
         done.push(step("remove its interface", || self.networks.detach(task, &record)));
         kill_point("interface-removed");
         done.push(step("remove its socket", || gone(fs::remove_file(self.places.socket(task)))));
-        done.push(step("remove its directory", || remove_directory(&self.places.task(task))));
+        let project = storage::of(&self.places, task);
+        done.push(step("keep its logs", || storage::keep_logs(&self.places, task)));
+        let removed = step("remove its directory", || remove_directory(&self.places.task(task)));
+        if let Some(project) = project.filter(|_| removed.is_none()) {
+            kill_point("directory-removed");
+            done.push(step("take its quota away", || storage::release(&self.places, project)));
+        }
+        done.push(removed);
         self.images.release(task);
         done
     }

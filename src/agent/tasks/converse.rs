@@ -55,6 +55,7 @@ impl Progress {
             Seen::PullStarted
             | Seen::ImageResolved { .. }
             | Seen::PullStopped
+            | Seen::UsersChosen { .. }
             | Seen::NetworkAttached { .. }
             | Seen::PortsPublished { .. }
             | Seen::ShimStarted

@@ -25,10 +25,10 @@ use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
 use crate::agent::names::HostNames;
 use crate::agent::network::{Given, Record};
-use crate::agent::users;
+use crate::agent::{storage, users};
 use crate::model::fact::{Attachment, Seen};
 use crate::model::ids::ContainerName;
-use crate::model::task::{BoundPorts, NetworkBinding, StopRequest};
+use crate::model::task::{BoundPorts, NetworkBinding, StopRequest, UserRange};
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode};
 use crate::shim::client::{self, Connection, Launch};
 use crate::shim::metadata::document::KnownRole;
@@ -147,17 +147,36 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
             .map_err(|err| Failure::of_task(Kind::Create, &err))?;
         if are_own {
             let chosen = users::reserve(&hands.places.tasks(), &directory);
-            chosen.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+            let first = chosen.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+            let users = UserRange { first, count: users::COUNT };
+            hands.teller.tell(task, Seen::UsersChosen { users });
         }
         if let Some(what) = note {
             hands.teller.tell(task, Seen::NotEnforced { what });
         }
+        reserve_storage(&hands, &start)?;
         let record = hands.networks.reserve(task, document, &Attachment::id_of(task), are_own);
         let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         let saved = record.save(&hands.places.network(task));
         saved.map_err(|err| Failure::of_task(Kind::Network, &err)).map(|()| record)
     };
     spawn_blocking(work).await.unwrap_or(Err(Failure::of_task(Kind::Create, &DirectoryError::Broken)))
+}
+
+/// Limits what the task may write, or says that it is not limited.
+fn reserve_storage(hands: &Hands, start: &StartTask) -> Result<(), Failure> {
+    let (task, document) = (&start.task.id, &start.definition.document);
+    let Some(gib) = start.task.storage_gib(document) else { return Ok(()) };
+    let project = storage::reserve(&hands.places, task, hands.config.policy.first_project, gib);
+    let project = project.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+    if project.is_none() && start.task.asked_storage_gib(document).is_some() {
+        let what = format!(
+            "ephemeralStorage: tasks are not held to {gib} GiB; what they write shares the file system of the state \
+             directory, which has no quotas of projects: see hythe doctor"
+        );
+        hands.teller.tell(task, Seen::NotEnforced { what });
+    }
+    Ok(())
 }
 
 fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer: Timer) -> Making {
@@ -266,6 +285,7 @@ async fn build(
                 settled,
                 host: HostNames::read(),
                 users: users::of(&hands.places.task(&start.task.id)),
+                project: storage::of(&hands.places, &start.task.id),
                 is_wanted: &is_wanted,
             };
             plot.build(&mut own_timer).map(|notes| (notes, own_timer))

@@ -85,6 +85,20 @@ fn what_this_host_does_not_have_is_refused_by_name() {
     let refused = mounts(&document(TASK), &name("wrong"), &ImageVolumes::new()).unwrap_err();
     let said = "volume far is of the kind efsVolumeConfiguration, which this host does not have";
     assert_eq!(refused.to_string(), said);
+    for (docker, said) in [
+        (r#"{"driver": "rexray/ebs"}"#, "asks for the driver \"rexray/ebs\"; this host has only local"),
+        (
+            r#"{"driverOpts": {"type": "nfs", "o": "addr=192.0.2.1", "device": ":/x"}}"#,
+            "driver options that are not",
+        ),
+    ] {
+        let text = TASK.replace(
+            r#""efsVolumeConfiguration": {"fileSystemId": "fs-1"}"#,
+            &format!(r#""dockerVolumeConfiguration": {docker}"#),
+        );
+        let refused = mounts(&document(&text), &name("wrong"), &ImageVolumes::new()).unwrap_err();
+        assert!(refused.to_string().contains(said), "{refused}");
+    }
 }
 
 #[test]

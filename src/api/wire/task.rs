@@ -93,9 +93,8 @@ pub(in crate::api) fn document(task: &Task, snapshot: &Snapshot, api: &Api, with
             &["inferenceAccelerators"],
         )
         .put("enableExecuteCommand", task.extra.get("enableExecuteCommand") == Some(&Value::Bool(true)));
-    let storage = task.overrides.ephemeral_storage.clone();
-    let storage = storage.or_else(|| definition.and_then(|one| one.document.ephemeral_storage.clone()));
-    members.put_some("ephemeralStorage", storage);
+    let storage = definition.and_then(|one| task.storage_gib(&one.document));
+    members.put_some("ephemeralStorage", storage.map(|size| json!({"sizeInGiB": size})));
     put_size(&mut members, task, definition);
     put_times(&mut members, task);
     if let Some(stop) = &task.stop {
@@ -140,7 +139,8 @@ fn overrides(task: &Task) -> Value {
         change.unwrap_or_else(|| json!({"name": container.name.as_str()}))
     };
     overrides["containerOverrides"] = task.containers.iter().map(named).collect();
-    overrides["inferenceAcceleratorOverrides"] = json!([]);
+    overrides["inferenceAcceleratorOverrides"] =
+        task.overrides.inference_accelerator_overrides.clone().into();
     overrides
 }
 

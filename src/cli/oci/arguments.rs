@@ -4,8 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// The newest version of the specification that is known.
+macro_rules! spec_version {
+    () => {
+        "1.3.0"
+    };
+}
+
+/// The same as a value.
+pub(super) const OCI_VERSION: &str = spec_version!();
+
 /// What `--version` says: lines that container managers read.
-const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.1");
+const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: ", spec_version!());
 
 /// Runs containers from OCI bundles.
 #[derive(Debug, Parser)]
@@ -39,12 +49,23 @@ pub(super) struct Global {
     /// Have systemd make control groups, as transient scopes
     #[arg(long)]
     pub systemd_cgroup: bool,
-    /// Taken as a hint by other runtimes; here it is seen from the user
-    #[arg(long, value_parser = ["true", "false", "auto"], default_value = "auto", hide = true)]
-    pub rootless: String,
+    /// Do without control groups where none may be made
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub rootless: Rootless,
     /// For checkpoints, which are not supported
     #[arg(long, value_name = "FILE", hide = true)]
     pub criu: Option<PathBuf>,
+}
+
+/// When control groups may be done without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Rootless {
+    /// Always.
+    True,
+    /// Never.
+    False,
+    /// If the user is not the host's root.
+    Auto,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -245,6 +266,9 @@ pub(super) struct ExecArgs {
     /// Descriptors after the standard three that the program inherits
     #[arg(long, value_name = "N", default_value = "0")]
     pub preserve_fds: u32,
+    /// Run it in a control group below the container's own, in that of some controllers if they are named
+    #[arg(long, value_name = "[CONTROLLERS:]PATH")]
+    pub cgroup: Vec<String>,
     /// Run it in a paused container, too, where it waits for the container to be resumed
     #[arg(long)]
     pub ignore_paused: bool,

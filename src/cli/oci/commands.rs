@@ -86,6 +86,10 @@ pub(super) fn perform(global: &Global, command: Command, log: &Log<'_>) -> Resul
 fn start(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
     let known = Known::find(global, &args.id)?;
     match known.status() {
+        ContainerState::Created if known.record.program.is_empty() => {
+            let sentence = "cannot start a container whose config.json had no process";
+            return Err(Failure::new(format!("{sentence}: {}", known.id)));
+        }
         ContainerState::Created => {}
         ContainerState::Creating => {
             return Err(Failure::new(format!(

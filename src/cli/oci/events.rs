@@ -1,45 +1,52 @@
 //! `events`: what a container uses, once or every so often, and when it runs out of memory.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::commands::Known;
 use super::listing::print;
 use super::report::Failure;
-use super::{EventsArgs, Global};
-use crate::kernel::cgroup::Group;
-use crate::kernel::event::{Interest, Poll, Token};
+use super::{EventsArgs, Global, usage};
+use crate::kernel::cgroup::Lack;
+use crate::kernel::event::{Interest, Poll, TimerFd, Token};
 
-/// How often the count of killed processes is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const ENDED: Token = Token(0);
+const TIME: Token = Token(1);
+const LACK: Token = Token(2);
 
 pub(super) fn events(global: &Global, args: &EventsArgs) -> Result<ExitCode, Failure> {
     let known = Known::find(global, &args.id)?;
     let running = known.open()?;
     let group = running.group();
+    let tell = || print(&line(&args.id, "stats", Some(usage::of(group))));
     if args.stats {
-        return print(&line(&args.id, "stats", Some(stats(group))));
+        return tell();
     }
     let interval = duration(&args.interval)?;
-    let poll = Poll::new()?;
-    poll.add(running.pidfd(), Token(0), Interest::READ)?;
+    let (poll, timer) = (Poll::new()?, TimerFd::new()?);
+    let mut lack = group.lack_of_memory()?;
+    poll.add(running.pidfd(), ENDED, Interest::READ)?;
+    poll.add(&timer, TIME, Interest::READ)?;
+    if let Some(lack) = &lack {
+        poll.add(lack, LACK, Interest::READ)?;
+    }
     let mut events = Vec::new();
-    let (mut killed, mut next) = (group.oom_kills(), Instant::now());
+    tell()?;
+    timer.set_after(interval)?;
     loop {
-        if Instant::now() >= next {
-            print(&line(&args.id, "stats", Some(stats(group))))?;
-            next += interval;
+        poll.wait(&mut events, None)?;
+        if timer.clear()? {
+            tell()?;
+            timer.set_after(interval)?;
         }
-        let now_killed = group.oom_kills();
-        if now_killed > killed {
-            killed = now_killed;
+        // Told even when the container has ended of it.
+        let lacks = lack.as_mut().map_or(Ok(0), Lack::times)?;
+        for _ in 0..lacks {
             print(&line(&args.id, "oom", None))?;
         }
-        let pause = next.saturating_duration_since(Instant::now()).min(LOOK);
-        poll.wait(&mut events, Some(pause))?;
-        if !events.is_empty() {
+        if events.iter().any(|event| event.token == ENDED) {
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -51,37 +58,6 @@ fn line(id: &str, kind: &str, data: Option<Value>) -> String {
         line["data"] = data;
     }
     line.to_string()
-}
-
-/// The counters under the names that container managers read.
-fn stats(group: &Group) -> Value {
-    let stats = group.stats();
-    let nanos = |micros: Option<u64>| micros.unwrap_or(0) * 1000;
-    let limit = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
-    json!({
-        "cpu": {
-            "usage": {
-                "total": nanos(stats.cpu_usage_usec),
-                "kernel": nanos(stats.cpu_system_usec),
-                "user": nanos(stats.cpu_user_usec),
-            },
-            "throttling": {"throttledTime": nanos(stats.cpu_throttled_usec)},
-        },
-        "memory": {
-            "usage": {
-                "limit": limit(stats.memory_limit),
-                "usage": stats.memory_usage.unwrap_or(0),
-                "max": stats.memory_peak.unwrap_or(0),
-                "failcnt": 0,
-            },
-            "cache": stats.memory_inactive_file.unwrap_or(0),
-            "raw": {"inactive_file": stats.memory_inactive_file.unwrap_or(0)},
-        },
-        "pids": {"current": stats.pids.unwrap_or(0)},
-        "blkio": {},
-        "hugetlb": {},
-        "network_interfaces": null,
-    })
 }
 
 /// A number with a unit, such as `500ms`, `5s` or `2m`.

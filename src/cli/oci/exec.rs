@@ -12,6 +12,7 @@ use super::report::{Failure, Log};
 use super::run::{check_console, check_descriptors};
 use super::terminal::{Attended, FORWARDED, attend};
 use super::{ExecArgs, Global};
+use crate::kernel::cgroup::Below;
 use crate::kernel::event::SignalFd;
 use crate::runtime::{ExecError, ExecOptions, NotEnforced, Stdio, read_process};
 
@@ -37,11 +38,13 @@ fn start(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<ExitCode, Fa
     let (process, missed) = process(&spec, args)?;
     check_console(process.terminal() == Some(true), args.detach, args.console_socket.is_some())?;
     let signals = if args.detach { None } else { Some(SignalFd::new(&FORWARDED)?) };
+    let cgroups = args.cgroup.iter().map(|text| Below::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let options = ExecOptions {
         spec: Some(&spec),
         bundle: Some(&known.record.bundle),
         console_socket: args.console_socket.as_deref(),
         preserved_fds: args.preserve_fds,
+        cgroups: &cgroups,
     };
     let mut started = running.exec(&process, Stdio::inherit(), &options).map_err(|err| match err {
         ExecError::Exec(failure) => {
@@ -50,6 +53,7 @@ fn start(global: &Global, args: &ExecArgs, log: &Log<'_>) -> Result<ExitCode, Fa
         }
         err @ (ExecError::Process(_)
         | ExecError::Plan(_)
+        | ExecError::Cgroup(_)
         | ExecError::NotRunning(_)
         | ExecError::Make(_)
         | ExecError::Delivery(_)

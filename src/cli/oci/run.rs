@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::commands::write_pid_file;
 use super::report::{Failure, Log, now};
 use super::terminal::{Attended, FORWARDED, attend};
-use super::{CreateArgs, Global, RunArgs};
+use super::{CreateArgs, Global, Rootless, RunArgs};
 use crate::kernel::cgroup::Layout;
 use crate::kernel::event::SignalFd;
 use crate::kernel::process::is_open;
@@ -17,7 +17,8 @@ use crate::runtime::{
 };
 
 pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
-    let making = Making::begin(global, args)?;
+    let mut making = Making::begin(global, args)?;
+    making.settle_groups(log)?;
     let created = making.create(Mode::Waiting, log)?;
     making.keep();
     // The container goes on without us; its record is what remains.
@@ -26,7 +27,10 @@ pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Resul
 }
 
 pub(super) fn run(global: &Global, args: &RunArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
-    let making = Making::begin(global, &args.create)?;
+    let mut making = Making::begin(global, &args.create)?;
+    // One without a process can be created, but there is nothing to run.
+    making.bundle.process()?;
+    making.settle_groups(log)?;
     // Blocked before there is a container, so that none is lost between its start and the first look.
     let signals = if args.detach { None } else { Some(SignalFd::new(&FORWARDED)?) };
     let mut created = making.create(if args.detach { Mode::Detached } else { Mode::Attached }, log)?;
@@ -111,6 +115,19 @@ pub(super) fn check_console(has_terminal: bool, leaves: bool, has_socket: bool) 
     }
 }
 
+/// Whether this user is another than the host's root, or is to be taken for one.
+fn is_rootless(asked: Rootless) -> bool {
+    match asked {
+        Rootless::True => true,
+        Rootless::False => false,
+        Rootless::Auto => {
+            let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+            let is_whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
+            !nix::unistd::geteuid().is_root() || !is_whole
+        }
+    }
+}
+
 /// A reserved name; given back unless the container is kept.
 struct Making<'a> {
     args: &'a CreateArgs,
@@ -119,6 +136,7 @@ struct Making<'a> {
     bundle: Bundle,
     layout: Layout,
     systemd: bool,
+    rootless: Rootless,
     is_kept: std::cell::Cell<bool>,
 }
 
@@ -137,12 +155,35 @@ impl<'a> Making<'a> {
         }
         let layout = Layout::detect()?;
         records.reserve(&id)?;
-        let systemd = global.systemd_cgroup;
-        Ok(Self { args, records, id, bundle, layout, systemd, is_kept: std::cell::Cell::new(false) })
+        let is_kept = std::cell::Cell::new(false);
+        let (systemd, rootless) = (global.systemd_cgroup, global.rootless);
+        Ok(Self { args, records, id, bundle, layout, systemd, rootless, is_kept })
+    }
+
+    /// Does without control groups where none may be made, if that is wanted and the specification names none.
+    fn settle_groups(&mut self, log: &Log<'_>) -> Result<(), Failure> {
+        let named = self.bundle.spec().linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
+        let is_named = named.is_some_and(|path| !path.as_os_str().is_empty());
+        if is_named || self.systemd || !is_rootless(self.rootless) {
+            return Ok(());
+        }
+        let (path, _) = place(&self.id, &self.bundle, false)?;
+        let existed = self.layout.group(&path).exists();
+        match self.layout.create(&path) {
+            Err(err) if err.is_denied() => {
+                log.warn(&format!("the container has no control groups: {}", Failure::from(err)));
+                self.layout = Layout::none();
+                Ok(())
+            }
+            // It was to be seen whether it can be made; the container makes its own.
+            made if !existed => Ok(made?.delete()?),
+            made => Ok(made.map(drop)?),
+        }
     }
 
     fn create(&self, mode: Mode, log: &Log<'_>) -> Result<Created, Failure> {
-        let has_terminal = self.bundle.process()?.terminal() == Some(true);
+        let process = self.bundle.spec().process().as_ref();
+        let has_terminal = process.and_then(oci_spec::runtime::Process::terminal) == Some(true);
         check_console(has_terminal, mode != Mode::Attached, self.args.console_socket.is_some())?;
         let options = Options {
             die_with_parent: mode == Mode::Attached,
@@ -197,8 +238,10 @@ impl<'a> Making<'a> {
     fn record(&self, pid: Option<i32>) -> Result<Record, Failure> {
         let spec = self.bundle.spec();
         let (cgroup, scope) = place(&self.id, &self.bundle, self.systemd)?;
+        let has_groups = self.layout != Layout::none();
         let start =
             pid.map(|pid| starts_at(pid).ok_or_else(|| Failure::new("the container's process is gone")));
+        let program = spec.process().iter().flat_map(|process| process.args().iter().flatten()).next();
         Ok(Record {
             oci_version: spec.version().clone(),
             id: self.id.to_string(),
@@ -208,9 +251,9 @@ impl<'a> Making<'a> {
             rootfs: self.bundle.root().to_path_buf(),
             created: now(),
             owner: nix::unistd::getuid().as_raw(),
-            cgroup: cgroup.as_path().display().to_string(),
+            cgroup: if has_groups { cgroup.as_path().display().to_string() } else { String::new() },
             scope: scope.map(|scope| scope.unit().to_owned()),
-            program: self.bundle.process()?.args().iter().flatten().next().cloned().unwrap_or_default(),
+            program: program.cloned().unwrap_or_default(),
             annotations: spec.annotations().clone().unwrap_or_default(),
         })
     }

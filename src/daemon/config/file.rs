@@ -15,7 +15,7 @@ use super::{
     words::{AbsolutePath, Account, CgroupName, Group, Port, Size},
 };
 use crate::{
-    agent::{JOURNAL, LocalStores, PullPolicy},
+    agent::{FIRST_PROJECT, JOURNAL, LocalStores, PullPolicy},
     model::{
         arn::Owner,
         network::{LinkName, Subnet},
@@ -109,6 +109,7 @@ struct Containers {
     log_max_size: Option<Size>,
     log_max_files: Option<u32>,
     journal: Option<AbsolutePath>,
+    first_project_id: Option<NonZeroU32>,
 }
 
 #[derive(Default, Deserialize)]
@@ -259,6 +260,7 @@ impl From<Containers> for ContainersConfig {
             log_max_size: containers.log_max_size.map_or(10 * MEBIBYTE, |size| size.0),
             log_max_files: containers.log_max_files.unwrap_or(3),
             journal: containers.journal.map_or_else(|| JOURNAL.into(), |path| path.0),
+            first_project: containers.first_project_id.map_or(FIRST_PROJECT, NonZeroU32::get),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use nix::sys::{
-    statfs::{self, statfs},
+    statfs::{self, FsType, statfs},
     statvfs::{FsFlags, statvfs},
 };
 
@@ -99,6 +99,35 @@ fn tried(state_dir: &Path) -> Option<io::Error> {
     (!elsewhere.contains(&why.kind())).then_some(why)
 }
 
+/// Whether ephemeralStorage can hold a task to its size there, and how it could.
+pub(super) fn quota(state_dir: &Path) -> DoctorFinding {
+    let place = nearest(state_dir);
+    let has = agent::has_quotas(&place).unwrap_or(false);
+    quota_of(has, statfs(&place).ok().map(|on| on.filesystem_type()))
+}
+
+fn quota_of(has: bool, on: Option<FsType>) -> DoctorFinding {
+    if has {
+        return ok("quota", "ephemeralStorage holds tasks to their size: quotas of projects");
+    }
+    let remedy = match on {
+        Some(statfs::XFS_SUPER_MAGIC) => {
+            "mount the file system of state_dir with the option prjquota (of the root: rootflags=prjquota on the \
+             kernel's command line); the kernel needs CONFIG_XFS_QUOTA"
+        }
+        Some(statfs::EXT4_SUPER_MAGIC) => {
+            "with the file system of state_dir not mounted: tune2fs -O project,quota -Q prjquota DEVICE; then mount it \
+             with the option prjquota; the kernel needs CONFIG_QUOTA and CONFIG_QFMT_V2"
+        }
+        Some(_) | None => {
+            "set state_dir to a directory on xfs or ext4 that is mounted with the option prjquota"
+        }
+    };
+    // Few tasks ask for it, and those that do are told of one by one.
+    let message = "ephemeralStorage holds no task to its size: no quotas of projects";
+    DoctorFinding { remedy: Some(remedy.to_owned()), ..ok("quota", message) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +138,21 @@ mod tests {
         let verdicts = [0, NONE, LITTLE].map(|free| judge(Path::new("/s"), free, u64::MAX).verdict);
         assert_eq!(verdicts, [Verdict::Broken, Verdict::Degraded, Verdict::Ok]);
         assert_eq!(judge(Path::new("/s"), LITTLE, 5).verdict, Verdict::Degraded);
+    }
+
+    #[test]
+    fn quotas_of_projects_are_there_or_there_is_a_way_to_them() {
+        assert_eq!(quota_of(true, None).remedy, None);
+        for (on, word) in [
+            (Some(statfs::XFS_SUPER_MAGIC), "rootflags=prjquota"),
+            (Some(statfs::EXT4_SUPER_MAGIC), "tune2fs"),
+            (Some(statfs::TMPFS_MAGIC), "on xfs or ext4"),
+            (None, "on xfs or ext4"),
+        ] {
+            let finding = quota_of(false, on);
+            assert!(finding.remedy.is_some_and(|remedy| remedy.contains(word)), "{word}");
+        }
+        assert!(quota(Path::new("/proc/none")).remedy.is_some());
     }
 
     #[test]

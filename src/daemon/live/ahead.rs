@@ -6,7 +6,7 @@ use super::super::{clock, config::Config, host, services, services::PassContext,
 use crate::{
     api::live::{Explained, Foreseen, LiveError, LiveErrorKind, Subject},
     model::{
-        ids::DeploymentId,
+        ids::{DeploymentId, TaskId},
         resources::{Reservation, Resources, Traits},
         service::Service,
         task::{DesiredStatus, Task, TaskStatus},
@@ -15,13 +15,16 @@ use crate::{
     plan::{
         explain::{self, Constraint},
         foresee::{Doing, Stuck, foresee as look_ahead},
-        service::Obstacle,
+        service::{Obstacle, Room, ServiceTask},
     },
-    store::Snapshot,
+    store::{Draft, Snapshot},
 };
 
-/// The steps that would lead to `service`, in their order.
-pub(super) fn foresee(snapshot: &Snapshot, config: &Config, service: &Service) -> Vec<Foreseen> {
+/// The steps that would lead to `service`, in their order. In `draft` they are done, for each to see what those before it
+/// have left.
+pub(super) fn foresee(draft: &mut Draft, config: &Config, service: &Service) -> Vec<Foreseen> {
+    let now = Snapshot::clone(draft);
+    let snapshot = &now;
     let context = context(snapshot, config, service);
     let view = services::view(snapshot, service, &context);
     let made_of = |id: &DeploymentId| {
@@ -31,7 +34,8 @@ pub(super) fn foresee(snapshot: &Snapshot, config: &Config, service: &Service) -
     let definition = snapshot.task_definition(&service.primary().task_definition);
     let containers = definition.into_iter().flat_map(|one| &one.document.container_definitions);
     let is_checked = containers.into_iter().any(|one| one.essential && one.health_check.is_some());
-    let steps = look_ahead(&view, is_checked, context.now);
+    let mut room = |tasks: &[ServiceTask]| room_beside(draft, service, &context, tasks);
+    let steps = look_ahead(&view, is_checked, context.now, &mut room);
     let step = |step: crate::plan::foresee::Step| {
         let mut seen = Foreseen {
             after_seconds: step.after.as_secs(),
@@ -66,6 +70,23 @@ pub(super) fn foresee(snapshot: &Snapshot, config: &Config, service: &Service) -
         seen
     };
     steps.into_iter().map(step).collect()
+}
+
+/// What the host can take once the service has these tasks and no others.
+fn room_beside(draft: &mut Draft, service: &Service, context: &PassContext, tasks: &[ServiceTask]) -> Room {
+    let key = (service.cluster.clone(), service.name.clone());
+    let there: BTreeSet<TaskId> = draft.live_tasks_of_service(&key).map(|task| task.id.clone()).collect();
+    for gone in there.iter().filter(|&id| !tasks.iter().any(|task| task.id == *id)) {
+        draft.remove_task(gone);
+    }
+    for new in tasks.iter().filter(|task| !there.contains(&task.id)) {
+        let made = services::new_task(draft, service, &new.deployment, new.id.clone(), context.wall);
+        if let Some(mut task) = made {
+            task.known_status = TaskStatus::Running;
+            draft.put_task(task);
+        }
+    }
+    services::room_for(draft, service, &context.capacity)
 }
 
 fn stuck(why: Stuck) -> String {

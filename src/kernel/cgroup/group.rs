@@ -1,9 +1,7 @@
 //! One group: the same path in every hierarchy.
 
-use std::ffi::CString;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{CgroupError, CgroupPath, Layout, Scope};
@@ -17,18 +15,6 @@ const TOP_LEAF: &str = "init";
 
 /// The files that a new group of the version 1 cpuset controller must be given before it takes a process.
 const CPUSET_INHERITED: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
-
-/// How a new process gets into a group: be born in one, and join the others itself.
-///
-/// A process that writes `0` to its own `tasks` file is moved without waiting for every fork on the host, which moving
-/// it from outside would. Version 2 has no such file, but clone3 can make a process there in the first place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
-    /// The version 2 directory for clone3.
-    pub born_in: Option<PathBuf>,
-    /// The files to write `0` to.
-    pub join: Vec<CString>,
-}
 
 /// A group, made in every hierarchy of its layout.
 #[derive(Debug, Clone)]
@@ -179,19 +165,6 @@ impl Group {
         let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = text.lines().find_map(|line| line.strip_prefix("0::"));
         own.is_some_and(|own| Path::new(own).strip_prefix("/").is_ok_and(|own| own == self.path.as_path()))
-    }
-
-    /// How a process that is about to be made gets into the group.
-    #[must_use]
-    pub fn placement(&self) -> Placement {
-        let join = self
-            .layout
-            .hierarchies()
-            .iter()
-            .map(|hierarchy| hierarchy.mount.join(self.path.as_path()).join("tasks"))
-            .filter_map(|path| CString::new(path.as_os_str().as_bytes()).ok())
-            .collect();
-        Placement { born_in: self.unified_dir(), join }
     }
 
     /// The processes in the group and in all groups below it, each once.

@@ -3,17 +3,20 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::group::{Home, is_gone, read, subgroups, write};
 use super::{CgroupError, Group};
-use crate::kernel::process::{Pidfd, Signal};
+use crate::kernel::process::{Pid, Pidfd, Signal};
 
 /// How long processes may take to end after SIGKILL. Beyond it they hang in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long they may take before it is looked for what holds them.
+pub const HELD_AFTER: Duration = Duration::from_millis(200);
 
 /// How long a group may stay busy after its last process has ended.
 const REMOVE_LIMIT: Duration = Duration::from_secs(5);
@@ -40,13 +43,15 @@ impl Group {
             if handles.is_empty() {
                 return Ok(());
             }
-            for handle in &handles {
-                // One that has just ended needs no signal.
-                let _ = handle.signal(Signal::KILL);
-            }
-            // A frozen version 1 group does not die.
             if let Some(Home::V1(dir)) = self.home("freezer") {
                 let _ = thaw_below(&dir);
+            }
+            self.end(&handles);
+            if wait_all(&handles, deadline.min(Instant::now() + HELD_AFTER)) {
+                continue;
+            }
+            for (pid, _) in &handles {
+                self.kill_namespace_of(*pid);
             }
             if !wait_all(&handles, deadline) {
                 return Err(CgroupError::Survivors {
@@ -57,18 +62,48 @@ impl Group {
         }
     }
 
+    /// Kills everything in a pid namespace, wherever it has been moved, if `pid` is the first process there: that one ends
+    /// after all others.
+    pub fn kill_namespace_of(&self, pid: Pid) {
+        if is_first(pid) {
+            self.end(&companions(pid));
+        }
+    }
+
+    /// Kills processes, and sees to it that they can die of it.
+    fn end(&self, handles: &[(Pid, Pidfd)]) {
+        for (pid, handle) in handles {
+            // One that has just ended needs no signal.
+            let _ = handle.signal(Signal::KILL);
+            self.release(*pid);
+        }
+    }
+
+    /// Takes a process out of a frozen group of version 1, which does not die. Who else is in the group stays frozen.
+    fn release(&self, pid: Pid) {
+        let freezer = self.layout().hierarchies().iter().find(|hierarchy| hierarchy.has("freezer"));
+        let Some((freezer, own)) = freezer.and_then(|freezer| Some((freezer, place(pid, "freezer")?))) else {
+            return;
+        };
+        let state = read(&freezer.mount.join(own).join("freezer.state"));
+        if state.is_ok_and(|state| state.trim() != "THAWED") {
+            // The top cannot be frozen. A process that has ended meanwhile cannot be moved.
+            let _ = write(&freezer.mount.join("cgroup.procs"), &pid.to_string());
+        }
+    }
+
     /// Handles to the processes in the group.
     ///
     /// A number could pass to a stranger between reading it and opening it, so only processes that are still in the
     /// group once the handle is open count.
-    fn handles(&self) -> Result<Vec<Pidfd>, CgroupError> {
+    fn handles(&self) -> Result<Vec<(Pid, Pidfd)>, CgroupError> {
         let opened: Vec<_> =
             self.procs()?.into_iter().filter_map(|pid| Some((pid, Pidfd::open(pid).ok()?))).collect();
         if opened.is_empty() {
             return Ok(Vec::new());
         }
         let still = self.procs()?;
-        Ok(opened.into_iter().filter(|(pid, _)| still.contains(pid)).map(|(_, handle)| handle).collect())
+        Ok(opened.into_iter().filter(|(pid, _)| still.contains(pid)).collect())
     }
 
     /// Removes the group and the groups below it from every hierarchy. There must be no process left in it.
@@ -152,9 +187,46 @@ fn thaw_below(dir: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
+/// The group of a process in the hierarchy of a version 1 controller, from the hierarchy's root.
+fn place(pid: Pid, controller: &str) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let own = text.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        controllers.split(',').any(|name| name == controller).then_some(path)
+    });
+    own.map(|path| path.trim_start_matches('/').into())
+}
+
+/// Whether a process is the first of a pid namespace below ours.
+fn is_first(pid: Pid) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let numbers: Vec<&str> = numbers.split_whitespace().collect();
+    numbers.len() > 1 && numbers.last() == Some(&"1")
+}
+
+/// Handles to the processes in the same pid namespace.
+fn companions(pid: Pid) -> Vec<(Pid, Pidfd)> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let theirs = namespace(&pid.to_string());
+    let is_theirs = |pid: &str| theirs.is_some() && namespace(pid) == theirs;
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter(|name| is_theirs(name))
+        .filter_map(|name| {
+            let pid = Pid::from_raw(name.parse().ok()?);
+            let handle = Pidfd::open(pid).ok()?;
+            // The number could have passed to a stranger before the handle was open, but not after.
+            is_theirs(&name).then_some((pid, handle))
+        })
+        .collect()
+}
+
 /// Waits for the end of every process; false if some are left at the deadline.
-fn wait_all(handles: &[Pidfd], deadline: Instant) -> bool {
-    for handle in handles {
+fn wait_all(handles: &[(Pid, Pidfd)], deadline: Instant) -> bool {
+    for (_, handle) in handles {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let limit = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);

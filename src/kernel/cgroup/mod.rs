@@ -8,11 +8,16 @@
 //! and a program in version 2.
 
 mod apply;
+mod cpuset;
 mod detail;
 mod devices;
+mod disks;
 mod group;
+mod lack;
 mod layout;
 mod lifetime;
+mod placement;
+mod pressure;
 mod stats;
 mod systemd;
 mod v1;
@@ -20,9 +25,15 @@ mod v2;
 
 use std::path::{Path, PathBuf};
 
-pub use detail::{Detail, Disk};
-pub use group::{Group, Placement};
+pub use cpuset::Cpuset;
+pub use detail::{Detail, RdmaCount, Taken};
+pub use disks::{Disk, DiskCount};
+pub use group::Group;
+pub use lack::Lack;
 pub use layout::{Hierarchy, Layout, Unified};
+pub use lifetime::HELD_AFTER;
+pub use placement::{Below, Placement};
+pub use pressure::{Lost, Pressure};
 pub use stats::Stats;
 pub use systemd::{Begun, Scope, SystemdError};
 pub use v2::weight_of_shares;
@@ -93,6 +104,9 @@ pub enum CgroupError {
     /// Not a path of a group.
     #[error("{0:?} is not a path of a control group")]
     Path(String),
+    /// A group that had to be there.
+    #[error("there is no control group {}", .0.display())]
+    Missing(PathBuf),
     /// The mounts could not be read.
     #[error("read /proc/self/mountinfo")]
     Mounts(#[source] std::io::Error),
@@ -155,6 +169,26 @@ pub enum CgroupError {
         /// `frozen` or `thawed`.
         state: &'static str,
     },
+}
+
+impl CgroupError {
+    /// Whether it comes of having no right to make groups here.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let source = match self {
+            Self::Make { source, .. } | Self::Read { source, .. } | Self::Write { source, .. } => source,
+            Self::Path(_)
+            | Self::Missing(_)
+            | Self::Mounts(_)
+            | Self::Nowhere
+            | Self::Remove { .. }
+            | Self::Survivors { .. }
+            | Self::Systemd(_)
+            | Self::NoFreezer
+            | Self::Freezing { .. } => return false,
+        };
+        [libc::EACCES, libc::EPERM, libc::EROFS].map(Some).contains(&source.raw_os_error())
+    }
 }
 
 #[cfg(test)]

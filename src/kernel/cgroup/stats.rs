@@ -107,7 +107,7 @@ pub(super) fn number(path: &Path) -> Option<u64> {
 }
 
 /// The number after `name` in a file of `name number` lines.
-fn field(path: &Path, name: &str) -> Option<u64> {
+pub(super) fn field(path: &Path, name: &str) -> Option<u64> {
     let text = read(path).ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }

@@ -149,6 +149,16 @@ pub fn resize(index: u32, name: &str, mtu: u32) -> Message {
         .u32(MTU, mtu)
 }
 
+/// Moves a link to another namespace, where it has the name `as_name` and is down.
+#[must_use]
+pub fn move_to(link: &Link, netns: BorrowedFd<'_>, as_name: &str) -> Message {
+    let what = format!("move {} into another network namespace as {as_name}", link.name);
+    Message::new(NEW, ACK, what)
+        .body(&body(link.index, 0, 0))
+        .u32(NAMESPACE, netns.as_raw_fd().cast_unsigned())
+        .text(NAME, as_name)
+}
+
 /// Deletes a link, and with one end of a pair the other.
 #[must_use]
 pub fn delete(name: &str) -> Message {

@@ -1,7 +1,7 @@
 //! Netlink: the kernel's own language for links, addresses, routes, connection tracking and packet rules.
 //!
 //! [`Message`] builds one request out of bytes and attributes, [`Socket`] sends requests in batches and reads the
-//! answer to each, [`Attributes`] takes an answer apart. [`link`], [`route`] and [`conntrack`] turn typed values into
+//! answer to each, [`Attributes`] takes an answer apart. [`link`], [`address`], [`route`] and [`conntrack`] turn typed values into
 //! messages and back and do no I/O; `crate::kernel::nftables` does the same for packet rules.
 //!
 //! The kernel works a batch off inside the send call, so every answer waits in the socket when the call returns:
@@ -10,6 +10,7 @@
 //!
 //! A refusal names the request that was refused and carries the kernel's own explanation where it gives one.
 
+pub mod address;
 pub mod conntrack;
 pub mod link;
 mod message;

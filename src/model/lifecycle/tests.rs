@@ -65,6 +65,7 @@ fn task() -> Task {
         extra: serde_json::Map::default(),
         known_status: TaskStatus::Provisioning,
         containers: vec![container("app", true), container("sidecar", false)],
+        users: None,
         attachment: None,
         times: TaskTimes::default(),
         timing: Vec::new(),

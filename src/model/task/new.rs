@@ -65,6 +65,7 @@ impl From<NewTask<'_>> for Task {
             protection: None,
             known_status,
             containers: document.container_definitions.iter().map(Container::new).collect(),
+            users: None,
             attachment: None,
             times: TaskTimes::default(),
             timing: Vec::new(),

@@ -29,6 +29,9 @@ pub struct TaskOverride {
     /// Kept and echoed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<serde_json::Value>,
+    /// Kept and echoed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inference_accelerator_overrides: Vec<serde_json::Value>,
 }
 
 /// What a RunTask call changes of one container.

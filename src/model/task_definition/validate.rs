@@ -44,6 +44,12 @@ pub fn parse_document(text: &str) -> Result<(Document, Vec<Tag>), Refusal> {
 pub fn read_document(mut value: Value) -> Result<(Document, Vec<Tag>), Refusal> {
     refuse_nul(&value, &MemberPath::default())?;
     let form = FORMS.check("RegisterTaskDefinition", &value);
+    // A list could be taken for an object whose members it has in their order.
+    if let Err(refusal) = &form
+        && refusal.fault == Fault::WrongType
+    {
+        return Err(refusal.clone());
+    }
     let tags = value.as_object_mut().and_then(|members| members.shift_remove("tags"));
     let tags = tags.filter(|tags| !tags.is_null()).map_or_else(
         || Ok(Vec::new()),
@@ -51,7 +57,7 @@ pub fn read_document(mut value: Value) -> Result<(Document, Vec<Tag>), Refusal> 
     )?;
     let document: Document = reading::read(value).map_err(in_the_words_of_ecs)?;
     check(&document)?;
-    // Last, because the sentences of types and rules say more.
+    // The rest of it last, because the sentences of rules say more.
     form?;
     Ok((document, tags))
 }

@@ -3,8 +3,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use proptest::prelude::*;
-
 use super::{
     Obstacle, Room, ServiceAction, ServiceNote, ServiceView, service,
     view::{Surroundings, health},
@@ -712,63 +710,4 @@ fn failures_between_tasks_that_became_healthy_are_counted_from_the_last_of_those
     sim.kill(0);
     sim.run_for(20_000);
     assert!(sim.service.primary().failed_tasks > 2, "the other one has been healthy for long");
-}
-
-/// What a user or the world does to a service.
-#[derive(Clone, Copy, Debug)]
-enum Happening {
-    Scale(u32),
-    Deploy(bool),
-    Kill(usize),
-    Wait(u64),
-    Bounds(u32, u32),
-}
-
-fn happenings() -> impl Strategy<Value = Vec<Happening>> {
-    let one = prop_oneof![
-        (0..6_u32).prop_map(Happening::Scale),
-        any::<bool>().prop_map(Happening::Deploy),
-        (0..6_usize).prop_map(Happening::Kill),
-        (50..50_000_u64).prop_map(Happening::Wait),
-        (0..=100_u32, 100..=200_u32).prop_map(|(low, high)| Happening::Bounds(low, high)),
-    ];
-    proptest::collection::vec(one, 1..12)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn whatever_happens_the_ceiling_holds_and_the_count_comes_back(happenings in happenings()) {
-        let mut sim = Sim::new(2, 100, 200);
-        sim.start_takes = 1000;
-        sim.deploy(Conduct::Runs);
-        for happening in happenings {
-            match happening {
-                Happening::Scale(desired) => sim.service.desired_count = desired,
-                Happening::Deploy(works) => {
-                    sim.deploy(if works { Conduct::Runs } else { Conduct::CrashesAfter(500) });
-                }
-                Happening::Kill(index) if index < sim.tasks.len() => sim.kill(index),
-                Happening::Kill(_) => {}
-                Happening::Wait(millis) => sim.run_for(millis),
-                Happening::Bounds(minimum_healthy_percent, maximum_percent) => {
-                    sim.service.bounds = DeploymentBounds { minimum_healthy_percent, maximum_percent };
-                }
-            }
-            let before = sim.tasks.values().filter(|task| task.known_status < TaskStatus::Deprovisioning).count();
-            sim.highest = 0;
-            sim.settle();
-            let ceiling = (sim.service.desired_count * sim.service.bounds.maximum_percent / 100) as usize;
-            prop_assert!(sim.highest <= ceiling.max(sim.service.desired_count as usize).max(before));
-        }
-        sim.service.bounds = DeploymentBounds { minimum_healthy_percent: 50, maximum_percent: 200 };
-        sim.deploy(Conduct::Runs);
-        sim.run_for(300_000);
-        prop_assert_eq!(sim.count(TaskStatus::Running), sim.service.desired_count as usize);
-        prop_assert_eq!(sim.tasks.len(), sim.service.desired_count as usize);
-        prop_assert_eq!(sim.service.deployments.len(), 1);
-        prop_assert_eq!(sim.service.primary().rollout_state, RolloutState::Completed);
-        prop_assert!(sim.service.events[0].message.ends_with("has reached a steady state."));
-    }
 }

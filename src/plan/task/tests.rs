@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     model::{ids::ContainerName, task_definition::RestartPolicy},
-    plan::health::Check,
+    plan::{health::Check, random::tries},
 };
 
 /// How a container's process behaves.
@@ -452,23 +452,23 @@ fn any_task() -> impl Strategy<Value = Vec<(ContainerView, Script)>> {
         .prop_flat_map(|count| (0..count).map(|at| (any_container(at), any_script())).collect::<Vec<_>>())
 }
 
-proptest! {
-    #[test]
-    fn a_task_that_is_told_to_stop_ends_in_the_time_that_its_graces_allow(
-        parts in any_task(), at in 0u64..400
-    ) {
+#[test]
+fn a_task_that_is_told_to_stop_ends_in_the_time_that_its_graces_allow() {
+    tries(2_000, (any_task(), 0u64..400), |(parts, at)| {
         let graces: u64 = parts.iter().map(|(container, _)| container.grace.as_secs()).sum();
         let sim = Sim::new(parts).stop_at(at).run(at + graces + 1);
-        prop_assert!(sim.finished, "{}", sim.trace);
-    }
+        assert!(sim.finished, "{}", sim.trace);
+    });
+}
 
-    #[test]
-    fn a_task_goes_on_by_itself_until_it_ends_or_waits_for_nothing_but_time(parts in any_task()) {
+#[test]
+fn a_task_goes_on_by_itself_until_it_ends_or_waits_for_nothing_but_time() {
+    tries(2_000, any_task(), |parts| {
         let sim = Sim::new(parts).run(2000);
         let ended = |container: &ContainerView| matches!(container.phase, Phase::Ended(_));
         let over = sim.view.containers.iter().any(|container| container.essential && ended(container))
             || sim.view.containers.iter().all(ended);
         // What stops by itself has had its graces by then: nothing here lives longer than 200 s a run.
-        prop_assert!(!over || sim.view.stop().is_some(), "{}", sim.trace);
-    }
+        assert!(!over || sim.view.stop().is_some(), "{}", sim.trace);
+    });
 }

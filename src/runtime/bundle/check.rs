@@ -40,8 +40,10 @@ pub(super) fn check(spec: &Spec) -> Result<(), BundleError> {
     if spec.root().as_ref().is_none_or(|root| root.path().as_os_str().is_empty()) {
         return Err(invalid("root.path", "is missing"));
     }
-    let process = spec.process().as_ref().ok_or_else(|| invalid("process", "is missing"))?;
-    check_process(process)?;
+    // One without can be created, though not started.
+    if let Some(process) = spec.process() {
+        check_process(process)?;
+    }
     let linux = spec.linux().as_ref().ok_or_else(|| invalid("linux", "is missing"))?;
     refuse_unsupported(linux)?;
     namespaces::check(spec, linux)?;
@@ -102,7 +104,6 @@ fn refuse_unsupported(linux: &Linux) -> Result<(), BundleError> {
     refuse(&[
         ("linux.mountLabel", is_set(linux.mount_label())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
     ])
 }
 

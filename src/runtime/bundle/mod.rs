@@ -12,8 +12,9 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 
 use super::inherited::{has_inherited, is_mount_point};
 use crate::kernel::cgroup::NotEnforced;
@@ -166,10 +167,37 @@ impl Bundle {
         process.set_env(Some(env));
     }
 
-    /// The process to run; the check has seen that there is one.
+    /// The process to run.
     pub fn process(&self) -> Result<&Process, BundleError> {
         self.spec.process().as_ref().ok_or_else(|| check::invalid("process", "is missing"))
     }
+
+    /// The process that the container is made for. Where the specification has none, it has no program and no rights, as
+    /// it can only wait.
+    pub(super) fn first_process(&self) -> &Process {
+        static WAITING: OnceLock<Process> = OnceLock::new();
+        self.spec.process().as_ref().unwrap_or_else(|| WAITING.get_or_init(waiting))
+    }
+}
+
+fn waiting() -> Process {
+    let none = || Some(Capabilities::new());
+    let mut rights = LinuxCapabilities::default();
+    rights
+        .set_bounding(none())
+        .set_effective(none())
+        .set_permitted(none())
+        .set_inheritable(none())
+        .set_ambient(none());
+    let mut process = Process::default();
+    process
+        .set_args(Some(Vec::new()))
+        .set_env(None)
+        .set_rlimits(None)
+        .set_terminal(None)
+        .set_capabilities(Some(rights))
+        .set_no_new_privileges(Some(true));
+    process
 }
 
 #[cfg(test)]

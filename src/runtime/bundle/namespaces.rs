@@ -5,6 +5,9 @@ use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Spec};
 use super::BundleError;
 use super::check::invalid;
 
+/// Bytes of a network device's name (`IFNAMSIZ`, with the end of the string).
+const LONGEST_DEVICE: usize = 15;
+
 pub(super) fn has_namespace(linux: &Linux, kind: LinuxNamespaceType) -> bool {
     linux.namespaces().iter().flatten().any(|namespace| namespace.typ() == kind)
 }
@@ -14,6 +17,7 @@ pub(super) fn check(spec: &Spec, linux: &Linux) -> Result<(), BundleError> {
     let all = linux.namespaces().as_deref().unwrap_or_default();
     check_users(linux)?;
     check_time(linux)?;
+    check_devices(linux)?;
     let has_users = has_namespace(linux, LinuxNamespaceType::User);
     for (at, namespace) in all.iter().enumerate() {
         let member = format!("linux.namespaces[{at}]");
@@ -69,6 +73,34 @@ fn check_users(linux: &Linux) -> Result<(), BundleError> {
         if let Some(at) = list.iter().flatten().position(|one| one.size() == 0) {
             return Err(invalid(format!("{member}[{at}].size"), "is zero"));
         }
+    }
+    Ok(())
+}
+
+/// A network device needs a network of the container's, and a name there that the kernel takes and no other has.
+fn check_devices(linux: &Linux) -> Result<(), BundleError> {
+    let mut names = Vec::new();
+    for (device, wanted) in linux.net_devices().iter().flatten() {
+        let member = format!("linux.netDevices.{device}");
+        if !has_namespace(linux, LinuxNamespaceType::Network) {
+            return Err(invalid(member, "cannot be set without a net namespace"));
+        }
+        let wanted = wanted.name().as_ref().filter(|wanted| !wanted.is_empty());
+        for name in wanted.into_iter().chain([device]) {
+            let is_bad = |byte: u8| byte.is_ascii_whitespace() || b"/:%\0".contains(&byte);
+            if name.is_empty()
+                || name.len() > LONGEST_DEVICE
+                || [".", ".."].contains(&name.as_str())
+                || name.bytes().any(is_bad)
+            {
+                return Err(invalid(member, format!("{name:?} is not a name of a network device")));
+            }
+        }
+        let name = wanted.unwrap_or(device);
+        if names.contains(&name) {
+            return Err(invalid(member, format!("{name:?} is the name of two network devices")));
+        }
+        names.push(name);
     }
     Ok(())
 }

@@ -116,3 +116,7 @@ pub(super) const NEW_NAMESPACES: u64 = 0x7e02_0000;
 /// Requests that put words into the mouth of whoever sits at a terminal: TIOCSTI, and TIOCLINUX's pasting. The kernel
 /// looks at 32 bits of a request.
 pub(super) const DENIED_REQUESTS: [u64; 2] = [0x5412, 0x541c];
+
+/// Requests that take a file out of its project, and with it out of a quota: FS_IOC_FSSETXATTR, and FS_IOC_SETFLAGS of
+/// both sizes, which makes a directory hand its project on no more. Without a user namespace any owner may make them.
+pub(super) const PROJECT_REQUESTS: [u64; 3] = [0x401c_5820, 0x4008_6602, 0x4004_6602];

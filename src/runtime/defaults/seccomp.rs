@@ -27,6 +27,16 @@ pub fn seccomp(capabilities: &Capabilities, kernel: (u32, u32)) -> Result<LinuxS
     builder.syscalls(rules(capabilities, kernel, std::env::consts::ARCH)?).build()
 }
 
+/// Refuses what takes files out of the project that they are counted with.
+pub fn keep_project(filter: &mut LinuxSeccomp) -> Result<(), OciSpecError> {
+    let mut rules = filter.syscalls().clone().unwrap_or_default();
+    for request in calls::PROJECT_REQUESTS {
+        rules.push(refused_request(request)?);
+    }
+    filter.set_syscalls(Some(rules));
+    Ok(())
+}
+
 /// The architectures whose programs a host of ours runs.
 fn architectures() -> Vec<Arch> {
     match std::env::consts::ARCH {
@@ -67,13 +77,7 @@ fn rules(
         rules.push(rule(&["personality"], Some(test(0, LinuxSeccompOperator::ScmpCmpEq, personality)?))?);
     }
     for request in calls::DENIED_REQUESTS {
-        let same = LinuxSeccompArgBuilder::default()
-            .index(1_usize)
-            .op(LinuxSeccompOperator::ScmpCmpMaskedEq)
-            .value(u64::from(u32::MAX))
-            .value_two(request)
-            .build()?;
-        rules.push(refusal(&["ioctl"], Some(same), DENIED)?);
+        rules.push(refused_request(request)?);
     }
     if !capabilities.contains(&Capability::SysAdmin) {
         // None of the flags that make namespaces; where the newer call keeps them, nobody can look.
@@ -82,6 +86,16 @@ fn rules(
         rules.push(refusal(&["clone3"], None, NOT_THERE)?);
     }
     Ok(rules)
+}
+
+fn refused_request(request: u64) -> Result<LinuxSyscall, OciSpecError> {
+    let same = LinuxSeccompArgBuilder::default()
+        .index(1_usize)
+        .op(LinuxSeccompOperator::ScmpCmpMaskedEq)
+        .value(u64::from(u32::MAX))
+        .value_two(request)
+        .build()?;
+    refusal(&["ioctl"], Some(same), DENIED)
 }
 
 fn words(names: &'static str) -> impl Iterator<Item = &'static str> {

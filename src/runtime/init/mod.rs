@@ -8,25 +8,28 @@
 mod copy;
 mod home;
 mod mounts;
+mod program;
+mod terminal;
+
+pub(super) use program::Attendant;
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fstat};
-use nix::unistd::{AccessFlags, chdir, faccessat};
+use nix::unistd::chdir;
 
 use super::handshake::{ChildEnd, Part, Report};
 use super::hooks::{Inside, run_inside};
-use super::steps::{Plan, Program, Step, Terminal};
+use super::steps::{Plan, Program, Step};
 use crate::kernel::event::monotonic;
-use crate::kernel::process::{
-    self, Pidfd, PointerList, Signal, default_dispositions, duplicate_to, execute, write_file,
-};
+use crate::kernel::process::{self, Pidfd, Signal, default_dispositions, duplicate_to, write_file};
 use crate::kernel::security;
 use crate::kernel::security::seccomp::Filter;
-use crate::kernel::{mount, namespace, terminal};
+use crate::kernel::{mount, namespace};
+use program::{execute_under, find_program};
 
 /// The first descriptor after the standard streams.
 const FIRST_INHERITED: RawFd = 3;
@@ -55,15 +58,6 @@ pub(super) struct Child<'a> {
     pub own_program: Option<FileStat>,
     /// The first process that attends the program, or takes its place.
     pub attendant: Option<Attendant<'a>>,
-}
-
-/// A first process of ours, as an open program.
-#[derive(Clone, Copy)]
-pub(super) struct Attendant<'a> {
-    /// Where it is open.
-    pub program: BorrowedFd<'a>,
-    /// Whether nothing else is executed.
-    pub is_alone: bool,
 }
 
 impl<'a> Child<'a> {
@@ -159,7 +153,8 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
     }
     // Whoever makes a container hears at once of a program that is not there, if one is to be executed.
     let is_alone = child.attendant.is_some_and(|attendant| attendant.is_alone);
-    if !is_alone && let Err((part, errno)) = find_program(child.program, child.own_program.as_ref()) {
+    let has_program = !is_alone && !child.program.candidates.is_empty();
+    if has_program && let Err((part, errno)) = find_program(child.program, child.own_program.as_ref()) {
         child.to_parent.send(Failure::new(part, errno as i32).not_executed());
         return FAILED;
     }
@@ -167,74 +162,6 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
     let Err(failure) = execute_under(child);
     answer.send(failure.not_executed());
     FAILED
-}
-
-/// Executes the program under its filter, and before it the attendant if it has one. Returns only on failure.
-fn execute_under(child: &Child<'_>) -> Result<std::convert::Infallible, Failure> {
-    let with_home = home::environment(child.program);
-    let env = with_home.as_ref().unwrap_or(&child.program.env);
-    if let Some(attendant) = child.attendant {
-        // Before the filter, which may not know of this.
-        let made = if attendant.is_alone { None } else { process::fork()? };
-        if attendant.is_alone || made.is_some() {
-            made.into_iter().for_each(process::put_in_front);
-            load(child)?;
-            return Ok(process::execute_init(attendant.program, made)?);
-        }
-        // We are the program now: it ends with its attendant, and the terminal's keys are for it.
-        process::die_with_parent(Signal::KILL)?;
-        nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?;
-    }
-    load(child)?;
-    run_inside(&child.hooks.start_container, &child.hooks.created)?;
-    let (part, errno) = try_candidates(child.program, env, child.own_program.as_ref());
-    Err(at(part)(errno))
-}
-
-fn load(child: &Child<'_>) -> Result<(), Failure> {
-    if let Some(filter) = child.late_filter {
-        // One with a listener is loaded earlier, while the parent can take the listener's end.
-        filter.load().map_err(at(Part::Attributes))?;
-    }
-    Ok(())
-}
-
-/// Tries each path; returns the reason that says most, which is not "not there" if anything else came up.
-fn try_candidates(program: &Program, env: &PointerList, own: Option<&FileStat>) -> (Part, Errno) {
-    let mut reason = Errno::ENOENT;
-    for candidate in &program.candidates {
-        if is_own_program(candidate, own) {
-            return (Part::Source, Errno::EACCES);
-        }
-        match execute(candidate, &program.args, env) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) if program.is_searched => {}
-            Err(Errno::EACCES) if program.is_searched => reason = Errno::EACCES,
-            Err(errno) => return (Part::Whole, errno),
-        }
-    }
-    (Part::Whole, reason)
-}
-
-/// Whether there is a program to execute, as far as can be seen without doing it.
-fn find_program(program: &Program, own: Option<&FileStat>) -> Result<(), (Part, Errno)> {
-    let mut reason = Errno::ENOENT;
-    for candidate in &program.candidates {
-        if is_own_program(candidate, own) {
-            return Err((Part::Source, Errno::EACCES));
-        }
-        match faccessat(AT_FDCWD, candidate.as_c_str(), AccessFlags::X_OK, AtFlags::AT_EACCESS) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-            Err(Errno::EACCES) => reason = Errno::EACCES,
-            // Anything else is better told by the attempt.
-            Ok(()) | Err(_) => return Ok(()),
-        }
-    }
-    Err((Part::Whole, reason))
-}
-
-fn is_own_program(candidate: &CStr, own: Option<&FileStat>) -> bool {
-    let (Some(own), Ok(found)) = (own, nix::sys::stat::stat(candidate)) else { return false };
-    (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino)
 }
 
 #[allow(clippy::too_many_lines, reason = "a line a step")]
@@ -314,7 +241,7 @@ fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) ->
         }
         Step::RootPropagation(kind, deep) => mount::set_propagation(c"/", *kind, *deep)?,
         Step::CloseInherited(kept) => close_inherited(child, found, *kept)?,
-        Step::Terminal(wanted) => give_terminal(number, wanted, child, found)?,
+        Step::Terminal(wanted) => terminal::give(number, wanted, child, found)?,
         Step::Filter(filter) => {
             if let Some(listener) = filter.load()? {
                 child.to_parent.give(number, listener.as_fd()).map_err(at(Part::Target))?;
@@ -380,30 +307,6 @@ fn close_inherited(child: &Child<'_>, found: &mut Found, kept: u32) -> Result<()
     let (keep, keep_too): (RawFd, Option<RawFd>) = child.to_parent.descriptors();
     let program = child.attendant.map_or(keep, |attendant| attendant.program.as_raw_fd());
     process::close_inherited(FIRST_INHERITED + kept.cast_signed(), [keep, keep_too.unwrap_or(keep), program])
-}
-
-/// Makes a terminal from the container's own devpts the process's, and hands the other end to the parent.
-fn give_terminal(number: usize, wanted: &Terminal, child: &Child<'_>, found: &Found) -> Result<(), Failure> {
-    let own_root;
-    let root = if let Some(root) = &found.root {
-        root.as_fd()
-    } else {
-        own_root = mount::open_directory(c"/")?;
-        own_root.as_fd()
-    };
-    let pair = terminal::open_pair(root).map_err(at(Part::Source))?;
-    if let Some(size) = wanted.size {
-        terminal::set_size(pair.master.as_fd(), size)?;
-    }
-    if wanted.is_console {
-        mounts::bind_console(root, pair.slave.as_fd()).map_err(at(Part::Target))?;
-    }
-    terminal::give_to(pair.slave.as_fd(), wanted.owner).map_err(at(Part::Attributes))?;
-    terminal::take_control(pair.slave.as_fd())?;
-    for stream in 0..FIRST_INHERITED {
-        duplicate_to(pair.slave.as_fd(), stream)?;
-    }
-    Ok(child.to_parent.give(number, pair.master.as_fd())?)
 }
 
 /// Changes directory, and makes sure that the place is one of the container's.

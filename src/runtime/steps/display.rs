@@ -25,6 +25,7 @@ impl fmt::Display for Step {
             Self::JoinContainer(kinds) => write!(f, "join the container's {} namespaces", names(*kinds)),
             Self::NewNamespaces(kinds) => write!(f, "make a {} namespace", names(*kinds)),
             Self::Ask(Request::MapUsers) => f.write_str("have the users of the user namespace mapped"),
+            Self::Ask(Request::NetDevices) => f.write_str("have network devices brought"),
             Self::Ask(Request::RuntimeHooks) => f.write_str("have the hooks of the runtime run"),
             Self::BecomeRoot => f.write_str("become root of the user namespace"),
             Self::TimeOffsets(lines) => {

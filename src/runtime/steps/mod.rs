@@ -11,9 +11,11 @@ mod display;
 mod host;
 mod mounts;
 mod namespaces;
+mod nodes;
 mod options;
 mod plan;
 mod process;
+mod root;
 
 use std::ffi::CString;
 
@@ -22,6 +24,7 @@ pub use attributes::{has_apparmor, has_selinux};
 pub use host::{Host, MAKE_NODES};
 pub use mounts::MountPlanError;
 pub use namespaces::Users;
+pub use options::mount_options;
 pub use plan::{Manner, Plan, PlanError, Setting, plan};
 pub use process::{Program, early as early_steps, process_steps};
 pub(in crate::runtime) use process::{filter_of, terminal_of};
@@ -157,8 +160,19 @@ pub struct Terminal {
 pub enum Request {
     /// To give its user namespace users, and itself what needs rights over the host.
     MapUsers,
+    /// To give it network devices of the host.
+    NetDevices,
     /// To run the hooks that run where the runtime does.
     RuntimeHooks,
+}
+
+/// A network device of the host for the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetDevice {
+    /// Its name on the host.
+    pub name: String,
+    /// Its name in the container.
+    pub as_name: String,
 }
 
 /// A mount that the parent makes ready.

@@ -1,29 +1,18 @@
-//! The mounts of a specification as steps, and what a container's `/dev` is given.
+//! The mounts of a specification as steps, but for the root filesystem.
 
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount};
+use oci_spec::runtime::Mount as SpecMount;
 
 use super::namespaces::mappings;
 use super::options::{Options, Unsupported};
-use super::{
-    FsOption, Host, Mount, Node, NodeKind, RootMount, RootWhat, Source, SourceWhat, Step, Users, What,
-};
+use super::{FsOption, Host, Mount, Source, SourceWhat, Step, Users, What};
 use crate::kernel::cgroup::CgroupPath;
 use crate::kernel::mapping::Mappings;
-use crate::kernel::mount::{Attributes, MOST_OPENED_LAYERS, Propagation};
-
-/// The longest value that fsconfig takes, and the longest option string of the older call.
-const LONGEST_VALUE: usize = 255;
-const LONGEST_OPTIONS: usize = 4094;
-/// What is left of that for other options beside the most layers that are opened.
-const LONGEST_REST: usize = 1024;
-
-/// Since this kernel overlayfs takes its layers one by one.
-const LAYERS_ONE_BY_ONE: (u32, u32) = (6, 7);
+use crate::kernel::mount::{Attributes, Propagation};
 
 /// Why a mount cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +89,11 @@ pub(super) struct Scene<'a> {
 
 impl Scene<'_> {
     /// Has the parent make a mount ready, and returns its number.
-    fn prepare(&self, entry: Option<&Entry<'_>>, what: SourceWhat) -> Result<usize, MountPlanError> {
+    pub(super) fn prepare(
+        &self,
+        entry: Option<&Entry<'_>>,
+        what: SourceWhat,
+    ) -> Result<usize, MountPlanError> {
         let member = entry.map_or_else(|| "root.path".to_owned(), |entry| format!("mounts[{}]", entry.at));
         let mapped = entry.map(|entry| entry.mapped(self.users)).transpose()?.flatten();
         let mut sources = self.sources.borrow_mut();
@@ -111,9 +104,9 @@ impl Scene<'_> {
 
 /// A mount with its place in the specification, for errors.
 pub(super) struct Entry<'a> {
-    at: usize,
+    pub at: usize,
     mount: &'a SpecMount,
-    options: Options,
+    pub options: Options,
 }
 
 impl<'a> Entry<'a> {
@@ -148,12 +141,12 @@ impl<'a> Entry<'a> {
         self.is_dev() && self.bind().is_some()
     }
 
-    fn bind(&self) -> Option<bool> {
+    pub(super) fn bind(&self) -> Option<bool> {
         self.options.bind.or_else(|| (self.mount.typ().as_deref() == Some("bind")).then_some(false))
     }
 
     /// The users its files are mapped to: its own, or those of the container.
-    fn mapped(&self, users: &Users) -> Result<Option<(Mappings, bool)>, MountPlanError> {
+    pub(super) fn mapped(&self, users: &Users) -> Result<Option<(Mappings, bool)>, MountPlanError> {
         let own = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|list| !list.is_empty());
         if own(self.mount.uid_mappings()) || own(self.mount.gid_mappings()) {
             let (users, groups) =
@@ -167,17 +160,17 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn fstype(&self) -> Result<&str, MountPlanError> {
+    pub(super) fn fstype(&self) -> Result<&str, MountPlanError> {
         let fstype = self.mount.typ().as_deref().filter(|fstype| !fstype.is_empty() && *fstype != "none");
         fstype.ok_or(MountPlanError::NoType { at: self.at })
     }
 
-    fn source(&self, scene: &Scene<'_>) -> Result<CString, MountPlanError> {
+    pub(super) fn source(&self, scene: &Scene<'_>) -> Result<CString, MountPlanError> {
         let source = self.mount.source().as_ref().ok_or(MountPlanError::NoSource { at: self.at })?;
         self.text(scene.bundle.join(source).as_os_str().as_bytes())
     }
 
-    fn text(&self, bytes: impl Into<Vec<u8>>) -> Result<CString, MountPlanError> {
+    pub(super) fn text(&self, bytes: impl Into<Vec<u8>>) -> Result<CString, MountPlanError> {
         CString::new(bytes).map_err(|_| MountPlanError::Zero { at: self.at })
     }
 
@@ -191,106 +184,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The root filesystem: a mount on `/` if there is one, else the directory itself.
-pub(super) fn root(scene: &Scene<'_>, entry: Option<&Entry<'_>>) -> Result<Step, MountPlanError> {
-    let at = entry.map_or(0, |entry| entry.at);
-    let dir = CString::new(scene.root.as_os_str().as_bytes()).map_err(|_| MountPlanError::Zero { at })?;
-    let (what, attributes) = match entry {
-        None if scene.users.are_apart() => {
-            let number = scene.prepare(None, SourceWhat::Tree(dir.clone(), true))?;
-            (RootWhat::Prepared(number), Attributes::NONE)
-        }
-        None => (RootWhat::Bind(dir.clone()), Attributes::NONE),
-        Some(entry) => {
-            let is_prepared = scene.users.are_apart() || entry.mapped(scene.users)?.is_some();
-            let what = if entry.bind().is_some() {
-                let source = entry.source(scene)?;
-                if is_prepared {
-                    RootWhat::Prepared(scene.prepare(Some(entry), SourceWhat::Tree(source, true))?)
-                } else {
-                    RootWhat::Bind(source)
-                }
-            } else if is_prepared && entry.fstype()? == "overlay" {
-                let layers = one_by_one(entry)?;
-                RootWhat::Prepared(scene.prepare(Some(entry), SourceWhat::Overlay(layers))?)
-            } else if entry.fstype()? == "overlay" {
-                overlay(entry, scene.host)?
-            } else {
-                RootWhat::New(entry.text(entry.fstype()?)?, with_source(entry)?)
-            };
-            (what, entry.options.attributes)
-        }
-    };
-    // The way to the directory may be closed to the container's root; a place that is open to all does as well.
-    let at = if scene.users.are_apart() { c"/tmp".to_owned() } else { dir };
-    Ok(Step::MountRoot(Box::new(RootMount { at, what, attributes })))
-}
-
-/// An overlay in the shape this kernel takes: layer by layer, or in one string of limited length.
-fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
-    let data = &entry.options.data;
-    let has_escape = data.iter().any(|(_, value)| value.as_ref().is_some_and(|value| value.contains('\\')));
-    let layers = |value: &str| value.split(':').map(ToOwned::to_owned).collect::<Vec<_>>();
-    let is_long = |(key, value): &(String, Option<String>)| {
-        let value = value.as_deref().unwrap_or_default();
-        let parts = if key == "lowerdir" { layers(value) } else { vec![value.to_owned()] };
-        parts.iter().any(|part| part.len() > LONGEST_VALUE)
-    };
-    let fstype = entry.text("overlay")?;
-    if host.kernel < LAYERS_ONE_BY_ONE || has_escape || data.iter().any(is_long) {
-        let joined: Vec<_> = data
-            .iter()
-            .map(|(key, value)| value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}")))
-            .collect();
-        let joined = joined.join(",");
-        if joined.len() > LONGEST_OPTIONS {
-            let too_long = || MountPlanError::TooLong { at: entry.at, length: joined.len() };
-            return if has_escape { Err(too_long()) } else { opened(entry)?.ok_or_else(too_long) };
-        }
-        return Ok(RootWhat::Classic(fstype, entry.text(joined)?));
-    }
-    Ok(RootWhat::New(fstype, one_by_one(entry)?))
-}
-
-/// The options of an overlay, with one for each layer.
-fn one_by_one(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {
-    let mut options = Vec::new();
-    for (key, value) in &entry.options.data {
-        match value {
-            Some(value) if key == "lowerdir" => {
-                for layer in value.split(':') {
-                    options.push((entry.text("lowerdir+")?, Some(entry.text(layer)?)));
-                }
-            }
-            value => {
-                let value = value.as_ref().map(|value| entry.text(value.as_bytes())).transpose()?;
-                options.push((entry.text(key.as_bytes())?, value));
-            }
-        }
-    }
-    Ok(options)
-}
-
-/// An overlay whose layers are opened and named by their descriptors; `None` where even those names are too long.
-fn opened(entry: &Entry<'_>) -> Result<Option<RootWhat>, MountPlanError> {
-    let (mut below, mut rest) = (Vec::new(), Vec::new());
-    for (key, value) in &entry.options.data {
-        match value {
-            Some(value) if key == "lowerdir" => {
-                for layer in value.split(':') {
-                    below.push(entry.text(layer)?);
-                }
-            }
-            Some(value) => rest.push(format!("{key}={value}")),
-            None => rest.push(key.clone()),
-        }
-    }
-    let rest = rest.join(",");
-    let fits = below.len() <= MOST_OPENED_LAYERS && rest.len() <= LONGEST_REST;
-    Ok(if fits { Some(RootWhat::Opened(below, entry.text(rest)?)) } else { None })
-}
-
-fn with_source(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {
+pub(super) fn with_source(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {
     let mut options = entry.data()?;
     if let Some(source) = entry.mount.source() {
         options.insert(0, (entry.text("source")?, Some(entry.text(source.as_os_str().as_bytes())?)));
@@ -404,44 +298,6 @@ fn cgroup(scene: &Scene<'_>, entry: &Entry<'_>, at: &str) -> Result<Vec<Step>, M
         steps.push(Step::Attributes(entry.text(at)?, Attributes::READ_ONLY));
     }
     Ok(steps)
-}
-
-/// A device of the specification as a step; `None` for a sort that is no node.
-pub(super) fn node(device: &LinuxDevice) -> Option<Step> {
-    let kind = match device.typ() {
-        LinuxDeviceType::C | LinuxDeviceType::U => NodeKind::Character,
-        LinuxDeviceType::B => NodeKind::Block,
-        LinuxDeviceType::P => NodeKind::Fifo,
-        LinuxDeviceType::A => return None,
-    };
-    let path = clean(device.path());
-    let (dir, name) = path.rsplit_once('/')?;
-    let number = |number: i64| u64::try_from(number).ok();
-    Some(Step::Node(Box::new(Node {
-        dir: CString::new(if dir.is_empty() { "/" } else { dir }).ok()?,
-        name: CString::new(name).ok()?,
-        path: CString::new(path.as_str()).ok()?,
-        kind,
-        device: (number(device.major())?, number(device.minor())?),
-        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
-        owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
-    })))
-}
-
-/// Links that programs expect in `/dev`.
-pub(super) fn dev_links() -> Vec<Step> {
-    let links = [
-        (c"/proc/self/fd", c"fd"),
-        (c"/proc/self/fd/0", c"stdin"),
-        (c"/proc/self/fd/1", c"stdout"),
-        (c"/proc/self/fd/2", c"stderr"),
-        (c"/proc/kcore", c"core"),
-        (c"pts/ptmx", c"ptmx"),
-    ];
-    links
-        .into_iter()
-        .map(|(to, name)| Step::Link(to.to_owned(), c"/dev".to_owned(), name.to_owned()))
-        .collect()
 }
 
 /// An absolute path without `.`, `..` and doubled slashes, by its letters alone.

@@ -2,6 +2,42 @@
 
 use crate::kernel::mount::{Attributes, Propagation};
 
+/// Attributes; with an `r` before its name, each is for the mounts below as well.
+const ATTRIBUTES: [(&str, Attributes); 18] = [
+    ("ro", Attributes::READ_ONLY),
+    ("rw", Attributes::READ_ONLY.inverse()),
+    ("nosuid", Attributes::NO_SUID),
+    ("suid", Attributes::NO_SUID.inverse()),
+    ("nodev", Attributes::NO_DEV),
+    ("dev", Attributes::NO_DEV.inverse()),
+    ("noexec", Attributes::NO_EXEC),
+    ("exec", Attributes::NO_EXEC.inverse()),
+    ("nosymfollow", Attributes::NO_SYMFOLLOW),
+    ("symfollow", Attributes::NO_SYMFOLLOW.inverse()),
+    ("nodiratime", Attributes::NO_DIRATIME),
+    ("diratime", Attributes::NO_DIRATIME.inverse()),
+    ("relatime", Attributes::RELATIME),
+    ("atime", Attributes::RELATIME),
+    ("nostrictatime", Attributes::RELATIME),
+    ("noatime", Attributes::NO_ATIME),
+    ("strictatime", Attributes::STRICT_ATIME),
+    ("norelatime", Attributes::STRICT_ATIME),
+];
+
+/// Propagation; with an `r` before its name, each holds below as well.
+const PROPAGATIONS: [(&str, Propagation); 4] = [
+    ("private", Propagation::Private),
+    ("slave", Propagation::Slave),
+    ("shared", Propagation::Shared),
+    ("unbindable", Propagation::Unbindable),
+];
+
+/// What is neither, and the runtime's business all the same.
+const OTHERS: [&str; 8] = ["bind", "defaults", "idmap", "loud", "rbind", "ridmap", "silent", "tmpcopyup"];
+
+/// What the kernel knows for any new filesystem (`vfs_parse_fs_param`).
+const OF_ANY_FILESYSTEM: [&str; 7] = ["async", "dirsync", "lazytime", "mand", "nolazytime", "nomand", "sync"];
+
 /// A mount's options, sorted by who understands them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
@@ -65,33 +101,22 @@ impl Options {
     }
 }
 
+/// The options that are known, whatever the filesystem; all others are for the filesystem to know.
+#[must_use]
+pub fn mount_options() -> Vec<String> {
+    let mut names = Vec::new();
+    for name in ATTRIBUTES.iter().map(|(name, _)| *name).chain(PROPAGATIONS.iter().map(|(name, _)| *name)) {
+        names.extend([name.to_owned(), format!("r{name}")]);
+    }
+    names.extend(OTHERS.iter().chain(&OF_ANY_FILESYSTEM).map(|name| (*name).to_owned()));
+    names.sort_unstable();
+    names
+}
+
 fn attributes(option: &str) -> Option<Attributes> {
-    Some(match option {
-        "ro" => Attributes::READ_ONLY,
-        "rw" => Attributes::READ_ONLY.inverse(),
-        "nosuid" => Attributes::NO_SUID,
-        "suid" => Attributes::NO_SUID.inverse(),
-        "nodev" => Attributes::NO_DEV,
-        "dev" => Attributes::NO_DEV.inverse(),
-        "noexec" => Attributes::NO_EXEC,
-        "exec" => Attributes::NO_EXEC.inverse(),
-        "nosymfollow" => Attributes::NO_SYMFOLLOW,
-        "symfollow" => Attributes::NO_SYMFOLLOW.inverse(),
-        "nodiratime" => Attributes::NO_DIRATIME,
-        "diratime" => Attributes::NO_DIRATIME.inverse(),
-        "relatime" | "atime" | "nostrictatime" => Attributes::RELATIME,
-        "noatime" => Attributes::NO_ATIME,
-        "strictatime" | "norelatime" => Attributes::STRICT_ATIME,
-        _ => return None,
-    })
+    ATTRIBUTES.iter().find(|(name, _)| *name == option).map(|(_, attributes)| *attributes)
 }
 
 fn propagation(option: &str) -> Option<Propagation> {
-    Some(match option {
-        "private" => Propagation::Private,
-        "slave" => Propagation::Slave,
-        "shared" => Propagation::Shared,
-        "unbindable" => Propagation::Unbindable,
-        _ => return None,
-    })
+    PROPAGATIONS.iter().find(|(name, _)| *name == option).map(|(_, kind)| *kind)
 }

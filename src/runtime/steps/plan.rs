@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Hooks, Linux, LinuxSeccomp, Process, Spec};
+use oci_spec::runtime::{Hooks, Linux, LinuxNetDevice, LinuxSeccomp, Process, Spec};
 
 use super::attributes::{labels, surroundings};
 use super::mounts::{self, Entry, Scene, clean};
 use super::namespaces::{Users, Wanted};
+use super::nodes;
 use super::process::{Program, early, filter_of, process_steps, terminal_of, text};
-use super::{Host, MountPlanError, Request, Source, Step};
+use super::root;
+use super::{Host, MountPlanError, NetDevice, Request, Source, Step};
 use crate::kernel::cgroup::{CgroupPath, NotEnforced, Placement};
 use crate::kernel::mount::{Attributes, Propagation};
 use crate::kernel::namespace::Namespaces;
@@ -22,9 +24,6 @@ use crate::runtime::inherited::has_inherited;
 /// Why a bundle cannot be turned into steps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// No program.
-    #[error("process.args: names no program")]
-    NoProgram,
     /// A string with a zero byte.
     #[error("a string of the specification holds a zero byte")]
     Zero,
@@ -65,6 +64,8 @@ pub struct Plan {
     pub for_parent: Vec<Step>,
     /// Mounts that the parent makes ready.
     pub sources: Vec<Source>,
+    /// Network devices that the parent brings.
+    pub net_devices: Vec<NetDevice>,
     /// What the child does, in order.
     pub steps: Vec<Step>,
     /// Which of the steps begin the parts that are timed: mounts, then identity.
@@ -126,6 +127,8 @@ pub fn plan(bundle: &Bundle, process: &Process, setting: &Setting<'_>) -> Result
     steps.extend(placement.join.iter().cloned().map(Step::JoinCgroup));
     steps.extend((!manner.keeps_keyring).then_some(Step::SessionKeyring));
     steps.extend(namespaces.steps.iter().cloned());
+    let net_devices = net_devices(linux);
+    steps.extend((!net_devices.is_empty()).then_some(Step::Ask(Request::NetDevices)));
     steps.extend(names(spec)?);
     steps.extend(sysctls(linux)?);
 
@@ -162,6 +165,7 @@ pub fn plan(bundle: &Bundle, process: &Process, setting: &Setting<'_>) -> Result
         users: namespaces.users,
         for_parent,
         sources,
+        net_devices,
         steps,
         marks: [mounts_begin, identity_begins],
         program: Program::of(process)?,
@@ -170,6 +174,17 @@ pub fn plan(bundle: &Bundle, process: &Process, setting: &Setting<'_>) -> Result
         hooks: spec.hooks().clone(),
         not_enforced,
     })
+}
+
+/// In the order of their names, because the specification has none.
+fn net_devices(linux: &Linux) -> Vec<NetDevice> {
+    let one = |(name, device): (&String, &LinuxNetDevice)| {
+        let wanted = device.name().clone().filter(|wanted| !wanted.is_empty());
+        NetDevice { name: name.clone(), as_name: wanted.unwrap_or_else(|| name.clone()) }
+    };
+    let mut devices: Vec<_> = linux.net_devices().iter().flatten().map(one).collect();
+    devices.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    devices
 }
 
 fn names(spec: &Spec) -> Result<Vec<Step>, PlanError> {
@@ -214,7 +229,7 @@ fn filesystem(
         steps.push(Step::FindNull);
     }
     let root = entries.iter().find(|entry| entry.is_root());
-    steps.push(mounts::root(scene, root)?);
+    steps.push(root::root(scene, root)?);
     let mut late = Vec::new();
     for entry in entries.iter().filter(|entry| !entry.is_root()) {
         let (now, later) = mounts::steps(scene, entry)?;
@@ -223,7 +238,7 @@ fn filesystem(
     }
     if !entries.iter().any(Entry::is_bound_dev) {
         steps.extend(devices(linux));
-        steps.extend(mounts::dev_links());
+        steps.extend(nodes::dev_links());
     }
     steps.extend(terminal_of(process, true));
     steps.push(Step::Directory(path_text(&clean(process.cwd()))?));
@@ -280,7 +295,7 @@ fn devices(linux: &Linux) -> Vec<Step> {
     let is_replaced = |path: &PathBuf| own.iter().any(|device| device.path() == path);
     let usual = defaults::devices();
     let usual = usual.iter().filter(|device| !is_replaced(device.path()));
-    usual.chain(own).filter_map(mounts::node).collect()
+    usual.chain(own).filter_map(nodes::node).collect()
 }
 
 fn are_all_in_dev(linux: &Linux) -> bool {

@@ -22,7 +22,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub struct Program {
     /// As it was asked for.
     pub name: String,
-    /// The paths to try, in order.
+    /// The paths to try, in order; none for a process that is never to execute anything.
     pub candidates: Vec<CString>,
     /// Whether they come from the search path.
     pub is_searched: bool,
@@ -35,11 +35,22 @@ pub struct Program {
 }
 
 impl Program {
+    fn nothing() -> Self {
+        Self {
+            name: String::new(),
+            candidates: Vec::new(),
+            is_searched: false,
+            args: PointerList::new(Vec::new()),
+            env: PointerList::new(Vec::new()),
+            home_of: None,
+        }
+    }
+
     /// Prepares the arguments, the environment and the search of `process`.
     pub fn of(process: &Process) -> Result<Self, PlanError> {
         let args = process.args().as_deref().unwrap_or_default();
         let env = process.env().as_deref().unwrap_or_default();
-        let name = args.first().cloned().ok_or(PlanError::NoProgram)?;
+        let Some(name) = args.first().cloned() else { return Ok(Self::nothing()) };
         let is_searched = !name.contains('/');
         let candidates = if is_searched {
             let path =

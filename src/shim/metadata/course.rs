@@ -89,6 +89,7 @@ impl Course {
             Seen::PullStarted
             | Seen::ImageResolved { .. }
             | Seen::PullStopped
+            | Seen::UsersChosen { .. }
             | Seen::NetworkAttached { .. }
             | Seen::PortsPublished { .. }
             | Seen::ShimStarted

@@ -78,6 +78,7 @@ pub(super) fn main(call: &mut Call, command: &Command, running: &Running) -> i32
                 | ExecError::NotRunning(_)
                 | ExecError::Make(_)
                 | ExecError::Step { .. }
+                | ExecError::Cgroup(_)
                 | ExecError::Delivery(_) => CANNOT,
             };
             super::say(call, code, &report(&error));

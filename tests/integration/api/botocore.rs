@@ -43,6 +43,13 @@ async fn no_request_made_from_the_service_model_is_answered_wrongly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_refusal_names_the_member_and_what_it_held() {
+    require!(clients);
+    let (is_content, said, errors) = asked("refusals.py", &[]).await;
+    assert!(is_content, "{said}{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_of_the_api_is_what_was_seen() {
     require!(clients);
     let acts = here("tests/clients/acts.txt").display().to_string();
@@ -72,7 +79,8 @@ fn every_test_that_the_page_names_is_there() {
     }
     for line in acts.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let columns: Vec<&str> = line.split('|').map(str::trim).collect();
-        let [_, _, test] = columns.as_slice() else { panic!("three columns: {line}") };
+        let [_, what, test] = columns.as_slice() else { panic!("three columns: {line}") };
+        assert!(test.is_empty() == what.is_empty(), "what is done has a test that shows it: {line}");
         assert!(test.is_empty() || sources.contains(&format!("fn {test}(")), "there is no test {test}");
     }
 }

@@ -178,10 +178,18 @@ struct Fixture {
     _directory: tempfile::TempDir,
 }
 
+/// A host with room for some tasks of Fargate, of which each has 512 MiB at least.
+const LARGE: Resources = Resources { cpu: 2048, memory: 4096 };
+
 /// What the host of the tests has.
 const HOST: Resources = Resources { cpu: 2048, memory: 1000 };
 
 async fn fixture() -> Fixture {
+    fixture_on(HOST).await
+}
+
+/// The same on a host of another size.
+async fn fixture_on(registered: Resources) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("hythe.sock");
     let api = Arc::new(Api {
@@ -190,7 +198,7 @@ async fn fixture() -> Fixture {
         live: Arc::new(Script),
         source: Arc::new(Counter::default()),
         host: Host {
-            capacity: Capacity { registered: HOST, ..Capacity::default() },
+            capacity: Capacity { registered, ..Capacity::default() },
             registered_at: Timestamp(1),
             version: "0.1.0".into(),
             logs: PathBuf::from("/logs"),

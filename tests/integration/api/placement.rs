@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Fixture, fixture};
+use super::{Fixture, LARGE, fixture, fixture_on};
 
 fn member_of(expression: &str) -> Value {
     json!([{"type": "memberOf", "expression": expression}])
@@ -230,10 +230,11 @@ async fn what_a_service_cannot_be_is_refused_by_name_and_value() {
 #[tokio::test]
 async fn a_service_goes_back_from_providers_to_a_launch_type() {
     let api = fixture().await;
-    api.register("web", json!({})).await;
+    api.register("web", on_fargate()).await;
     let strategy = json!([{"capacityProvider": "FARGATE", "weight": 1}]);
     let input = json!({
         "serviceName": "s", "taskDefinition": "web", "desiredCount": 0, "capacityProviderStrategy": strategy,
+        "networkConfiguration": network(),
     });
     let made = api.ok("CreateService", input).await;
     assert_eq!(made["service"]["launchType"], Value::Null);
@@ -245,7 +246,7 @@ async fn a_service_goes_back_from_providers_to_a_launch_type() {
 #[tokio::test]
 async fn a_service_that_says_nothing_has_the_strategy_of_its_cluster() {
     let api = fixture().await;
-    api.register("web", json!({})).await;
+    api.register("web", on_fargate()).await;
     let strategy = json!([{"capacityProvider": "FARGATE_SPOT", "weight": 1}]);
     let usual = json!({
         "cluster": "default", "capacityProviders": ["FARGATE_SPOT"], "defaultCapacityProviderStrategy": strategy,
@@ -253,6 +254,7 @@ async fn a_service_that_says_nothing_has_the_strategy_of_its_cluster() {
     api.ok("PutClusterCapacityProviders", usual).await;
     let service = |name: &str, more: Value| {
         let mut input = json!({"serviceName": name, "taskDefinition": "web", "desiredCount": 0});
+        input["networkConfiguration"] = network();
         input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         input
     };
@@ -270,13 +272,15 @@ async fn a_service_that_says_nothing_has_the_strategy_of_its_cluster() {
 
 #[tokio::test]
 async fn tasks_are_spread_over_providers_and_counted_by_them() {
-    let api = fixture().await;
-    api.register("web", json!({})).await;
+    let api = fixture_on(LARGE).await;
+    api.register("web", on_fargate()).await;
     let strategy = json!([
         {"capacityProvider": "FARGATE", "base": 1, "weight": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 1},
     ]);
     let ran = api
-        .ok("RunTask", json!({"taskDefinition": "web", "count": 3, "capacityProviderStrategy": strategy}))
+        .ok("RunTask", json!({
+            "taskDefinition": "web", "count": 3, "capacityProviderStrategy": strategy, "networkConfiguration": network(),
+        }))
         .await;
     let mut names: Vec<&str> = ran["tasks"]
         .as_array()
@@ -286,9 +290,68 @@ async fn tasks_are_spread_over_providers_and_counted_by_them() {
         .collect();
     names.sort_unstable();
     assert_eq!(names, ["FARGATE", "FARGATE", "FARGATE_SPOT"]);
-    api.ok("RunTask", json!({"taskDefinition": "web"})).await;
+    api.ok("RunTask", json!({"taskDefinition": "web", "networkConfiguration": network()})).await;
     let told = api.ok("DescribeClusters", json!({"include": ["STATISTICS"]})).await;
     let statistics = told["clusters"][0]["statistics"].as_array().unwrap();
     let count = |name: &str| statistics.iter().find(|one| one["name"] == name).unwrap()["value"].clone();
     assert_eq!((count("pendingFargateTasksCount"), count("pendingEC2TasksCount")), (json!("3"), json!("1")));
+}
+
+#[tokio::test]
+async fn what_fargate_does_not_take_its_capacity_providers_do_not_take_either() {
+    let api = fixture_on(LARGE).await;
+    api.register("web", on_fargate()).await;
+    api.register("plain", json!({})).await;
+    for provider in ["FARGATE", "FARGATE_SPOT"] {
+        let strategy = json!([{"capacityProvider": provider, "weight": 1}]);
+        let run = |more: Value| {
+            let mut input = json!({"taskDefinition": "web", "networkConfiguration": network()});
+            input["capacityProviderStrategy"] = strategy.clone();
+            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            input
+        };
+        let ran = api.ok("RunTask", run(json!({}))).await["tasks"][0].take();
+        assert_eq!(ran["ephemeralStorage"], json!({"sizeInGiB": 20}), "what a task of Fargate has");
+        for (more, told) in [
+            (json!({"taskDefinition": "plain", "networkConfiguration": null}), "launch_type FARGATE"),
+            (json!({"placementStrategy": [{"type": "random"}]}), "placementStrategy"),
+            (json!({"placementConstraints": [{"type": "distinctInstance"}]}), "placementConstraints"),
+        ] {
+            let (kind, message) = api.refused("RunTask", run(more.clone())).await;
+            assert_eq!(kind, "InvalidParameterException");
+            assert!(message.contains(told), "{more}: {message}");
+        }
+        let service = |more: Value| {
+            let mut input = run(json!({"serviceName": "s"}));
+            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            input
+        };
+        for (more, told) in [
+            (
+                json!({"taskDefinition": "plain", "networkConfiguration": null, "desiredCount": 0}),
+                "launch_type FARGATE",
+            ),
+            (json!({"placementStrategy": [{"type": "random"}], "desiredCount": 0}), "placementStrategy"),
+            (json!({"schedulingStrategy": "DAEMON"}), "DAEMON"),
+        ] {
+            let (_, message) = api.refused("CreateService", service(more.clone())).await;
+            assert!(message.contains(told), "{more}: {message}");
+        }
+    }
+    let plain = json!({"serviceName": "p", "taskDefinition": "plain", "desiredCount": 0});
+    api.ok("CreateService", plain).await;
+    let moved =
+        json!({"service": "p", "capacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}]});
+    let (_, message) = api.refused("UpdateService", moved).await;
+    assert!(message.contains("launch_type FARGATE"), "{message}");
+}
+
+/// What makes a definition one for Fargate.
+pub(super) fn on_fargate() -> Value {
+    json!({"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"})
+}
+
+/// What its tasks then want.
+pub(super) fn network() -> Value {
+    json!({"awsvpcConfiguration": {"subnets": ["subnet-12345ab"]}})
 }

@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::{fixture, id};
+use super::{
+    LARGE, fixture, fixture_on, id,
+    placement::{network, on_fargate},
+};
 
 #[tokio::test]
 async fn a_clusters_settings_change_one_by_one() {
@@ -36,7 +39,7 @@ async fn a_clusters_settings_change_one_by_one() {
 
 #[tokio::test]
 async fn providers_are_listed_and_given_to_clusters_whose_tasks_show_them() {
-    let api = fixture().await;
+    let api = fixture_on(LARGE).await;
     let all = api.ok("DescribeCapacityProviders", json!({})).await;
     let names: Vec<&Value> =
         all["capacityProviders"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
@@ -54,11 +57,14 @@ async fn providers_are_listed_and_given_to_clusters_whose_tasks_show_them() {
     assert_eq!(cluster["defaultCapacityProviderStrategy"], strategy);
     let of_cluster = api.ok("DescribeCapacityProviders", json!({"cluster": "default"})).await;
     assert_eq!(of_cluster["capacityProviders"].as_array().unwrap().len(), 1);
-    api.register("web", json!({})).await;
-    let task = api.ok("RunTask", json!({"taskDefinition": "web"})).await["tasks"][0].take();
+    api.register("web", on_fargate()).await;
+    let run = json!({"taskDefinition": "web", "networkConfiguration": network()});
+    let task = api.ok("RunTask", run.clone()).await["tasks"][0].take();
     assert_eq!(task["capacityProviderName"], "FARGATE_SPOT");
     assert_eq!(task["launchType"], Value::Null);
-    let chosen = api.ok("RunTask", json!({"taskDefinition": "web", "launchType": "EC2"})).await;
+    let mut chosen = run;
+    chosen["launchType"] = json!("EC2");
+    let chosen = api.ok("RunTask", chosen).await;
     assert_eq!(chosen["tasks"][0]["launchType"], "EC2");
     for bad in [
         json!({"cluster": "default", "capacityProviders": ["mine"], "defaultCapacityProviderStrategy": []}),

@@ -86,7 +86,8 @@ pub struct Wish {
     pub config: String,
     /// Variables in the daemon's environment.
     pub env: Vec<(String, String)>,
-    /// Keep the state on a disk of this size, such as `6m`, that the test may fill.
+    /// Keep the state on a disk of this size, such as `6m`, that the test may fill, or on one that counts projects: `ext4`
+    /// or `xfs`.
     pub disk: Option<&'static str>,
 }
 

@@ -128,6 +128,31 @@ pub fn disk() -> Probe {
     }
 }
 
+/// A file system in a file that counts projects, of ext4.
+pub fn ext4_quota() -> Probe {
+    quota("ext4")
+}
+
+/// The same of xfs.
+pub fn xfs_quota() -> Probe {
+    quota("xfs")
+}
+
+fn quota(kind: &str) -> Probe {
+    root()?;
+    program(&format!("mkfs.{kind}"))?;
+    let folder = tempfile::tempdir().map_err(|err| err.to_string())?;
+    let (file, at) = (folder.path().join("file"), folder.path().join("at"));
+    fs::create_dir(&at).map_err(|err| err.to_string())?;
+    let mounted = super::disk::counting(kind, &file, 512 << 20, &at);
+    let counts = mounted.and_then(|()| {
+        let counts = hythe::shim::storage::Storage::of(&at).map_err(|err| err.to_string());
+        let _ = nix::mount::umount2(&at, nix::mount::MntFlags::MNT_DETACH);
+        counts?.map(drop).ok_or_else(|| "it counts none".to_owned())
+    });
+    counts.map_err(|why| format!("no {kind} that counts projects can be mounted here: {why}"))
+}
+
 /// nftables, as an oracle.
 pub fn nft() -> Probe {
     root()?;

@@ -144,6 +144,15 @@ impl Container {
         self.command(args).output().unwrap().into()
     }
 
+    /// Runs a shell's `script` in namespaces of its own, with this container's `hythe oci` as `$@`.
+    pub(super) fn unshared(&self, kinds: &[&str], script: &str) -> Ran {
+        self.save();
+        let oci = self.command(&[]);
+        let mut command = Command::new("unshare");
+        command.args(kinds).args(["sh", "-ec", script, "sh"]).arg(oci.get_program()).args(oci.get_args());
+        command.env("BUNDLE", self.bundle()).env("ID", &self.id).output().unwrap().into()
+    }
+
     /// Makes the container run `script` in a shell.
     pub(super) fn script(&mut self, script: &str) -> &mut Self {
         self.config["process"]["args"] = json!(["/bin/sh", "-c", script]);

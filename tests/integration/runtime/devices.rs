@@ -115,18 +115,7 @@ fn new_rules_replace_the_old_ones() {
 
 /// Runs `commands` with the container's `hythe oci` as `$@`, after `hide` has unmounted what is not to be there.
 fn on_a_host(container: &Container, hide: &str, commands: &str) -> Ran {
-    container.save();
-    let oci = container.command(&[]);
-    let script = format!("{hide} {commands}");
-    Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-ec", &script, "sh"])
-        .arg(oci.get_program())
-        .args(oci.get_args())
-        .env("BUNDLE", container.bundle())
-        .env("ID", &container.id)
-        .output()
-        .unwrap()
-        .into()
+    container.unshared(&["--mount", "--propagation", "private"], &format!("{hide} {commands}"))
 }
 
 /// Leaves version 2 alone.

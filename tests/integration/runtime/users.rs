@@ -78,6 +78,37 @@ fn a_mapped_mount_shows_its_files_as_the_containers() {
 }
 
 #[test]
+fn what_is_mounted_below_a_mapped_mount_is_mapped_or_refused() {
+    require!(root, busybox, unshare);
+    let mut container = apart();
+    let data = container.path("data");
+    fs::create_dir_all(data.join("below")).unwrap();
+    let place = data.join("below").display().to_string();
+    let mut run = |fstype: &str, option: &str| {
+        let mounts = container.config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != "/data");
+        let options = json!(["rbind", option]);
+        mounts.push(json!({"destination": "/data", "type": "bind", "source": data, "options": options}));
+        container.script("stat -c %u /data /data/below");
+        let script = format!("mount -t {fstype} none {place}; \"$@\" run --bundle \"$BUNDLE\" \"$ID\"");
+        container.unshared(&["--mount", "--propagation", "private"], &script)
+    };
+    let ran = run("tmpfs", "ridmap");
+    if cannot_map(&ran) {
+        return;
+    }
+    assert_eq!((ran.out.as_str(), ran.code), ("0\n0", 0), "{ran:?}");
+    assert_eq!(run("tmpfs", "idmap").out, "0\n65534");
+    let ran = run("proc", "ridmap");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.err.contains("a filesystem that is mounted below it cannot be mapped to other users"),
+        "{ran:?}"
+    );
+    assert_eq!(run("proc", "idmap").out.lines().next(), Some("0"));
+}
+
+#[test]
 fn a_mount_may_have_mappings_of_its_own() {
     require!(root, busybox);
     let mut container = Container::new();

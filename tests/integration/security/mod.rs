@@ -9,6 +9,7 @@ mod filter;
 mod images;
 mod inside;
 mod neighbours;
+mod page;
 mod races;
 mod reach;
 mod users;

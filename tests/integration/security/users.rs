@@ -64,6 +64,8 @@ fn root_of_a_task_is_nobody_on_the_host() {
     let pid = instance.pid(&id, "app");
     let first = first_user(pid);
     assert!(first >= 0x7000_0000 && owner_of(pid) == first, "{first} {}", owner_of(pid));
+    let shown = instance.cli(&["show", &id]).ok();
+    assert!(shown.contains(&format!("its own; on the host {first} to {}", first + 65_535)), "{shown}");
     // Its own file is another's on the host, and the layer has not been copied.
     let upper = instance.path(format!("state/tasks/{id}"));
     let found = find(&upper, "mine").expect("the file in the upper directory");

@@ -203,6 +203,26 @@ fn a_moved_tag_is_met_by_a_new_deployment_and_by_no_other_task() {
 }
 
 #[test]
+fn a_container_without_consistency_asks_anew_for_each_task() {
+    require!(host, busybox, registry);
+    let instance = Instance::start_with("unpinned", Wish { config: QUICK.into(), ..Wish::default() });
+    let registry = Registry::start(Door::Open);
+    let name = registry.push(&images::busybox(), "app:latest");
+    let free = json!({ "image": name, "versionConsistency": "disabled" });
+    let app = with(container("app", FOREVER), free);
+    instance.service("app", &instance.register(definition("app", &[app])), 1);
+    let digest = |ids: &[String]| word(&instance.task(&ids[0])["containers"][0], "imageDigest").to_owned();
+    let before = instance.steady("app", 1);
+    let first = digest(&before);
+    registry.push(&other_image(&instance), "app:latest");
+    instance.stop(&before[0]);
+    let replaced = wait_for("the replacement", PATIENCE, || {
+        Some(instance.steady("app", 1)).filter(|ids| *ids != before)
+    });
+    assert_ne!(digest(&replaced), first, "no digest is kept for the deployment");
+}
+
+#[test]
 fn a_plan_names_what_an_update_would_do_and_does_nothing() {
     require!(host, busybox);
     let instance = Instance::with_busybox_and("planned", QUICK);
@@ -216,6 +236,18 @@ fn a_plan_names_what_an_update_would_do_and_does_nothing() {
     assert!(plan.contains("app:2 is COMPLETED"), "{plan}");
     let stuck = instance.cli(&["plan", "app", "-d", "app:2", "--maximum-percent", "100"]).ok();
     assert!(stuck.contains("no further step is possible"), "{stuck}");
+    let ported = with(
+        container("app", FOREVER),
+        json!({ "portMappings": [{ "containerPort": 80, "hostPort": 18099 }] }),
+    );
+    for _ in 0..2 {
+        instance.register(definition("ported", std::slice::from_ref(&ported)));
+    }
+    instance.cli(&["service", "create", "ported", "-d", "ported:1", "--wait"]).ok();
+    let stuck = instance.cli(&["plan", "ported", "-d", "ported:2"]).ok();
+    assert!(stuck.contains("no further step is possible"), "{stuck}");
+    let freed = instance.cli(&["plan", "ported", "-d", "ported:2", "--minimum-healthy-percent", "0"]).ok();
+    assert!(freed.contains("start 1 of ported:2") && freed.contains("ported:2 is COMPLETED"), "{freed}");
     assert_eq!(instance.ids_of("app").len(), 2);
     assert!(instance.described("app")["taskDefinition"].as_str().unwrap().ends_with("app:1"));
     let service = instance.cli(&["explain", "app"]).ok();

@@ -193,13 +193,17 @@ fn the_command_line_creates_shows_and_tells() {
 fn the_tasks_of_a_service_have_its_tags_and_its_providers() {
     require!(host, busybox);
     let instance = Instance::with_busybox("inherited");
-    let arn = web(&instance);
+    let of_fargate = json!({
+        "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512",
+    });
+    let arn = instance.register(with(definition("web", &[container("app", FOREVER)]), of_fargate));
     let strategy = json!([
         { "capacityProvider": "FARGATE", "base": 1, "weight": 0 }, { "capacityProvider": "FARGATE_SPOT", "weight": 1 },
     ]);
     let more = json!({
         "tags": [{ "key": "team", "value": "a" }], "propagateTags": "SERVICE", "enableECSManagedTags": true,
         "capacityProviderStrategy": strategy,
+        "networkConfiguration": { "awsvpcConfiguration": { "subnets": ["subnet-local"] } },
     });
     instance.service_with("web", &arn, 3, more);
     let ids = instance.steady("web", 3);

@@ -103,6 +103,29 @@ fn a_terminal_is_there_when_it_is_asked_for() {
 }
 
 #[test]
+fn the_terminal_is_the_containers_own_and_belongs_to_its_user() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("own-terminal");
+    let look = "tty; stat -c %u /dev/pts/0; echo through >/dev/console; echo again >/dev/tty; echo done";
+    for init in [false, true] {
+        let wanted = json!({
+            "pseudoTerminal": true, "user": "1000", "linuxParameters": { "initProcessEnabled": init },
+        });
+        let app = with(container("app", &stays(look)), wanted);
+        let id = instance.launch(&definition("own-terminal", &[app]));
+        instance.running(&id);
+        let said = instance.printed(&id, "app", "done");
+        let lines: Vec<&str> = said.lines().map(str::trim).collect();
+        assert_eq!(lines, ["/dev/pts/0", "1000", "through", "again", "done"], "{said}");
+        // It is in no terminals but the container's: its number is the first there, on a device of its own.
+        let own = nix::sys::stat::stat(format!("/proc/{}/root/dev/pts/0", instance.pid(&id, "app")).as_str());
+        let hosts = nix::sys::stat::stat("/dev/pts/ptmx").or_else(|_| nix::sys::stat::stat("/dev/null"));
+        assert_ne!(own.unwrap().st_dev, hosts.unwrap().st_dev);
+        instance.stop(&id);
+    }
+}
+
+#[test]
 fn processes_are_shared_in_the_task_when_it_asks_for_it() {
     require!(host, busybox);
     let instance = Instance::with_busybox("pid-mode");

@@ -170,16 +170,31 @@ fn check_notify(profile: &LinuxSeccomp) -> Result<(), SeccompError> {
     }
 }
 
+/// Whether this kernel takes filters with the flag.
+#[must_use]
+pub fn is_supported(flag: LinuxSeccompFilterFlag) -> bool {
+    let flags = match bit(flag) {
+        WAIT_KILLABLE_RECV => WAIT_KILLABLE_RECV | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+        other => other,
+    };
+    let set = libc::c_long::from(libc::SECCOMP_SET_MODE_FILTER);
+    let nothing = std::ptr::null::<Program>();
+    // SAFETY: there is no program, so the call looks at the flags and then fails; nothing is filtered.
+    let done = unsafe { libc::syscall(libc::SYS_seccomp, set, flags, nothing) };
+    Errno::result(done) == Err(Errno::EFAULT)
+}
+
+fn bit(flag: LinuxSeccompFilterFlag) -> u64 {
+    match flag {
+        LinuxSeccompFilterFlag::SeccompFilterFlagLog => libc::SECCOMP_FILTER_FLAG_LOG,
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => libc::SECCOMP_FILTER_FLAG_TSYNC,
+        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => WAIT_KILLABLE_RECV,
+    }
+}
+
 fn flags(profile: &LinuxSeccomp) -> u64 {
-    let named = profile.flags().iter().flatten().fold(0, |flags, flag| {
-        flags
-            | match flag {
-                LinuxSeccompFilterFlag::SeccompFilterFlagLog => libc::SECCOMP_FILTER_FLAG_LOG,
-                LinuxSeccompFilterFlag::SeccompFilterFlagTsync => libc::SECCOMP_FILTER_FLAG_TSYNC,
-                LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-                LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => WAIT_KILLABLE_RECV,
-            }
-    });
+    let named = profile.flags().iter().flatten().fold(0, |flags, flag| flags | bit(*flag));
     if !is_notified(profile) {
         // Without a listener nobody receives, and the kernel refuses the flag.
         return named & !WAIT_KILLABLE_RECV;

@@ -92,6 +92,7 @@ pub(super) fn check(
         let endless = |limit: i64| if limit == -1 { i64::MAX } else { limit };
         let (soft, hard) = (endless(limit.soft_limit), endless(limit.hard_limit));
         if soft < 0 || hard < 0 {
+            let path = path.member(if soft < 0 { "softLimit" } else { "hardLimit" });
             return Err(Refusal::rule(path, "A ulimit is a positive number, or -1 for none."));
         }
         if soft > hard {

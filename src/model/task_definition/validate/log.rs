@@ -101,7 +101,7 @@ fn own(driver: &str) -> Option<&'static [&'static str]> {
 pub(super) fn check(log: &LogConfiguration, path: &MemberPath) -> Result<(), Refusal> {
     one_of(&log.log_driver, &DRIVERS, || path.member("logDriver"))?;
     let options = path.member("options");
-    known(log, &options)?;
+    known(log, path)?;
     if let Some(mode) = log.option("mode") {
         one_of(mode, &["blocking", "non-blocking"], || options.member("mode"))?;
     }
@@ -124,7 +124,7 @@ pub(super) fn check(log: &LogConfiguration, path: &MemberPath) -> Result<(), Ref
 }
 
 /// Refuses options that the driver does not have.
-fn known(log: &LogConfiguration, options: &MemberPath) -> Result<(), Refusal> {
+fn known(log: &LogConfiguration, path: &MemberPath) -> Result<(), Refusal> {
     let own = match log.log_driver.as_str() {
         "none" => &[],
         driver => match own(driver) {
@@ -142,7 +142,12 @@ fn known(log: &LogConfiguration, options: &MemberPath) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = format!("Log driver {} disallows options: {}", log.log_driver, unknown.join(", "));
-    Err(Refusal::rule(options.clone(), message))
+    let of_secret = log.secret_options.iter().position(|secret| secret.name == unknown[0]);
+    let path = match of_secret {
+        Some(index) => path.member("secretOptions").element(index).member("name"),
+        None => path.member("options"),
+    };
+    Err(Refusal::rule(path, message))
 }
 
 fn awslogs(log: &LogConfiguration, options: MemberPath) -> Result<(), Refusal> {

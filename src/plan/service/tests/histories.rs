@@ -1,6 +1,6 @@
 //! Ten thousand random histories of a service, and thousands of services on one host, on a virtual clock.
 //!
-//! Time jumps from one happening to the next: a task starts, exits, fails its check or is gone; a plan wants to be
+//! Services are of both kinds. Time jumps from one happening to the next: a task starts, exits, fails its check or is gone; a plan wants to be
 //! asked again; somebody deploys, scales, protects or stops; the daemon restarts; the wall clock is set. After each
 //! the pass runs until it wants nothing, and every plan is held against the promises:
 //!
@@ -15,7 +15,10 @@ use proptest::prelude::*;
 
 use self::world::{Conduct, Happening, World};
 use super::definition;
-use crate::model::service::{Breaker, RecordStatus, RolloutState, StopType};
+use crate::{
+    model::service::{Breaker, RecordStatus, RolloutState, SchedulingStrategy, StopType},
+    plan::random::tries,
+};
 
 mod world;
 
@@ -25,6 +28,7 @@ const HOUR: u64 = 3_600_000;
 #[derive(Clone, Debug)]
 struct History {
     seed: u64,
+    strategy: SchedulingStrategy,
     breaker: Breaker,
     happenings: Vec<Happening>,
     last: Conduct,
@@ -34,6 +38,7 @@ fn run(history: &History) {
     let definitions = [Arc::new(definition(false)), Arc::new(definition(true))];
     let mut world = World::new(history.seed, definitions);
     world.service.breaker = history.breaker;
+    world.follow(history.strategy);
     world.deploy(Conduct::Runs);
     for happening in &history.happenings {
         world.happen(*happening);
@@ -105,18 +110,15 @@ fn histories() -> impl Strategy<Value = History> {
     let breaker = (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(enable, rollback, forgives)| {
         Breaker { enable, rollback, reset_on_healthy_task: forgives, ..Breaker::default() }
     });
-    (any::<u64>(), breaker, proptest::collection::vec(happenings(), 0..14), conducts())
-        .prop_map(|(seed, breaker, happenings, last)| History { seed, breaker, happenings, last })
+    let strategy = prop_oneof![4 => Just(SchedulingStrategy::Replica), 1 => Just(SchedulingStrategy::Daemon)];
+    (any::<u64>(), strategy, breaker, proptest::collection::vec(happenings(), 0..14), conducts()).prop_map(
+        |(seed, strategy, breaker, happenings, last)| History { seed, strategy, breaker, happenings, last },
+    )
 }
 
-proptest! {
-    // A failure prints the shortest history that still fails, its seed included.
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_every_promise_is_kept(history in histories()) {
-        run(&history);
-    }
+#[test]
+fn whatever_happens_every_promise_is_kept() {
+    tries(10_000, histories(), |history| run(&history));
 }
 
 #[test]

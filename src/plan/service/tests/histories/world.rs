@@ -138,6 +138,24 @@ impl World {
         }
     }
 
+    /// Makes the service one of that kind. A DAEMON service has no count of its own, and stops before it starts.
+    pub(super) fn follow(&mut self, strategy: SchedulingStrategy) {
+        self.service.scheduling_strategy = strategy;
+        if self.is_daemon() {
+            self.service.desired_count = 1;
+            self.bound(0, 100);
+        }
+    }
+
+    fn is_daemon(&self) -> bool {
+        self.service.scheduling_strategy == SchedulingStrategy::Daemon
+    }
+
+    fn bound(&mut self, minimum_healthy_percent: u32, maximum_percent: u32) {
+        let maximum_percent = if self.is_daemon() { 100 } else { maximum_percent };
+        self.service.bounds = DeploymentBounds { minimum_healthy_percent, maximum_percent };
+    }
+
     /// A number below `most` (the generator is SplitMix64).
     fn roll(&mut self, most: u64) -> u64 {
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -417,10 +435,9 @@ impl World {
             Happening::Deploy(conduct) => {
                 self.deploy(conduct);
             }
-            Happening::Scale(desired) => self.service.desired_count = desired,
-            Happening::Bounds(minimum_healthy_percent, maximum_percent) => {
-                self.service.bounds = DeploymentBounds { minimum_healthy_percent, maximum_percent };
-            }
+            Happening::Scale(desired) if !self.is_daemon() => self.service.desired_count = desired,
+            Happening::Scale(_) => {}
+            Happening::Bounds(low, high) => self.bound(low, high),
             Happening::Exit(index) => {
                 if let Some(id) = nth(self, index) {
                     self.end_by(&id, StopCode::EssentialContainerExited);
@@ -465,7 +482,7 @@ impl World {
         self.is_draining = false;
         self.room = 1000;
         self.service.desired_count = self.service.desired_count.max(1);
-        self.service.bounds = DeploymentBounds { minimum_healthy_percent: 50, maximum_percent: 200 };
+        self.bound(if self.is_daemon() { 0 } else { 50 }, 200);
         for (task, _) in self.tasks.values_mut() {
             Arc::make_mut(task).protection = None;
         }

@@ -1,0 +1,100 @@
+//! How much a task may write, where the file system of the state directory counts projects.
+
+use std::{fs, path::Path};
+
+use hythe::{agent::FIRST_PROJECT, shim::storage::Storage};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Instance, images,
+    instance::Wish,
+    require,
+    stage::{container, definition, one, stays, word},
+    tasks::with,
+    wait_for,
+};
+
+fn instance(name: &str, disk: &'static str) -> Instance {
+    let config = "[images]\npull_policy = \"prefer-cached\"\n".to_owned();
+    let instance = Instance::start_with(name, Wish { config, disk: Some(disk), ..Wish::default() });
+    instance.load(&images::busybox(), "busybox");
+    instance
+}
+
+/// A task that may write 21 GiB, the least that ECS takes.
+fn held(family: &str, script: &str) -> Value {
+    let volume = json!({ "mountPoints": [{ "sourceVolume": "v", "containerPath": "/v" }] });
+    let app = with(container("app", script), volume);
+    let more = json!({ "ephemeralStorage": { "sizeInGiB": 21 }, "volumes": [{ "name": "v" }] });
+    with(definition(family, &[app]), more)
+}
+
+/// The projects that have a limit.
+fn limited(state: &Path) -> Vec<u32> {
+    let storage = Storage::of(state).unwrap().expect("a file system that counts projects");
+    storage.limited(FIRST_PROJECT..u32::MAX).unwrap()
+}
+
+fn fills_its_own_and_no_more(disk: &'static str) {
+    let instance = instance(disk, disk);
+    let neighbour = instance.launch(&held("neighbour", &stays("until test -e /v/go; do sleep 0.1; done; dd if=/dev/zero of=/v/file bs=1M count=64 2>&1 && rm /v/file && echo wrote")));
+    // What it says is counted too, so that it makes room before it says it; memory is not.
+    let script = "fallocate -l 40G /big 2>/dev/shm/why; a=$?; dd if=/dev/zero of=/more bs=1M count=64 2>/dev/null; b=$?
+        dd if=/dev/zero of=/v/more bs=1M count=64 2>/dev/null; c=$?; rm -f /big /more /v/more
+        cat /dev/shm/why; echo root $a $b volume $c";
+    let greedy = instance.launch(&held("greedy", script));
+    let task = instance.stopped(&greedy);
+    let said = instance.said(&greedy, "app");
+    assert!(said.contains("root 1 1 volume 1"), "{said}\n{task:#}");
+    assert!(["quota exceeded", "No space left"].iter().any(|why| said.contains(why)), "{said}");
+    assert_eq!(task["ephemeralStorage"]["sizeInGiB"], 21);
+    assert!(instance.stored(&greedy)["notEnforced"].as_array().is_none_or(Vec::is_empty), "{task:#}");
+
+    fs::write(instance.path("state/tasks").join(&neighbour).join("volumes/v/go"), "").unwrap();
+    instance.printed(&neighbour, "app", "wrote");
+    let state = instance.path("state");
+    wait_for("the end of the first task's limit", crate::harness::PATIENCE, || {
+        (limited(&state).len() == 1).then_some(())
+    });
+    instance.stop(&neighbour);
+    wait_for("the end of all limits", crate::harness::PATIENCE, || limited(&state).is_empty().then_some(()));
+    assert_eq!(
+        hythe::shim::storage::used(&state.join("logs").join(&greedy)),
+        None,
+        "logs outlive what counted them"
+    );
+}
+
+#[test]
+fn a_task_that_fills_its_storage_leaves_its_neighbour_room_on_ext4() {
+    require!(host, busybox, ext4_quota);
+    fills_its_own_and_no_more("ext4");
+}
+
+#[test]
+fn a_task_that_fills_its_storage_leaves_its_neighbour_room_on_xfs() {
+    require!(host, busybox, xfs_quota);
+    fills_its_own_and_no_more("xfs");
+}
+
+#[test]
+fn a_limit_whose_task_is_gone_is_taken_away_at_the_next_start() {
+    require!(host, busybox, ext4_quota);
+    let mut instance = instance("orphan", "ext4");
+    let id = instance.launch(&held("orphan", &stays("echo up")));
+    instance.printed(&id, "app", "up");
+    let state = instance.path("state");
+    assert_eq!(limited(&state).len(), 1);
+    instance.stop_daemon();
+    let point = [("HYTHE_KILL_AT".to_owned(), "directory-removed".to_owned())];
+    let mut dying = instance.spawn_daemon(&point);
+    dying.ready().unwrap();
+    let _ = instance.call("StopTask", json!({ "task": id }));
+    let mut child = dying.child.take().unwrap();
+    wait_for("the daemon's death", crate::harness::PATIENCE, || child.try_wait().unwrap());
+    assert_eq!(limited(&state).len(), 1, "the directory is gone and its limit is not");
+    instance.start_daemon();
+    assert_eq!(limited(&state), [] as [u32; 0]);
+    let task = instance.stopped(&id);
+    assert_eq!(word(one(&task, "app"), "lastStatus"), "STOPPED");
+}
