@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use crate::model::ids::TaskDefinitionId;
 use crate::model::size;
 use crate::model::task::{ContainerOverride, Task};
-use crate::model::task_definition::{ContainerDefinition, LogConfiguration, LogMode, LogTag, LogWords};
+use crate::model::task_definition::{
+    ContainerDefinition, LogConfiguration, LogMode, LogPattern, LogTag, LogWords,
+};
+use crate::shim::logs::check_tls;
 use crate::shim::spec::{Delivery, Driver, LogSpec};
 
 mod extra;
@@ -59,13 +62,10 @@ impl Asked<'_> {
         let mut notes = Vec::new();
         let log = match wanted.log_driver.as_str() {
             "none" => None,
-            "awslogs" => Some(usual),
-            "json-file" => Some(self.json_file(&options, usual, &mut notes)),
-            "journald" => Some(LogSpec { driver: self.journald(&options, &mut notes), ..usual }),
-            "syslog" => match self.syslog(&options, &mut notes) {
-                Some(driver) => Some(LogSpec { driver, ..usual }),
-                None => Some(usual),
-            },
+            "awslogs" => Some(awslogs(&options, usual, &mut notes)),
+            "json-file" => Some(self.json_file(&options, usual)),
+            "journald" => Some(LogSpec { driver: self.journald(&options), ..usual }),
+            "syslog" => Some(LogSpec { driver: self.syslog(&options, &mut notes), ..usual }),
             driver => {
                 notes.push(format!(
                     "log driver {driver} is not spoken to from this host: its output is in files"
@@ -78,20 +78,18 @@ impl Asked<'_> {
         Chosen { log, notes }
     }
 
-    fn json_file(&self, options: &Options<'_>, usual: LogSpec, notes: &mut Vec<String>) -> LogSpec {
-        let mut attributes = self.extra(options, notes);
+    fn json_file(&self, options: &Options<'_>, usual: LogSpec) -> LogSpec {
+        let mut attributes = extra::of(self, options);
         if options.get("tag").is_some() {
             attributes.insert("tag".to_owned(), self.tag(options));
         }
-        if options.get("compress") == Some("true") {
-            notes.push("older files of its output are not compressed".to_owned());
-        }
+        let compress = options.get("compress") == Some("true");
         let max_size = options.get("max-size").and_then(size::bytes).unwrap_or(usual.max_size);
         let max_files = options.get("max-file").and_then(|text| text.parse().ok()).unwrap_or(usual.max_files);
-        LogSpec { max_size, max_files, driver: Driver::JsonFile { attributes }, ..usual }
+        LogSpec { max_size, max_files, driver: Driver::JsonFile { attributes, compress }, ..usual }
     }
 
-    fn journald(&self, options: &Options<'_>, notes: &mut Vec<String>) -> Driver {
+    fn journald(&self, options: &Options<'_>) -> Driver {
         let tag = self.tag(options);
         let id = self.id();
         let short: String = id.chars().take(12).collect();
@@ -105,28 +103,23 @@ impl Asked<'_> {
         ];
         let mut fields: Vec<(String, String)> =
             fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let extra = self.extra(options, notes).into_iter();
+        let extra = extra::of(self, options).into_iter();
         fields.extend(
             extra.map(|(name, value)| (extra::field(&name), value)).filter(|(name, _)| !name.is_empty()),
         );
         Driver::Journald { socket: PathBuf::from(self.journal), fields, delivery: self.delivery(options) }
     }
 
-    /// None when the server wants to be spoken to in a way that there is not here.
-    fn syslog(&self, options: &Options<'_>, notes: &mut Vec<String>) -> Option<Driver> {
-        let address = options.get("syslog-address").unwrap_or_default();
-        if address.starts_with("tcp+tls://") {
-            notes.push(
-                "log driver syslog does not speak TLS from this host: its output is in files".to_owned(),
-            );
-            return None;
-        }
-        let targets = syslog::targets(address);
+    fn syslog(&self, options: &Options<'_>, notes: &mut Vec<String>) -> Driver {
+        let targets = syslog::targets(options.get("syslog-address").unwrap_or_default());
         if targets.is_empty() {
             notes.push("the host of its syslog-address has no address now: its output is dropped".to_owned());
         }
         let server = syslog::server(options, targets, self.tag(options), self.hostname);
-        Some(Driver::Syslog { server, delivery: self.delivery(options) })
+        if let Some(Err(why)) = server.tls.as_ref().map(check_tls) {
+            notes.push(format!("log driver syslog has no TLS, and its output is dropped: {why}"));
+        }
+        Driver::Syslog { server, delivery: self.delivery(options) }
     }
 
     fn delivery(&self, options: &Options<'_>) -> Delivery {
@@ -147,14 +140,20 @@ impl Asked<'_> {
     fn id(&self) -> String {
         format!("{}-{}", self.task.id, self.definition.name)
     }
+}
 
-    fn extra(&self, options: &Options<'_>, notes: &mut Vec<String>) -> BTreeMap<String, String> {
-        for option in ["labels-regex", "env-regex"] {
-            if options.get(option).is_some() {
-                notes.push(format!("{option} selects nothing on this host: name them in labels and env"));
-            }
+/// Files, in which the lines of an event are one entry where the options say how one begins.
+fn awslogs(options: &Options<'_>, usual: LogSpec, notes: &mut Vec<String>) -> LogSpec {
+    let (multiline, datetime) =
+        (options.get("awslogs-multiline-pattern"), options.get("awslogs-datetime-format"));
+    match LogPattern::of_events(multiline, datetime) {
+        Ok(None) => usual,
+        Ok(Some(begin)) => LogSpec { driver: Driver::Events { begin: begin.as_str().to_owned() }, ..usual },
+        // Refused when it was registered, unless it is a secret: what it says is told to nobody.
+        Err(_) => {
+            notes.push("the pattern that begins its events cannot be read: each line is one".to_owned());
+            usual
         }
-        extra::of(self, options.get("labels"), options.get("env"))
     }
 }
 

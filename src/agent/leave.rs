@@ -9,7 +9,6 @@ use tokio::task::spawn_blocking;
 use crate::agent::failure::sentence;
 use crate::agent::tasks::Hands;
 use crate::agent::{Agent, AgentError};
-use crate::shim::remains;
 
 impl Agent {
     /// Removes what is there for all tasks together: the networks for tasks to come, the control groups and the
@@ -22,8 +21,10 @@ impl Agent {
 
 fn leave(hands: &Hands) -> Result<(), AgentError> {
     hands.networks.drain().map_err(AgentError::Network)?;
-    let group = hands.places.cgroup_parent();
-    remains::remove(group)
+    let group = &hands.config.cgroup_parent;
+    hands
+        .groups
+        .leave()
         .map_err(|why| AgentError::Orphan { what: format!("control group {group}"), why: sentence(&why) })?;
     let path = hands.places.sockets();
     match fs::remove_dir(&path) {

@@ -53,6 +53,7 @@ use crate::model::task::{StopRequest, Task};
 use crate::model::task_definition::{LogMode, TaskDefinition};
 use crate::net::{Installed, NetError, Network};
 
+pub use crate::shim::groups::CgroupDriver;
 pub use exec::ExecError;
 pub use logs::{LogLine, LogOf, LogQuery};
 pub use roles::RoleSource;
@@ -76,6 +77,8 @@ pub struct AgentConfig {
     pub runtime_dir: PathBuf,
     /// The cgroup above all tasks, such as `hythe`.
     pub cgroup_parent: String,
+    /// Who makes the cgroups of tasks.
+    pub cgroup_driver: CgroupDriver,
     /// The program that a shim is: this one.
     pub executable: PathBuf,
     /// When an image is pulled.
@@ -92,6 +95,8 @@ pub struct AgentConfig {
     pub local: LocalStores,
     /// Whom the credentials of each task role, by its ARN, come from.
     pub roles: BTreeMap<String, RoleSource>,
+    /// Where the API listens on this host, for what a task asks of it about itself.
+    pub api_socket: Option<PathBuf>,
 }
 
 /// Where the operator keeps what definitions name by ARN.
@@ -280,7 +285,15 @@ pub enum AgentError {
 /// The layout of this host's control groups, and which of these controllers, named as in version 2, it has not. A host
 /// without control groups is a sentence.
 pub fn control_groups<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec<&'name str>), String> {
-    crate::shim::remains::lacking(wanted).map_err(|why| failure::sentence(&why))
+    crate::shim::groups::lacking(wanted).map_err(|why| failure::sentence(&why))
+}
+
+/// Whether control groups can be made by `driver` on this host; a sentence where not.
+///
+/// # Errors
+/// Why systemd does not answer.
+pub fn try_driver(driver: CgroupDriver) -> Result<(), String> {
+    driver.try_it().map_err(|why| failure::sentence(&why))
 }
 
 /// Lays one empty directory over another in `state_dir`, to see whether containers can be laid over their images there.
@@ -314,7 +327,7 @@ impl Agent {
         network: Option<Network>,
         facts: mpsc::UnboundedSender<Fact>,
     ) -> Result<Self, AgentError> {
-        let places = Places::new(&config.state_dir, &config.runtime_dir, &config.cgroup_parent);
+        let places = Places::new(&config.state_dir, &config.runtime_dir);
         if let Err(err) = SecretStore::new(&config.local.secrets).check() {
             tracing::warn!(error = failure::sentence(&err), "secrets are refused");
         }

@@ -21,7 +21,7 @@ use crate::agent::{AgentError, Orphan};
 use crate::model::ids::TaskId;
 use crate::model::network::LinkName;
 use crate::model::task::{StopCode, StopRequest};
-use crate::shim::{client, remains};
+use crate::shim::client;
 
 /// How long a shim may take to end once its containers were killed.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -33,8 +33,8 @@ pub(crate) enum Kind {
     Task(TaskId),
     /// The host's end of an interface.
     Link(LinkName),
-    /// A control group.
-    Group(String),
+    /// The control group of a task.
+    Group(TaskId),
     /// A file or a directory.
     Path(PathBuf),
     /// The limit of a project.
@@ -46,7 +46,7 @@ impl Orphan {
         let what = match &kind {
             Kind::Task(task) => format!("task {task}"),
             Kind::Link(link) => format!("interface {link}"),
-            Kind::Group(group) => format!("control group {group}"),
+            Kind::Group(task) => format!("control group of task {task}"),
             Kind::Path(path) => path.display().to_string(),
             Kind::Project(project) => format!("quota of project {project}"),
         };
@@ -98,9 +98,8 @@ fn look(hands: &Hands, known: &BTreeSet<TaskId>) -> Result<Vec<Orphan>, AgentErr
     let links: BTreeSet<LinkName> = known.iter().map(link).collect();
     let all = hands.networks.links().map_err(AgentError::Network)?;
     found.extend(all.into_iter().filter(|link| !links.contains(link)).map(Kind::Link));
-    let groups = remains::below(places.cgroup_parent()).map_err(|err| AgentError::Look(sentence(&err)))?;
-    let groups = groups.into_iter().filter_map(|name| TaskId::parse(name).ok());
-    found.extend(groups.filter(|task| !known.contains(task)).map(|task| Kind::Group(places.cgroup(&task))));
+    let groups = hands.groups.tasks().map_err(|err| AgentError::Look(sentence(&err)))?;
+    found.extend(groups.into_iter().filter(|task| !known.contains(task)).map(Kind::Group));
     Ok(found.into_iter().map(Orphan::new).collect())
 }
 
@@ -129,13 +128,13 @@ pub(crate) async fn remove(hands: &Arc<Hands>, orphan: &Orphan) -> Result<(), Ag
             let done = spawn_blocking(move || hands.networks.detach_link(&link)).await;
             done.map_err(|err| failed(&err))?.map_err(|err| failed(&err))
         }
-        Kind::Group(group) => {
-            let group = group.clone();
-            let done =
-                spawn_blocking(move || remains::kill(&group).and_then(|()| remains::remove(&group))).await;
+        Kind::Group(task) => {
+            let (hands, task) = (Arc::clone(hands), task.clone());
+            let clear = move || hands.groups.kill(&task).and_then(|()| hands.groups.remove(&task));
+            let done = spawn_blocking(clear).await;
             done.map_err(|err| failed(&err))?.map_err(|err| failed(&err))
         }
-        Kind::Project(project) => storage::release(&hands.places, *project).map_err(|err| failed(&err)),
+        Kind::Project(project) => storage::release_left(&hands.places, *project).map_err(|err| failed(&err)),
         Kind::Path(path) => {
             let is_directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
             let done = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };

@@ -25,16 +25,11 @@ pub(crate) const KEPT: &str = "task.json";
 pub(crate) struct Places {
     state: PathBuf,
     runtime: PathBuf,
-    cgroup: String,
 }
 
 impl Places {
-    pub(crate) fn new(state: &Path, runtime: &Path, cgroup: &str) -> Self {
-        Self {
-            state: state.to_owned(),
-            runtime: runtime.to_owned(),
-            cgroup: cgroup.trim_matches('/').to_owned(),
-        }
+    pub(crate) fn new(state: &Path, runtime: &Path) -> Self {
+        Self { state: state.to_owned(), runtime: runtime.to_owned() }
     }
 
     /// The directory of all tasks.
@@ -135,20 +130,5 @@ impl Places {
     /// Where a task's shim is met.
     pub(crate) fn shim(&self, task: &TaskId) -> Address {
         Address { task: task.clone(), socket: self.socket(task), ledger: self.ledger(task) }
-    }
-
-    /// The cgroup above all tasks, without a slash at either end.
-    pub(crate) fn cgroup_parent(&self) -> &str {
-        &self.cgroup
-    }
-
-    /// The cgroup of a task.
-    pub(crate) fn cgroup(&self, task: &TaskId) -> String {
-        format!("{}/{task}", self.cgroup)
-    }
-
-    /// The cgroup of the shims, beside those of the tasks.
-    pub(crate) fn shims_cgroup(&self) -> String {
-        format!("{}/shims", self.cgroup)
     }
 }

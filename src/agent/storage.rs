@@ -113,6 +113,16 @@ pub(crate) fn release(places: &Places, project: u32) -> Result<(), StorageError>
     done.map_err(failed("take a limit from a project of", &tasks))
 }
 
+/// Takes the limit of a project away that was [`left`], unless a task has been given it since.
+pub(crate) fn release_left(places: &Places, project: u32) -> Result<(), StorageError> {
+    let _alone = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
+    let tasks = places.tasks();
+    if named(&tasks).map_err(failed("list", &tasks))?.contains(&project) {
+        return Ok(());
+    }
+    release(places, project)
+}
+
 /// The projects of this instance that have a limit, and that no task's directory names.
 pub(crate) fn left(places: &Places, first: u32) -> Result<Vec<u32>, StorageError> {
     let tasks = places.tasks();
@@ -137,7 +147,7 @@ mod tests {
     #[test]
     fn a_project_is_named_by_the_directory_of_its_task_also_when_that_is_half_removed() {
         let state = tempfile::tempdir().unwrap();
-        let places = Places::new(state.path(), state.path(), "hythe");
+        let places = Places::new(state.path(), state.path());
         for (name, project) in [("one", "7\n"), (".two", "9"), ("three", "not a number")] {
             let directory = places.tasks().join(name);
             fs::create_dir_all(&directory).unwrap();

@@ -3,7 +3,7 @@
 //! A daemon that runs is asked: it knows its configuration, and what its tasks asked for in vain. Where none answers, the
 //! daemon's part of this program looks at the host in its place.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use serde_json::json;
 
@@ -33,9 +33,13 @@ pub(super) async fn run(session: &Session, config: Option<&Path>, examine: Exami
             details = report.details.into();
             true
         }
-        Err(error @ ClientError::Unreachable { .. }) => {
-            let remedy = "systemctl start hythe, or hythe daemon";
-            let message = Failure::from(error).to_string();
+        Err(ClientError::Unreachable { socket, source }) => {
+            let remedy = if source.kind() == ErrorKind::PermissionDenied {
+                "run this as root, or as a user that [api] allowed_uids names"
+            } else {
+                "systemctl start hythe, or hythe daemon; another instance is named by --socket"
+            };
+            let message = format!("none answers at {}: {source}", socket.display());
             findings.push(finding("daemon", Verdict::Degraded, message, Some(remedy)));
             match examine(config) {
                 Ok(seen) => findings.extend(seen),

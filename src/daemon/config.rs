@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    agent::{LocalStores, PullPolicy, RoleSource},
+    agent::{CgroupDriver, LocalStores, PullPolicy, RoleSource},
     model::{arn::Owner, resources::HostPort},
     net::NetConfig,
 };
@@ -152,6 +152,8 @@ pub struct ImagesConfig {
 /// What containers get and may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainersConfig {
+    /// Who makes the cgroups of tasks.
+    pub cgroup_driver: CgroupDriver,
     /// Whether `privileged` is granted.
     pub allow_privileged: bool,
     /// Whether set-user-id programs gain privileges.
@@ -265,6 +267,7 @@ mod tests {
             usual.network.map(|net| (net.bridge, net.subnet))
         );
         assert_eq!(all.images.parallel_layers, usual.images.parallel_layers);
+        assert_eq!(all.containers.cgroup_driver, usual.containers.cgroup_driver);
         assert_eq!(all.containers.log_max_size, usual.containers.log_max_size);
         assert_eq!(all.containers.log_max_files, usual.containers.log_max_files);
         assert_eq!(all.containers.journal, usual.containers.journal);
@@ -297,6 +300,8 @@ mod tests {
         assert_eq!(refused, "hythe.toml:1:13: \"var/lib\" is not an absolute path");
         let refused = parse("cgroup_parent = \"../x\"").unwrap_err();
         assert!(refused.contains("is not the name of a cgroup"), "{refused}");
+        let refused = parse("[containers]\ncgroup_driver = \"cgroupfs\"").unwrap_err();
+        assert_eq!(refused, "hythe.toml:2:17: unknown value \"cgroupfs\"");
         let refused = parse("[containers]\nlog_max_size = \"many\"").unwrap_err();
         assert!(refused.starts_with("hythe.toml:2:16: "), "{refused}");
     }

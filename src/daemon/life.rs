@@ -44,7 +44,7 @@ use super::{
     system::{self, System},
 };
 use crate::{
-    agent::{Agent, AgentConfig, AgentError, Policy, RegistryConfig},
+    agent::{self, Agent, AgentConfig, AgentError, Policy, RegistryConfig},
     api::{self, Access, Api, Guard, Host, Keys, KeysError, ListenError, Listener, Tls, TlsError},
     model::{fact::Fact, ids::ClusterName, time::Timestamp},
     net::NetError,
@@ -72,6 +72,12 @@ pub enum DaemonError {
     /// The agent cannot work.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// Who is to make control groups does not.
+    #[error(
+        "[containers] has cgroup_driver = \"systemd\", and systemd makes no control groups here: {0}; run systemd with \
+         dbus, or set cgroup_driver = \"files\""
+    )]
+    CgroupDriver(String),
     /// The keys of callers cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -146,6 +152,7 @@ where
                 | DaemonError::Store(_)
                 | DaemonError::Write(_)
                 | DaemonError::Agent(_)
+                | DaemonError::CgroupDriver(_)
                 | DaemonError::Listen(_)
                 | DaemonError::System { .. }
                 | DaemonError::Network(_)
@@ -178,6 +185,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let config = Arc::new(config);
     let mut told = Told::listen()?;
     let _lock = hold(&config)?;
+    agent::try_driver(config.containers.cgroup_driver).map_err(DaemonError::CgroupDriver)?;
     let listeners = listen(&config).await?;
     let (begun, learnt) = begin(&config).await?;
     let mut loops = Loops::default();
@@ -383,6 +391,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         state_dir: config.state_dir.clone(),
         runtime_dir: config.runtime_dir.clone(),
         cgroup_parent: config.cgroup_parent.clone(),
+        cgroup_driver: containers.cgroup_driver,
         executable,
         image_pull_policy: config.images.pull_policy,
         publish_address: config.publish_address,
@@ -407,6 +416,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         },
         local: config.local.clone(),
         roles: config.roles.clone(),
+        api_socket: Some(config.api.socket.clone()),
     })
 }
 

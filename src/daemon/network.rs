@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use nix::errno::Errno;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -38,18 +39,36 @@ impl From<&NetError> for Trouble {
             }
             NetError::Mtu(_) => "leave [network] mtu out of the configuration, or set it right",
             NetError::NoNftables(_) => "modprobe nf_tables, or boot a kernel with CONFIG_NF_TABLES",
+            NetError::Setting { .. } => {
+                "make the setting on the host, or run the daemon where /proc/sys can be written"
+            }
+            NetError::Attach { source, .. } | NetError::Inside(source) | NetError::Kernel(source) => {
+                after(source.refusal())
+            }
             NetError::NoBridge(_)
             | NetError::NoInterface(_)
-            | NetError::Setting { .. }
-            | NetError::Attach { .. }
-            | NetError::Inside(_)
             | NetError::Namespace(_)
             | NetError::Watch(_)
             | NetError::NewNamespace(_)
-            | NetError::NewUsers(_)
-            | NetError::Kernel(_) => "run the daemon as root, with CAP_NET_ADMIN",
+            | NetError::NewUsers(_) => AS_ROOT,
         };
         Self { why: chain(error), remedy: remedy.to_owned() }
+    }
+}
+
+const AS_ROOT: &str = "run the daemon as root, with CAP_NET_ADMIN";
+
+/// What would help where the kernel refused.
+fn after(refusal: Option<Errno>) -> &'static str {
+    match refusal {
+        // An unknown kind of link; an unknown kind of chain or expression; no such family.
+        Some(Errno::EOPNOTSUPP | Errno::ENOENT | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT) => {
+            "modprobe bridge, veth, nf_conntrack, nf_tables and nft_chain_nat, or boot a kernel that has them"
+        }
+        Some(Errno::EPERM | Errno::EACCES) | None => AS_ROOT,
+        Some(_) => {
+            "see what the kernel says about it (dmesg), then restart the daemon: systemctl restart hythe"
+        }
     }
 }
 
@@ -107,5 +126,17 @@ async fn repair(agent: &Agent) -> bool {
             warn!(error = %chain(&failure), "network not repaired, trying again");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_lacks_is_not_taken_for_a_missing_privilege() {
+        assert_eq!(after(Some(Errno::EPERM)), AS_ROOT);
+        assert!(after(Some(Errno::EOPNOTSUPP)).starts_with("modprobe bridge"));
+        assert!(after(Some(Errno::ENOMEM)).contains("dmesg"));
     }
 }

@@ -1,6 +1,7 @@
 //! Linux: the only room with `unsafe`. One system call per wrapper, descriptors owned or borrowed, never integers.
 
 pub mod cgroup;
+pub mod clock;
 pub mod event;
 pub mod fs;
 pub mod mapping;

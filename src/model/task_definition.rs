@@ -28,7 +28,7 @@ pub use container::{
     MountPoint, PortMapping, RestartPolicy, Secret, VolumeFrom,
 };
 pub use linux::{Device, KernelCapabilities, LinuxParameters, SystemControl, Tmpfs, Ulimit};
-pub use log::{BadLogTag, LogConfiguration, LogMode, LogStream, LogTag, LogWords};
+pub use log::{BadLogPattern, BadLogTag, LogConfiguration, LogMode, LogPattern, LogStream, LogTag, LogWords};
 pub use quantity::{CpuUnits, Mebibytes};
 pub use volume::{DockerVolume, HostVolume, Volume, VolumeScope};
 

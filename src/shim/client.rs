@@ -1,7 +1,7 @@
 //! The daemon's end: starts shims, finds them again, takes their facts.
 //!
-//! A shim is this program once more, started with three open files and nothing else: the task's network namespace as
-//! its standard input, one end of a socket pair as its standard output, which is the first connection, and a file in
+//! A shim is this program once more, started with three open files and nothing else: the task's network namespace (on the
+//! host's network the socket of its metadata) as its standard input, one end of a socket pair as its standard output, which is the first connection, and a file in
 //! the task's directory as its standard error. So a start needs no second round to connect, and a shim that cannot
 //! begin says why on the connection that is there already.
 //!
@@ -59,7 +59,8 @@ pub struct Launch {
     pub program: PathBuf,
     /// The task's directory, with its `spec.json`.
     pub directory: PathBuf,
-    /// The task's network namespace, see [`super::spec::Network::Inherited`].
+    /// The task's network namespace, see [`super::spec::Network::Inherited`]; on the host's network the socket at which
+    /// the task asks about itself.
     pub network: Option<OwnedFd>,
     /// The credentials of the task's role, which the shim has before it starts a container.
     pub credentials: Option<Credentials>,
@@ -153,8 +154,9 @@ pub struct Connection {
 /// Starts the shim of the task in `launch.directory`, and returns once it has answered.
 pub async fn spawn(launch: Launch) -> Result<Connection, ClientError> {
     let spec = TaskSpec::load(&launch.directory)?;
-    let group = spec.shim_cgroup.clone();
-    let (ours, child) = tokio::task::spawn_blocking(move || execute(&launch, &group))
+    // A scope is made by systemd, around the shim.
+    let group = spec.systemd.is_none().then(|| spec.shim_cgroup.clone());
+    let (ours, child) = tokio::task::spawn_blocking(move || execute(&launch, group.as_deref()))
         .await
         .map_err(|_| ClientError::Gone(spec.task.clone()))??;
     reap(child);
@@ -232,7 +234,7 @@ pub(super) fn split(socket: &Path) -> io::Result<(&Path, &str)> {
 }
 
 /// Executes the program and keeps the other end of its standard output.
-fn execute(launch: &Launch, group: &Path) -> Result<(StdUnixStream, Child), ClientError> {
+fn execute(launch: &Launch, group: Option<&Path>) -> Result<(StdUnixStream, Child), ClientError> {
     let failed = |source| ClientError::Spawn { program: launch.program.clone(), source };
     let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
     if let Some(credentials) = &launch.credentials {
@@ -245,10 +247,10 @@ fn execute(launch: &Launch, group: &Path) -> Result<(StdUnixStream, Child), Clie
     let mut fds = vec![(theirs.as_fd(), 1), (errors.as_fd(), 2)];
     fds.extend(launch.network.as_ref().map(|network| (network.as_fd(), 0)));
     let args = ["hythe".into(), "shim".into(), launch.directory.clone().into_os_string()];
-    // Where to die, in tests; nothing else of our environment is the shim's business.
-    let point = std::env::var_os("HYTHE_KILL_AT").map(|point| ("HYTHE_KILL_AT".into(), point));
-    let env: Vec<_> = point.into_iter().collect();
-    let born_in = group_of_shims(group);
+    // Where systemd is asked, and where to die, in tests; nothing else of our environment is the shim's business.
+    let passed = |name: &str| std::env::var_os(name).map(|value| (name.into(), value));
+    let env: Vec<_> = ["DBUS_SYSTEM_BUS_ADDRESS", "HYTHE_KILL_AT"].into_iter().filter_map(passed).collect();
+    let born_in = group.and_then(group_of_shims);
     let child = spawn_process(&Spawn {
         program: Some(&launch.program),
         args: &args,

@@ -32,8 +32,11 @@ use crate::{
     },
 };
 
-/// The longest reason that ECS knows.
+/// The longest reason that ECS knows, and the most that it tells of what a health probe says.
 const REASON: usize = 1024;
+
+/// Bytes of a health probe's output that are thrown away at a time, once it has said enough.
+const THROWN: usize = 4 << 10;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +60,32 @@ pub(super) struct Container {
     /// Keeps its standard input open.
     _stdin: Option<OwnedFd>,
     /// The health probe that runs.
-    probe: Option<runtime::Exec>,
+    probe: Option<Probe>,
     /// What the kernel had killed in the group for lack of memory before the run.
     oom_kills: u64,
+}
+
+/// A health probe that runs.
+#[derive(Debug)]
+struct Probe {
+    exec: runtime::Exec,
+    /// Where its output comes from; none once that has ended.
+    output: Option<OwnedFd>,
+    /// The begin of what it says.
+    said: Vec<u8>,
+    /// Whether it was ended because it took too long.
+    is_late: bool,
+}
+
+/// What a health probe came to.
+#[derive(Debug)]
+pub(super) struct Probed {
+    /// Whether the container is well.
+    pub(super) passed: bool,
+    /// The exit code; -1 for one that took too long.
+    pub(super) code: i32,
+    /// What it said, shortened.
+    pub(super) output: String,
 }
 
 /// What a start had to say beside the container itself.
@@ -165,41 +191,57 @@ impl Container {
         self.running.group().kill()
     }
 
-    /// Begins a health probe, whose end the descriptor tells.
+    /// Begins a health probe. One descriptor tells of its end, the other of what it says.
     pub(super) fn probe(
         &mut self,
         spec: &ContainerSpec,
         check: &HealthCheck,
-    ) -> Result<BorrowedFd<'_>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<(BorrowedFd<'_>, BorrowedFd<'_>), Box<dyn Error + Send + Sync>> {
         let command = probe(spec, check)?;
         let options = ExecOptions { spec: Some(&command.spec), ..ExecOptions::default() };
-        let exec = self.running.exec(&command.process, Stdio::default(), &options)?;
-        Ok(self.probe.insert(exec).pidfd.as_fd())
+        let (read, write) = output()?;
+        let streams =
+            Stdio { stdin: Stream::Null, stdout: Stream::Fd(write.try_clone()?), stderr: Stream::Fd(write) };
+        let exec = self.running.exec(&command.process, streams, &options)?;
+        let begun = self.probe.insert(Probe { exec, output: None, said: Vec::new(), is_late: false });
+        let Probe { exec, output, .. } = begun;
+        Ok((exec.pidfd.as_fd(), (*output.insert(read)).as_fd()))
     }
 
-    /// Kills the health probe and what it started.
-    pub(super) fn abort_probe(&self) {
-        if let Some(probe) = &self.probe {
-            // The probe is our child and not reaped yet, so its number is still its own.
-            let _ = killpg(probe.pid, RawSignal::SIGKILL);
-            let _ = probe.pidfd.signal(Signal::KILL);
+    /// Hears what the health probe says, so that it never waits for us.
+    pub(super) fn hear_probe(&mut self) {
+        self.probe.iter_mut().for_each(Probe::hear);
+    }
+
+    /// Kills the health probe, which took too long, and what it started.
+    pub(super) fn abort_probe(&mut self) {
+        if let Some(probe) = &mut self.probe {
+            probe.is_late = true;
+            probe.kill();
         }
     }
 
-    /// Whether the health probe passed; none while it runs or when there is none.
-    pub(super) fn probe_passed(&mut self) -> Option<bool> {
-        let status = self.probe.as_ref()?.pidfd.try_wait();
-        match status {
-            Ok(None) => None,
-            Ok(Some(status)) => {
-                self.probe = None;
-                Some(status == Status::Code(0))
-            }
-            Err(_) => {
-                self.probe = None;
-                Some(false)
-            }
-        }
+    /// What the health probe came to; none while it runs or when there is none.
+    pub(super) fn probed(&mut self, check: Option<&HealthCheck>) -> Option<Probed> {
+        let status = match self.probe.as_ref()?.exec.pidfd.try_wait() {
+            Ok(None) => return None,
+            Ok(Some(status)) => Some(exit(status)),
+            Err(_) => None,
+        };
+        let mut probe = self.probe.take()?;
+        probe.hear();
+        let said = String::from_utf8_lossy(&probe.said);
+        let seconds = check.and_then(|check| check.timeout).unwrap_or(5);
+        let output = if probe.is_late {
+            format!("Health check exceeded timeout ({seconds}s): {said}")
+        } else {
+            said.into_owned()
+        };
+        Some(Probed {
+            passed: status == Some(Exit::Code(0)),
+            code: status.filter(|_| !probe.is_late).map_or(-1, Exit::code),
+            output: output.chars().take(REASON).collect(),
+        })
     }
 
     /// Clears away a run whose first process has ended so. Gives the reason if there is more to say than the exit
@@ -214,14 +256,40 @@ impl Container {
         let killed = group.oom_kills() > self.oom_kills;
         let peak = group.stats().memory_peak;
         let reason = (killed && exit != Exit::Code(0)).then(|| out_of_memory(spec, peak, task_limit));
-        self.abort_probe();
+        self.probe.iter().for_each(Probe::kill);
         let left = group.kill().err().map(|error| report(&error));
         if let Some(probe) = &self.probe {
             // Everything in the group has ended, so this does not wait.
-            let _ = probe.pidfd.try_wait();
+            let _ = probe.exec.pidfd.try_wait();
         }
         let undone = self.running.delete().err().map(|error| report(&error));
         (reason, left.or(undone))
+    }
+}
+
+impl Probe {
+    fn kill(&self) {
+        // It is our child and not reaped yet, so its number is still its own.
+        let _ = killpg(self.exec.pid, RawSignal::SIGKILL);
+        let _ = self.exec.pidfd.signal(Signal::KILL);
+    }
+
+    /// Reads what is there and keeps the begin. A pipe holds 64 KiB, so there is an end to one that floods.
+    fn hear(&mut self) {
+        let mut bytes = [0; THROWN];
+        for _ in 0..(64 << 10) / THROWN {
+            let Some(output) = &self.output else { return };
+            match read_output(output, &mut bytes) {
+                Ok(count) if count > 0 => {
+                    let room = REASON.saturating_sub(self.said.len()).min(count);
+                    self.said.extend_from_slice(&bytes[..room]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Closing it also ends that the loop waits for it.
+                Ok(_) | Err(_) => self.output = None,
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The output of containers: into files, or to whoever the definition names.
 //!
 //! ```text
-//!   pipe ──▶ output ──▶ writer ──▶ files        ──▶ reader ──▶ daemon
+//!   pipe ──▶ output ──▶ (events) ──▶ writer ──▶ files ──▶ reader ──▶ daemon
 //!              │   └──▶ queue ──▶ link ──▶ journald, syslog
 //!              └──▶ last: the last lines, for when it has ended
 //! ```
@@ -16,8 +16,8 @@
 //!   2026-11-21T07:00:01.000000000Z note F 4096 bytes were dropped: no space left on device
 //! ```
 //!
-//! `F` means that the output had an end of line there, `P` that it had not, so the records give back every byte. The
-//! stream `note` is the shim's own. When a file would grow past its size, it becomes `.1`, the older ones move up,
+//! `F` means that the output had an end of line there, `P` that it had not, so the records give back every byte; `L`
+//! that it had one, and that the next line is of the same event ([`events`]). The stream `note` is the shim's own. When a file would grow past its size, it becomes `.1`, the older ones move up,
 //! and the oldest goes: what a container's output can take from the disk has a ceiling.
 //!
 //! [`writer`] is the shim's side, [`reader`] the daemon's.
@@ -26,20 +26,24 @@ use std::fmt;
 
 use crate::model::time::Timestamp;
 
+mod events;
 mod journald;
 mod json;
 mod last;
 mod lines;
 mod link;
 pub(super) mod output;
+mod pack;
 mod queue;
 pub mod reader;
 mod record;
 mod syslog;
 mod time;
+mod tls;
 pub mod writer;
 
 pub use reader::{Reader, Selection};
+pub(crate) use tls::check as check_tls;
 
 /// Which output a record is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +63,9 @@ pub struct Record {
     pub nanos: u64,
     /// Which output.
     pub stream: Stream,
-    /// The bytes, without the end of line.
+    /// The bytes, without the end of line; with it where the next line is of the same event.
     pub bytes: Vec<u8>,
-    /// Whether there was an end of line behind them.
+    /// Whether there was an end of line behind them, and the end of the entry.
     pub whole: bool,
 }
 

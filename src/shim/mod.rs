@@ -4,15 +4,16 @@
 //! last has ended. What it sees goes into the [`ledger`] first and then to whoever is connected ([`protocol`]). The
 //! output of the containers goes to files ([`logs`]). What a container asks about its task the shim answers ([`metadata`]).
 //!
-//! Three open files come with a shim: the task's network namespace as its standard input, the first connection as
-//! its standard output, and a file for the little it has to say to people as its standard error. Its containers die
-//! with it: the kernel kills them when the shim is killed.
+//! Three open files come with a shim: as its standard input the task's network namespace, or, on the host's network, the
+//! socket at which the task asks about itself; as its standard output the first connection; and as its standard error a
+//! file for the little it has to say to people. Its containers die with it: the kernel kills them when the shim is killed.
 //!
 //! [`client`] is the other end, for the agent: it starts shims, finds them again, and reads what they saw.
 
 use std::{
     ffi::OsString,
     io,
+    net::TcpListener,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     process::ExitCode,
@@ -34,13 +35,13 @@ mod connections;
 mod container;
 pub mod defaults;
 pub mod filter;
+pub mod groups;
 pub mod init;
 pub mod inside;
 pub mod ledger;
 pub mod logs;
 pub mod metadata;
 pub mod protocol;
-pub mod remains;
 mod session;
 mod setup;
 mod shared;
@@ -68,7 +69,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     umask(Mode::from_bits_retain(0o022));
-    match begin(Path::new(&directory), inherited.network) {
+    match begin(Path::new(&directory), inherited.network, inherited.door) {
         Ok(mut supervisor) => {
             inherited.connection.into_iter().for_each(|connection| supervisor.adopt(connection));
             supervisor.run();
@@ -83,16 +84,21 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Everything before the first container; otherwise a sentence.
-fn begin(directory: &Path, network: Option<OwnedFd>) -> Result<Supervisor, String> {
+fn begin(
+    directory: &Path,
+    network: Option<OwnedFd>,
+    door: Option<TcpListener>,
+) -> Result<Supervisor, String> {
     let spec = TaskSpec::load(directory).map_err(|error| container::report(&error))?;
     let network = network.filter(|_| spec.network == Network::Inherited);
     let ledger = Ledger::open(&spec.ledger).map_err(|error| container::report(&error))?;
-    Supervisor::begin(spec, network, ledger).map_err(|error| container::report(&error))
+    Supervisor::begin(spec, network, door, ledger).map_err(|error| container::report(&error))
 }
 
 /// The files that came with the shim, out of the way of the standard streams.
 struct Inherited {
     network: Option<OwnedFd>,
+    door: Option<TcpListener>,
     connection: Option<OwnedFd>,
 }
 
@@ -104,12 +110,13 @@ impl Inherited {
         let keep =
             |fd: &dyn AsFd| -> io::Result<OwnedFd> { Ok(dup_above_stdio(fd.as_fd().try_clone_to_owned()?)?) };
         let (stdin, stdout) = (io::stdin(), io::stdout());
-        // A namespace is a regular file of its own file system; without one the standard input is `/dev/null`.
+        // A namespace is a regular file of its own file system; without either the standard input is `/dev/null`.
         let network = is(&stdin, SFlag::S_IFREG)?.then(|| keep(&stdin)).transpose()?;
+        let door = is(&stdin, SFlag::S_IFSOCK)?.then(|| keep(&stdin).map(TcpListener::from)).transpose()?;
         let connection = is(&stdout, SFlag::S_IFSOCK)?.then(|| keep(&stdout)).transpose()?;
         let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
         dup2_stdin(&null)?;
         dup2_stdout(&null)?;
-        Ok(Self { network, connection })
+        Ok(Self { network, door, connection })
     }
 }

@@ -6,7 +6,7 @@ use super::{shared::ShareError, spec::TaskSpec};
 use crate::model::task_definition::Condition;
 use crate::{
     kernel::{
-        cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced},
+        cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced, Scope},
         process::{Signal, UnknownSignal},
     },
     model::ids::ContainerName,
@@ -61,17 +61,25 @@ pub(super) enum SetupError {
 
 /// The task's control group with its limits, and what of them this host does not hold.
 pub(super) fn groups(spec: &TaskSpec, layout: &Layout) -> Result<(Group, Vec<NotEnforced>), SetupError> {
-    let make = |path: &PathBuf| {
+    let make = |path: &PathBuf, by: fn(&Layout, &CgroupPath) -> Result<Group, CgroupError>| {
         CgroupPath::parse(&path.to_string_lossy())
-            .and_then(|parsed| layout.create(&parsed))
+            .and_then(|parsed| by(layout, &parsed))
             .map_err(|source| SetupError::Group { path: path.clone(), source })
     };
-    let entered = CgroupPath::parse(&spec.shim_cgroup.to_string_lossy())
-        .and_then(|path| layout.group(&path).enter())
-        // The first shim makes it.
-        .or_else(|_| layout.create(&CgroupPath::parse(&spec.shim_cgroup.to_string_lossy())?)?.enter());
-    entered.map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
-    let group = make(&spec.cgroup)?;
+    let own = if let Some(instance) = &spec.systemd {
+        let scope = Scope::below(instance, spec.task.as_str());
+        let begun = scope.begin_around_self().map_err(CgroupError::from);
+        begun.map_err(|source| SetupError::Group { path: scope.unit().into(), source })?;
+        make(&spec.shim_cgroup, Layout::create_leaf)?
+    } else {
+        make(&spec.shim_cgroup, |layout, path| {
+            // The first shim makes it.
+            let there = layout.group(path);
+            if there.exists() { Ok(there) } else { layout.create(path) }
+        })?
+    };
+    own.enter().map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
+    let group = make(&spec.cgroup, Layout::create)?;
     let not_enforced = spec.resources.as_ref().map(|limits| group.apply(limits)).unwrap_or_default();
     Ok((group, not_enforced))
 }

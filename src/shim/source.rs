@@ -23,6 +23,8 @@ pub(super) enum Source {
     Stdout(u32),
     /// Standard error.
     Stderr(u32),
+    /// What a container's health probe says.
+    Said(u32),
     /// Whoever takes a container's output.
     Taker(u32),
     /// Somebody at the door of the task's metadata.
@@ -47,6 +49,7 @@ impl Source {
             Self::Door => (9, 0),
             Self::Visitor(number) => (10, number),
             Self::Taker(at) => (11, at),
+            Self::Said(at) => (12, at),
         };
         Token(kind << 32 | u64::from(which))
     }
@@ -67,6 +70,7 @@ impl Source {
             9 => Self::Door,
             10 => Self::Visitor(which),
             11 => Self::Taker(which),
+            12 => Self::Said(which),
             _ => return None,
         })
     }
@@ -86,6 +90,7 @@ mod tests {
                 Source::Stdout(at),
                 Source::Session(at),
                 Source::Taker(at),
+                Source::Said(at),
                 Source::Visitor(at),
             ]
         };

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 mod log;
 
-pub use log::{Delivery, Driver, LogSpec, SyslogForm, SyslogSpec, Target};
+pub use log::{Delivery, Driver, LogSpec, SyslogForm, SyslogSpec, Target, TlsSpec};
 
 use crate::model::{
     ids::{ContainerName, TaskId},
@@ -38,8 +38,12 @@ pub struct TaskSpec {
     pub task: TaskId,
     /// The task's control group, as a path below the mount point; containers become its children.
     pub cgroup: PathBuf,
-    /// Where shims live, outside every task's group.
+    /// Where the shim lives, outside every task's group.
     pub shim_cgroup: PathBuf,
+    /// The instance's name among control groups, where systemd is to make a scope for both; they are made by files where
+    /// it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd: Option<String>,
     /// Limits of the task as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<LinuxResources>,

@@ -15,7 +15,7 @@ mod events;
 mod outputs;
 mod words;
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{io, net::TcpListener, os::fd::OwnedFd, time::Duration};
 
 use super::{
     clock::{micros, moment},
@@ -75,10 +75,11 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Takes the task's place on the host. `connection` is the first one, if there is one.
+    /// Takes the task's place on the host: in this network, or on the host's with the socket where the task asks.
     pub(super) fn begin(
         spec: TaskSpec,
         network: Option<OwnedFd>,
+        door: Option<TcpListener>,
         ledger: Ledger,
     ) -> Result<Self, SetupError> {
         let own = |what| move |source: io::Error| SetupError::Own { what, source };
@@ -123,7 +124,7 @@ impl Supervisor {
         };
         supervisor.see(Seen::ShimStarted);
         supervisor.say_not_enforced(not_enforced, None);
-        supervisor.open_endpoint();
+        supervisor.open_endpoint(door);
         Ok(supervisor)
     }
 
@@ -202,7 +203,7 @@ impl Supervisor {
             }
             TaskAction::Probe(at) => self.probe(at),
             TaskAction::AbortProbe(at) => {
-                if let Some(container) = &self.containers[at] {
+                if let Some(container) = &mut self.containers[at] {
                     container.abort_probe();
                 }
                 let verdict = self.view.probe_aborted(at, moment());
@@ -264,10 +265,11 @@ impl Supervisor {
         self.view.probing(at, moment());
         let spec = &self.spec.containers[at];
         let (Some(container), Some(check)) = (&mut self.containers[at], &spec.health_check) else { return };
-        let source = Source::Probe(number(at));
-        let begun = container
-            .probe(spec, check)
-            .and_then(|pidfd| Ok(self.poll.add(pidfd, source.token(), Interest::READ)?));
+        let (end, said) = (Source::Probe(number(at)), Source::Said(number(at)));
+        let begun = container.probe(spec, check).and_then(|(pidfd, output)| {
+            self.poll.add(output, said.token(), Interest::READ)?;
+            Ok(self.poll.add(pidfd, end.token(), Interest::READ)?)
+        });
         if let Err(error) = begun {
             eprintln!("probe container {}: {error}", self.name(at));
             let verdict = self.view.probed(at, false, moment());
@@ -275,7 +277,7 @@ impl Supervisor {
         }
     }
 
-    fn set_timer(&self) {
+    pub(super) fn set_timer(&self) {
         let outputs = self.outputs.iter().flatten().filter_map(Output::again);
         let visitors = self.endpoint.as_ref().and_then(Endpoint::wake_at);
         let wake_at = outputs.chain(self.wake_at).chain(visitors).min();

@@ -124,6 +124,9 @@ pointed here by `AWS_ENDPOINT_URL_ECS` or `--endpoint-url`.
 Where ECS's own behaviour is not written down, or one host is not a cloud:
 
 - a member that no request has is refused by its name, with the nearest that there is; a member that is there twice too
+- a refusal names the member and what it holds, the beginning of it where that is long; what may be a secret it does not
+  repeat, because refusals end up in logs and terminals: values of `environment`, and of the `options` of log and volume
+  drivers
 - client tokens are remembered for 24 hours
 - on a DRAINING instance RunTask is refused (`No Container Instances were found in your cluster.`), and StartTask gives
   the failure `INACTIVE`

@@ -70,8 +70,6 @@ pub(crate) struct Recipe<'a> {
     pub users: Option<u32>,
     /// Whether what its task writes is counted.
     pub is_counted: bool,
-    /// Its control group, below the mount point.
-    pub cgroup: &'a str,
     /// What a container may ask of this host.
     pub policy: &'a Policy,
 }
@@ -155,7 +153,6 @@ fn linux(
 ) -> Result<Linux, BundleError> {
     let resources = resources::container(recipe, notes)?;
     let mut builder = LinuxBuilder::default()
-        .cgroups_path(format!("/{}", recipe.cgroup))
         .namespaces(namespaces(recipe)?)
         .resources(resources)
         .sysctl(sysctls(recipe, notes))

@@ -59,7 +59,6 @@ impl Kitchen {
             hostname: "box",
             users: self.users,
             is_counted: self.is_counted,
-            cgroup: "hythe/1/web",
             policy: &self.policy,
         })?;
         Ok((serde_json::to_value(&bundle.spec).unwrap(), bundle.notes))
@@ -113,7 +112,6 @@ fn a_plain_container_is_put_together_from_the_image() {
         })
     );
     let linux = &spec["linux"];
-    assert_eq!(linux["cgroupsPath"], "/hythe/1/web");
     assert_eq!(linux["resources"]["memory"], json!({"limit": 64 << 20}));
     assert_eq!(linux["resources"]["cpu"], json!({"shares": 256}));
     assert_eq!(linux["resources"]["pids"], json!({"limit": 4096}));
@@ -361,7 +359,6 @@ fn letters_that_overlayfs_reads_otherwise_are_escaped() {
         is_counted: false,
         users: None,
         hostname: "box",
-        cgroup: "h",
         policy: &kitchen.policy,
     };
     let spec = serde_json::to_value(spec(&recipe).unwrap().spec).unwrap();

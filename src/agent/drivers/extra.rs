@@ -1,25 +1,35 @@
-//! What the options `labels` and `env` add to each line of output.
+//! What the options `labels` and `env`, and `labels-regex` and `env-regex`, add to each line of output.
 
 use std::collections::BTreeMap;
 
-use super::Asked;
+use super::{Asked, Options};
+use crate::model::task_definition::LogPattern;
 
-/// The labels and variables that are named, with their values; a variable beats a label of its name.
-pub(super) fn of(asked: &Asked<'_>, labels: Option<&str>, env: Option<&str>) -> BTreeMap<String, String> {
-    let mut extra = BTreeMap::new();
+/// The labels and variables that options name or match, with their values; a variable beats a label of its name.
+pub(super) fn of(asked: &Asked<'_>, options: &Options<'_>) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<&str, &str> = BTreeMap::new();
     let own = labels_of_ecs(asked);
-    let given = asked.definition.docker_labels.as_ref();
-    for name in words(labels) {
-        let value = given.and_then(|labels| labels.get(name)).or_else(|| own.get(name));
-        extra.extend(value.map(|value| (name.to_owned(), value.clone())));
-    }
+    labels.extend(own.iter().map(|(name, value)| (*name, value.as_str())));
+    let given = asked.definition.docker_labels.iter().flatten();
+    labels.extend(given.map(|(name, value)| (name.as_str(), value.as_str())));
     let changed = asked.change.map(|change| change.environment.as_slice()).unwrap_or_default();
-    for name in words(env) {
-        let mut pairs = asked.definition.environment.iter().chain(changed).rev();
-        let found = pairs.find(|pair| pair.name == name);
-        extra.extend(found.map(|pair| (name.to_owned(), pair.value.clone())));
-    }
+    let variables = asked.definition.environment.iter().chain(changed);
+    let variables = variables.map(|pair| (pair.name.as_str(), pair.value.as_str())).collect();
+    let mut extra = chosen(&labels, options, "labels");
+    extra.extend(chosen(&variables, options, "env"));
     extra
+}
+
+/// Those whose names the option lists, or its `-regex` matches.
+fn chosen(all: &BTreeMap<&str, &str>, options: &Options<'_>, option: &str) -> BTreeMap<String, String> {
+    let listed = options.get(option).unwrap_or_default();
+    let listed: Vec<&str> = listed.split(',').map(str::trim).collect();
+    // What is no pattern was refused when it was registered, unless it is a secret.
+    let pattern = options.get(&format!("{option}-regex")).and_then(|text| LogPattern::parse(text).ok());
+    let is_meant =
+        |name: &str| listed.contains(&name) || pattern.as_ref().is_some_and(|pattern| pattern.is_in(name));
+    let meant = all.iter().filter(|(name, _)| is_meant(name));
+    meant.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The labels that ECS puts on every container.
@@ -30,10 +40,6 @@ fn labels_of_ecs(asked: &Asked<'_>) -> BTreeMap<&'static str, String> {
         ("com.amazonaws.ecs.task-definition-family", asked.revision.family.to_string()),
         ("com.amazonaws.ecs.task-definition-version", asked.revision.revision.to_string()),
     ])
-}
-
-fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
-    list.unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
 /// A name as the journal takes it: capitals, digits and `_`, which it does not begin with.

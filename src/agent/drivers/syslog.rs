@@ -1,10 +1,11 @@
 //! The options of the `syslog` driver, as addresses and numbers.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use super::Options;
 use crate::model::task_definition::validate::FACILITIES;
-use crate::shim::spec::{SyslogForm, SyslogSpec, Target};
+use crate::shim::spec::{SyslogForm, SyslogSpec, Target, TlsSpec};
 
 /// Where a host's own syslog may listen.
 const LOCAL: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
@@ -20,7 +21,7 @@ pub(super) fn targets(address: &str) -> Vec<Target> {
     let both = |path: &str| [Target::UnixDatagram(path.into()), Target::UnixStream(path.into())];
     match address.split_once("://") {
         Some(("udp", host)) => resolve(host).into_iter().map(Target::Udp).collect(),
-        Some(("tcp", host)) => resolve(host).into_iter().map(Target::Tcp).collect(),
+        Some(("tcp" | "tcp+tls", host)) => resolve(host).into_iter().map(Target::Tcp).collect(),
         Some(("unixgram", path)) => vec![Target::UnixDatagram(path.into())],
         // A stream first, as Docker does; the usual socket of a host takes messages only.
         Some(("unix", path)) => both(path).into_iter().rev().collect(),
@@ -54,5 +55,22 @@ pub(super) fn server(options: &Options<'_>, targets: Vec<Target>, tag: String, h
         form,
         tag,
         hostname: hostname.to_owned(),
+        tls: tls(options),
     }
+}
+
+/// How the server is spoken to where its address says `tcp+tls`.
+fn tls(options: &Options<'_>) -> Option<TlsSpec> {
+    let address = options.get("syslog-address")?.strip_prefix("tcp+tls://")?;
+    let host = address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let host = host.map_or(address, |(host, _)| host);
+    let file = |name: &str| options.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    Some(TlsSpec {
+        name: host.trim_matches(['[', ']']).to_owned(),
+        authority: file("syslog-tls-ca-cert"),
+        certificate: file("syslog-tls-cert"),
+        key: file("syslog-tls-key"),
+        // Whatever it says, as in Docker.
+        skip_verify: options.get("syslog-tls-skip-verify").is_some(),
+    })
 }

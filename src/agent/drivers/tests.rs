@@ -67,8 +67,15 @@ fn files_are_cut_as_the_definition_says() {
     );
     let log = log.log.unwrap();
     assert_eq!((log.max_size, log.max_files), (1 << 20, 2));
-    let Driver::JsonFile { attributes } = log.driver else { panic!("{log:?}") };
+    let Driver::JsonFile { attributes, compress: false } = log.driver else { panic!("{log:?}") };
     assert_eq!(serde_json::to_value(attributes).unwrap(), json!({ "STAGE": "test", "team": "a" }));
+    let matched = json!({ "labels-regex": "^(tea|oth)", "env-regex": "AGE$", "labels": "com.amazonaws.ecs.container-name", "compress": "true" });
+    let Driver::JsonFile { attributes, compress: true } = driver(choose("json-file", &matched)) else {
+        panic!()
+    };
+    let expected =
+        json!({ "STAGE": "test", "com.amazonaws.ecs.container-name": "web", "other": "b", "team": "a" });
+    assert_eq!(serde_json::to_value(attributes).unwrap(), expected);
     let usual = choose("json-file", &json!({ "max-size": "-1" })).log.unwrap();
     assert_eq!((usual.max_size, usual.max_files), (10 << 20, 5));
 }
@@ -83,10 +90,14 @@ fn what_is_not_spoken_to_is_kept_in_files_and_said() {
         );
         assert_eq!(chosen.notes, [note]);
     }
-    let tls = choose("syslog", &json!({ "syslog-address": "tcp+tls://127.0.0.1" }));
-    assert_eq!((tls.log, tls.notes.len()), (Some(LogSpec::at("/logs/web.log".into())), 1));
     let aws = choose("awslogs", &json!({ "awslogs-region": "r", "awslogs-group": "g" }));
     assert_eq!((aws.log, aws.notes.len()), (Some(LogSpec::at("/logs/web.log".into())), 0));
+    let joined = |option: &str, text: &str| {
+        driver(choose("awslogs", &json!({ "awslogs-region": "r", "awslogs-group": "g", option: text })))
+    };
+    let begin = |text: &str| Driver::Events { begin: text.to_owned() };
+    assert_eq!(joined("awslogs-multiline-pattern", "^INFO"), begin("^INFO"));
+    assert_eq!(joined("awslogs-datetime-format", "^%y "), begin("^[0-9]{2} "));
     assert_eq!(choose("none", &json!({})), Chosen { log: None, notes: Vec::new() });
 }
 
@@ -117,7 +128,10 @@ fn an_entry_of_the_journal_has_docker_s_fields() {
 fn a_syslog_server_is_known_by_its_address() {
     let server = |options: Value| match driver(choose("syslog", &options)) {
         Driver::Syslog { server, .. } => server,
-        other @ (Driver::File | Driver::JsonFile { .. } | Driver::Journald { .. }) => panic!("{other:?}"),
+        other
+        @ (Driver::File | Driver::Events { .. } | Driver::JsonFile { .. } | Driver::Journald { .. }) => {
+            panic!("{other:?}")
+        }
     };
     let usual = server(json!({}));
     assert_eq!((usual.facility, usual.form, usual.tag.as_str()), (3, SyslogForm::Local, "abababababab"));
@@ -129,6 +143,22 @@ fn a_syslog_server_is_known_by_its_address() {
     assert_eq!(places("tcp://[::1]"), [Target::Tcp(address("[::1]:514"))]);
     assert_eq!(places("unixgram:///run/log"), [Target::UnixDatagram("/run/log".into())]);
     assert_eq!(places("unix:///run/log").first(), Some(&Target::UnixStream("/run/log".into())));
+    let private =
+        json!({ "syslog-address": "tcp+tls://127.0.0.1:6514", "syslog-tls-ca-cert": "/none/ca.pem" });
+    let chosen = choose("syslog", &private);
+    assert!(
+        chosen.notes[0]
+            .contains("has no TLS, and its output is dropped: read certificates from /none/ca.pem"),
+        "{chosen:?}"
+    );
+    let given = server(private);
+    assert_eq!(given.targets, [Target::Tcp(address("127.0.0.1:6514"))]);
+    let tls = given.tls.unwrap();
+    assert_eq!((tls.name.as_str(), tls.skip_verify, tls.certificate), ("127.0.0.1", false, None));
+    let skips = server(json!({ "syslog-address": "tcp+tls://[::1]", "syslog-tls-skip-verify": "true" }));
+    let tls = skips.tls.unwrap();
+    assert_eq!((tls.name.as_str(), tls.skip_verify), ("::1", true));
+    assert!(server(json!({ "syslog-address": "tcp://127.0.0.1" })).tls.is_none());
     let given = server(json!({ "syslog-facility": "local3", "syslog-format": "rfc5424micro" }));
     assert_eq!((given.facility, given.form, given.hostname.as_str()), (19, SyslogForm::Rfc5424Micro, "box"));
 }
@@ -159,7 +189,10 @@ fn the_account_says_what_holds_where_the_definition_does_not() {
         let log = json!({ "logDriver": "journald", "options": options });
         match driver(choose_with(&log, &[], LogMode::Blocking)) {
             Driver::Journald { delivery, .. } => delivery,
-            other @ (Driver::File | Driver::JsonFile { .. } | Driver::Syslog { .. }) => panic!("{other:?}"),
+            other @ (Driver::File
+            | Driver::Events { .. }
+            | Driver::JsonFile { .. }
+            | Driver::Syslog { .. }) => panic!("{other:?}"),
         }
     };
     assert!(delivery(json!({})).blocking);

@@ -82,14 +82,14 @@ impl Plot<'_> {
         }
         let logs = self.hands.places.logs(self.task());
         make(&logs).map_err(|err| Failure::of_task(Kind::Create, &err))?;
-        let mut known = self.known(&mut notes);
+        let mut known = self.known();
         let mut containers = Vec::new();
         for definition in &self.document().container_definitions {
             let from = Instant::now();
-            containers.push(self.container(definition, &images, known.as_mut(), &mut notes)?);
+            containers.push(self.container(definition, &images, &mut known, &mut notes)?);
             timer.note("bundle", Some(&definition.name), from);
         }
-        let metadata = known.map(|known| self.save_known(&known)).transpose()?;
+        let metadata = self.save_known(&known)?;
         let task =
             self.task_spec(containers, metadata).map_err(|err| Failure::of_task(Kind::Create, &err))?;
         let saved = task.save(&self.hands.places.task(self.task()));
@@ -107,13 +107,14 @@ impl Plot<'_> {
     fn task_spec(
         &self,
         containers: Vec<ContainerSpec>,
-        metadata: Option<PathBuf>,
+        metadata: PathBuf,
     ) -> Result<TaskSpec, bundle::BundleError> {
-        let (places, task) = (&self.hands.places, self.task());
+        let (places, groups, task) = (&self.hands.places, &self.hands.groups, self.task());
         Ok(TaskSpec {
             task: task.clone(),
-            cgroup: places.cgroup(task).into(),
-            shim_cgroup: places.shims_cgroup().into(),
+            cgroup: groups.task(task),
+            shim_cgroup: groups.shim(task),
+            systemd: groups.systemd(),
             resources: Some(bundle::task_resources(self.document(), &self.start.task.overrides)?),
             network: match self.document().network_mode() {
                 NetworkMode::Host => Network::Host,
@@ -123,7 +124,7 @@ impl Plot<'_> {
             users: self.users,
             containers,
             begun_us: self.settled.begun_us,
-            metadata,
+            metadata: self.is_answered().then_some(metadata),
             socket: places.socket(task),
             ledger: places.ledger(task),
         })
@@ -133,7 +134,7 @@ impl Plot<'_> {
         &self,
         definition: &ContainerDefinition,
         images: &ImageVolumes,
-        mut known: Option<&mut Known>,
+        known: &mut Known,
         notes: &mut Vec<String>,
     ) -> Result<ContainerSpec, Failure> {
         let name = &definition.name;
@@ -144,11 +145,10 @@ impl Plot<'_> {
         let names = self.names(definition, &self.host);
         notes.extend(names.note.clone());
         let mut binds = self.volumes(definition, images, &image)?;
-        if let Some(known) = &mut known {
-            metadata::note_volumes(known, name, &binds);
-        }
+        metadata::note_volumes(known, name, &binds);
         binds.extend(write_names(&directory, &names, &binds).map_err(failed)?);
-        let endpoint = metadata::variables(known.as_deref(), name);
+        let mut endpoint = metadata::variables(known, name, self.settled.door);
+        endpoint.extend(metadata::router(definition, self.document().network_mode()));
         let change = self.change(name);
         let Bundle { spec, notes: not_enforced } =
             self.bundle(definition, &image, &directory, &names.hostname, &binds, &endpoint)?;
@@ -225,7 +225,6 @@ impl Plot<'_> {
             hostname,
             users: self.users,
             is_counted: self.project.is_some(),
-            cgroup: &format!("{}/{name}", self.hands.places.cgroup(self.task())),
             policy: &self.hands.config.policy,
         };
         bundle::spec(&recipe).map_err(|err| Failure::of(name, Kind::Create, &err))
@@ -276,6 +275,15 @@ impl Plot<'_> {
     pub(super) fn change(&self, container: &ContainerName) -> Option<&ContainerOverride> {
         let changes = &self.start.task.overrides.container_overrides;
         changes.iter().find(|change| change.name == *container)
+    }
+
+    /// Whether anybody listens where the task asks about itself.
+    fn is_answered(&self) -> bool {
+        match self.document().network_mode() {
+            NetworkMode::Awsvpc | NetworkMode::Bridge => true,
+            NetworkMode::Host => self.settled.door.is_some(),
+            NetworkMode::None => false,
+        }
     }
 
     /// The namespaces of the task, which the shim fills in.

@@ -19,7 +19,7 @@ use crate::agent::storage;
 use crate::model::fact::Seen;
 use crate::model::ids::TaskId;
 use crate::model::task::{StopCode, StopRequest};
-use crate::shim::{alive, remains};
+use crate::shim::alive;
 
 /// What is still there of a task.
 #[derive(Debug, thiserror::Error)]
@@ -34,10 +34,7 @@ pub(crate) struct ClearError {
 impl Hands {
     /// Kills whatever is in the task's control group.
     pub(crate) async fn kill(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
-        self.steps(task, |hands, task| {
-            vec![step("kill its processes", || remains::kill(&hands.places.cgroup(task)))]
-        })
-        .await
+        self.steps(task, |hands, task| vec![step("kill its processes", || hands.groups.kill(task))]).await
     }
 
     /// Ends the task's shim if one lives, and kills whatever is left in its control group.
@@ -45,7 +42,7 @@ impl Hands {
         self.steps(task, |hands, task| {
             vec![
                 step("end its shim", || alive::end(&hands.places.task(task))),
-                step("kill its processes", || remains::kill(&hands.places.cgroup(task))),
+                step("kill its processes", || hands.groups.kill(task)),
             ]
         })
         .await
@@ -57,7 +54,7 @@ impl Hands {
     }
 
     fn let_go_now(&self, task: &TaskId) -> Vec<Option<String>> {
-        let mut done = vec![step("clear its control group", || remains::clear(&self.places.cgroup(task)))];
+        let mut done = vec![step("clear its control group", || self.groups.clear(task))];
         kill_point("group-removed");
         done.push(step("take its ports away", || self.networks.unpublish(task)));
         kill_point("ports-released");
@@ -75,6 +72,7 @@ impl Hands {
         let record = self.places.network(task);
         done.push(step("remove its interface", || self.networks.detach(task, &record)));
         kill_point("interface-removed");
+        done.push(step("forget its control group", || self.groups.remove(task)));
         done.push(step("remove its socket", || gone(fs::remove_file(self.places.socket(task)))));
         let project = storage::of(&self.places, task);
         done.push(step("keep its logs", || storage::keep_logs(&self.places, task)));

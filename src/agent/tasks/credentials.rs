@@ -41,12 +41,8 @@ pub(super) fn role(hands: &Hands, start: &StartTask) -> Result<Option<KnownRole>
     let Some(named) = named.filter(|named| !named.is_empty()) else { return Ok(None) };
     let none = |why: &str| Err(format!("taskRoleArn {named}: the containers get no credentials: {why}"));
     match document.network_mode() {
-        NetworkMode::Bridge | NetworkMode::Awsvpc => {}
-        NetworkMode::Host | NetworkMode::None => {
-            return none(
-                "they are told only in a network of the task's own, by networkMode bridge or awsvpc",
-            );
-        }
+        NetworkMode::Bridge | NetworkMode::Awsvpc | NetworkMode::Host => {}
+        NetworkMode::None => return none("with networkMode none there is no network to ask over"),
     }
     match hands.roles.find(named) {
         Some(arn) => Ok(Some(KnownRole { id: uuid(), arn: arn.to_owned() })),

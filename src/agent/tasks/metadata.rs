@@ -1,9 +1,11 @@
 //! What a task is told of itself before it runs, and the variables by which its containers ask for the rest.
 //!
-//! Only a task with a network of its own is answered: the address is the same in each, so on the host's network one task
-//! would hear what is another's.
+//! A task with a network of its own asks at the address that ECS has for it, which is the same in each. On the host's
+//! network it asks at a port of the host's loopback that is its own; others there may knock, and do not know the names
+//! under which it asks. Without any network the variables are there, as in ECS, and lead nowhere.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::build::Plot;
 use crate::agent::bundle::Bind;
@@ -17,11 +19,15 @@ use crate::model::task::Tag;
 use crate::model::task_definition::{ContainerDefinition, NetworkMode, PortMapping};
 use crate::model::time::Timestamp;
 use crate::shim::metadata::document::{
-    ContainerDocument, Known, KnownContainer, KnownRole, Limits, Network, Port, TaskDocument, Volume,
+    ContainerDocument, EphemeralStorage, Known, KnownContainer, KnownRole, Limits, Network, Port,
+    TaskDocument, Volume,
 };
 
 /// The least CPU units that ECS gives a container.
 const LEAST_UNITS: u32 = 2;
+
+/// Where the router of FireLens listens.
+const FLUENT_PORT: u16 = 24224;
 
 /// What is settled before anything is built.
 #[derive(Debug)]
@@ -34,31 +40,24 @@ pub(super) struct Settled {
     pub(super) pull_stopped: Timestamp,
     /// The role whose credentials the task gets.
     pub(super) role: Option<KnownRole>,
+    /// Where the task asks about itself on the host's network.
+    pub(super) door: Option<SocketAddr>,
 }
 
 impl Plot<'_> {
-    /// What is known of the task; none when it is not answered, which for the host's network is a sentence among `notes`.
-    pub(super) fn known(&self, notes: &mut Vec<String>) -> Option<Known> {
-        match self.document().network_mode() {
-            NetworkMode::Bridge | NetworkMode::Awsvpc => {}
-            NetworkMode::None => return None,
-            NetworkMode::Host => {
-                let why =
-                    "tasks on the host's network get no metadata endpoint: others there could read it too";
-                notes.push(why.to_owned());
-                return None;
-            }
-        }
+    /// What is known of the task.
+    pub(super) fn known(&self) -> Known {
         let containers = self.document().container_definitions.iter();
         let containers = containers.map(|definition| KnownContainer {
-            endpoint: if definition.disable_networking == Some(true) { String::new() } else { uuid() },
+            endpoint: uuid(),
             document: self.container_document(definition),
         });
-        Some(Known {
+        Known {
+            api: self.hands.config.api_socket.clone(),
             role: self.settled.role.clone(),
             task: self.task_document(),
             containers: containers.collect(),
-        })
+        }
     }
 
     fn task_document(&self) -> TaskDocument {
@@ -81,8 +80,11 @@ impl Plot<'_> {
             availability_zone: Some(format!("{region}a")),
             launch_type: Some(launch_type.to_owned()),
             group: Some(task.group.clone()),
-            task_tags: Some(tags),
+            task_tags: (!tags.is_empty()).then_some(tags),
             fault_injection_enabled: Some(false),
+            ephemeral_storage_metrics: task
+                .storage_gib(&definition.document)
+                .map(|size| EphemeralStorage { utilized: 0, reserved: size * 1024 }),
             ..TaskDocument::default()
         }
     }
@@ -108,19 +110,15 @@ impl Plot<'_> {
             log_driver: Some(log.map_or("json-file", |log| log.log_driver.as_str()).to_owned()),
             log_options: log.and_then(|log| log.options.clone()).unwrap_or_default(),
             container_arn: Some(self.hands.config.owner.container(&task.cluster, &task.id, name)),
-            networks: self
-                .record
-                .attachment
-                .iter()
-                .map(|attachment| self.network(attachment, definition))
-                .collect(),
+            networks: self.networks(definition),
             snapshotter: Some("overlayfs".to_owned()),
             ..ContainerDocument::default()
         }
     }
 
     fn ports(&self, definition: &ContainerDefinition) -> Vec<Port> {
-        if self.document().network_mode() == NetworkMode::Awsvpc {
+        // Where no port is led to another.
+        if matches!(self.document().network_mode(), NetworkMode::Awsvpc | NetworkMode::Host) {
             let port = |mapping: &PortMapping| {
                 let container_port = mapping.container_port?;
                 let protocol = protocol(mapping).name().to_owned();
@@ -153,6 +151,23 @@ impl Plot<'_> {
         ];
         labels.extend(own.map(|(name, value)| (format!("com.amazonaws.ecs.{name}"), value)));
         labels
+    }
+
+    fn networks(&self, definition: &ContainerDefinition) -> Vec<Network> {
+        let is_alone = definition.disable_networking == Some(true);
+        let without_address = |mode: &str| Network {
+            network_mode: mode.to_owned(),
+            ipv4_addresses: vec![String::new()],
+            ..Network::default()
+        };
+        match self.document().network_mode() {
+            NetworkMode::Host if !is_alone => vec![without_address("host")],
+            NetworkMode::Host | NetworkMode::None => vec![without_address("none")],
+            NetworkMode::Awsvpc | NetworkMode::Bridge => {
+                let attached = self.record.attachment.iter();
+                attached.map(|attachment| self.network(attachment, definition)).collect()
+            }
+        }
     }
 
     /// The network of a container; the properties of an interface are shown in the mode that has one of its own.
@@ -189,23 +204,43 @@ pub(super) fn note_volumes(known: &mut Known, container: &ContainerName, binds: 
     }
 }
 
-/// The variables by which a container asks.
-pub(super) fn variables(known: Option<&Known>, container: &ContainerName) -> Vec<(String, String)> {
-    let Some(known) = known else { return Vec::new() };
-    let mut containers = known.containers.iter().filter(|known| !known.endpoint.is_empty());
-    let Some(own) = containers.find(|known| known.document.name == container.as_str()) else {
+/// The variables by which a container asks: at `door` on the host's network, otherwise where all ask.
+pub(super) fn variables(
+    known: &Known,
+    container: &ContainerName,
+    door: Option<SocketAddr>,
+) -> Vec<(String, String)> {
+    let Some(own) = known.containers.iter().find(|known| known.document.name == container.as_str()) else {
         return Vec::new();
     };
-    let uri = |version: &str| format!("http://{METADATA_ADDRESS}/{version}/{}", own.endpoint);
+    let base = door.map_or_else(|| format!("http://{METADATA_ADDRESS}"), |door| format!("http://{door}"));
+    let uri = |version: &str| format!("{base}/{version}/{}", own.endpoint);
     let mut variables = vec![
         ("ECS_CONTAINER_METADATA_URI".to_owned(), uri("v3")),
         ("ECS_CONTAINER_METADATA_URI_V4".to_owned(), uri("v4")),
+        ("ECS_AGENT_URI".to_owned(), uri("api")),
     ];
     if let Some(role) = &known.role {
         let path = format!("/v2/credentials/{}", role.id);
-        variables.push(("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI".to_owned(), path));
+        variables.push(match door {
+            None => ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI".to_owned(), path),
+            // Clients put the address of ECS before a path; a whole address they take where it is loopback's.
+            Some(_) => ("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), base + &path),
+        });
     }
     variables
+}
+
+/// Where a container that writes to FireLens finds its router: one of its own task, so at home.
+pub(super) fn router(definition: &ContainerDefinition, mode: NetworkMode) -> Vec<(String, String)> {
+    let is_routed = definition.log_configuration.as_ref().is_some_and(|log| log.log_driver == "awsfirelens");
+    if !is_routed || !matches!(mode, NetworkMode::Awsvpc | NetworkMode::Bridge) {
+        return Vec::new();
+    }
+    vec![
+        ("FLUENT_HOST".to_owned(), "127.0.0.1".to_owned()),
+        ("FLUENT_PORT".to_owned(), FLUENT_PORT.to_string()),
+    ]
 }
 
 /// A UUID of version 4.

@@ -28,6 +28,7 @@ use crate::agent::roles::Roles;
 use crate::agent::{AgentConfig, StartTask};
 use crate::model::ids::TaskId;
 use crate::model::task::{StopRequest, Task};
+use crate::shim::groups::Groups;
 
 mod adopt;
 mod build;
@@ -46,6 +47,7 @@ pub(crate) use clear::ClearError;
 pub(crate) struct Hands {
     pub(crate) config: AgentConfig,
     pub(crate) places: Places,
+    pub(crate) groups: Groups,
     pub(crate) images: Images,
     pub(crate) networks: Networks,
     pub(crate) teller: Teller,
@@ -102,11 +104,13 @@ impl Hands {
         teller: Teller,
         boot: String,
     ) -> Self {
-        let places = Places::new(&config.state_dir, &config.runtime_dir, &config.cgroup_parent);
+        let places = Places::new(&config.state_dir, &config.runtime_dir);
+        let groups = Groups::new(&config.cgroup_parent, config.cgroup_driver);
         let roles = Roles::new(config.roles.clone());
         Self {
             config,
             places,
+            groups,
             images,
             networks,
             teller,

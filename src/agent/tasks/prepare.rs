@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,7 +97,9 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     let record = reserve(hands, start).await?;
     kill_point("task-reserved");
     let making = make_network(hands, start, record.clone(), timer.fork());
-    let built = pull_and_build(hands, start, reins, &record, begun_us, &mut timer).await;
+    let door = door(hands, start);
+    let address = door.as_ref().and_then(|door| door.local_addr().ok());
+    let built = pull_and_build(hands, start, reins, (&record, address), begun_us, &mut timer).await;
     // Awaited in any case: what is half made cannot be removed.
     let made = making.await.unwrap_or(Err(Failure::of_task(Kind::Network, &DirectoryError::Broken)));
     let role = built?;
@@ -112,7 +115,7 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     let launch = Launch {
         program: hands.config.executable.clone(),
         directory: hands.places.task(task),
-        network,
+        network: network.or(door.map(OwnedFd::from)),
         credentials,
     };
     let connection = client::spawn(launch).await.map_err(|err| Failure::of_task(Kind::Start, &err))?;
@@ -194,11 +197,27 @@ fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer
     })
 }
 
+/// The socket at which a task on the host's network asks about itself; its shim gets it.
+fn door(hands: &Hands, start: &StartTask) -> Option<TcpListener> {
+    if start.definition.document.network_mode() != NetworkMode::Host {
+        return None;
+    }
+    let made = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|door| {
+        door.set_nonblocking(true)?;
+        Ok(door)
+    });
+    let tell = |err: &io::Error| {
+        let what = format!("the task's metadata endpoint: listen on the host's loopback: {err}");
+        hands.teller.tell(&start.task.id, Seen::NotEnforced { what });
+    };
+    made.inspect_err(tell).ok()
+}
+
 async fn pull_and_build(
     hands: &Arc<Hands>,
     start: &StartTask,
     reins: &mut Reins,
-    record: &Record,
+    (record, door): (&Record, Option<SocketAddr>),
     begun_us: u64,
     timer: &mut Timer,
 ) -> Result<Option<KnownRole>, Halt> {
@@ -226,7 +245,7 @@ async fn pull_and_build(
     hands.teller.tell(task, Seen::PullStopped);
     let pulled = pulled?;
     kill_point("images-pulled");
-    let settled = Settled { begun_us, pull_started, pull_stopped: now(), role: role.clone() };
+    let settled = Settled { begun_us, pull_started, pull_stopped: now(), role: role.clone(), door };
     let notes = build(hands, start, reins, pulled, record, settled, timer).await?;
     for what in notes {
         hands.teller.tell(task, Seen::NotEnforced { what });

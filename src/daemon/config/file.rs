@@ -15,7 +15,7 @@ use super::{
     words::{AbsolutePath, Account, CgroupName, Group, Port, Size},
 };
 use crate::{
-    agent::{FIRST_PROJECT, JOURNAL, LocalStores, PullPolicy},
+    agent::{CgroupDriver, FIRST_PROJECT, JOURNAL, LocalStores, PullPolicy},
     model::{
         arn::Owner,
         network::{LinkName, Subnet},
@@ -101,6 +101,7 @@ enum Policy {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Containers {
+    cgroup_driver: Driver,
     allow_privileged: bool,
     allow_new_privileges: bool,
     user_namespaces: bool,
@@ -110,6 +111,14 @@ struct Containers {
     log_max_files: Option<u32>,
     journal: Option<AbsolutePath>,
     first_project_id: Option<NonZeroU32>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Driver {
+    #[default]
+    Files,
+    Systemd,
 }
 
 #[derive(Default, Deserialize)]
@@ -252,6 +261,10 @@ impl From<Policy> for PullPolicy {
 impl From<Containers> for ContainersConfig {
     fn from(containers: Containers) -> Self {
         Self {
+            cgroup_driver: match containers.cgroup_driver {
+                Driver::Files => CgroupDriver::Files,
+                Driver::Systemd => CgroupDriver::Systemd,
+            },
             allow_privileged: containers.allow_privileged,
             allow_new_privileges: containers.allow_new_privileges,
             user_namespaces: containers.user_namespaces,

@@ -60,9 +60,14 @@ pub(super) fn overlay(filesystems: &str, modules: &Modules, state_dir: &Path) ->
             "modprobe overlay, or a kernel with CONFIG_OVERLAY_FS",
         );
     }
-    let Ok(on) = statfs(&nearest(state_dir)) else {
-        return ok("overlay", "overlayfs is there");
-    };
+    match statfs(&nearest(state_dir)) {
+        Ok(on) => fitness(state_dir, on.filesystem_type(), || tried(state_dir)),
+        Err(_) => ok("overlay", "overlayfs is there"),
+    }
+}
+
+/// Whether containers can be laid over their images on a file system of a kind; `tried` is why it failed there.
+fn fitness(state_dir: &Path, on: FsType, tried: impl FnOnce() -> Option<io::Error>) -> DoctorFinding {
     let unfit = [
         (statfs::OVERLAYFS_SUPER_MAGIC, "overlayfs itself"),
         (statfs::NFS_SUPER_MAGIC, "NFS"),
@@ -71,19 +76,19 @@ pub(super) fn overlay(filesystems: &str, modules: &Modules, state_dir: &Path) ->
         (statfs::MSDOS_SUPER_MAGIC, "FAT"),
         (statfs::SMB_SUPER_MAGIC, "SMB"),
     ];
-    match unfit.iter().find(|(magic, _)| *magic == on.filesystem_type()) {
+    match unfit.iter().find(|(magic, _)| *magic == on) {
         Some((_, name)) => broken(
             "overlay",
             format!("{} is on {name}, where containers cannot write into their layers", state_dir.display()),
             "set state_dir to a directory on ext4, xfs or btrfs",
         ),
-        None => match tried(state_dir) {
+        None => match tried() {
             Some(why) => broken(
                 "overlay",
                 format!("no overlay can be made in {}: {why}", state_dir.display()),
                 "set state_dir to a directory on ext4, btrfs, or xfs made with ftype=1",
             ),
-            None if on.filesystem_type() == statfs::TMPFS_MAGIC => {
+            None if on == statfs::TMPFS_MAGIC => {
                 ok("overlay", format!("overlayfs on tmpfs: {} ends with the boot", state_dir.display()))
             }
             None => ok("overlay", "overlayfs, on a file system that takes it"),
@@ -113,11 +118,11 @@ fn quota_of(has: bool, on: Option<FsType>) -> DoctorFinding {
     let remedy = match on {
         Some(statfs::XFS_SUPER_MAGIC) => {
             "mount the file system of state_dir with the option prjquota (of the root: rootflags=prjquota on the \
-             kernel's command line); the kernel needs CONFIG_XFS_QUOTA"
+             kernel's command line); it takes Linux 5.14 with CONFIG_XFS_QUOTA"
         }
         Some(statfs::EXT4_SUPER_MAGIC) => {
             "with the file system of state_dir not mounted: tune2fs -O project,quota -Q prjquota DEVICE; then mount it \
-             with the option prjquota; the kernel needs CONFIG_QUOTA and CONFIG_QFMT_V2"
+             with the option prjquota; it takes Linux 5.14 with CONFIG_QUOTA and CONFIG_QFMT_V2"
         }
         Some(_) | None => {
             "set state_dir to a directory on xfs or ext4 that is mounted with the option prjquota"
@@ -138,6 +143,21 @@ mod tests {
         let verdicts = [0, NONE, LITTLE].map(|free| judge(Path::new("/s"), free, u64::MAX).verdict);
         assert_eq!(verdicts, [Verdict::Broken, Verdict::Degraded, Verdict::Ok]);
         assert_eq!(judge(Path::new("/s"), LITTLE, 5).verdict, Verdict::Degraded);
+    }
+
+    #[test]
+    fn a_file_system_that_takes_no_overlay_is_broken_with_the_reason() {
+        let look = |on, refusal: Option<nix::errno::Errno>| {
+            fitness(Path::new("/s"), on, || refusal.map(io::Error::from))
+        };
+        let told = look(statfs::XFS_SUPER_MAGIC, Some(nix::errno::Errno::EINVAL));
+        assert_eq!(told.verdict, Verdict::Broken);
+        assert_eq!(told.message, "no overlay can be made in /s: Invalid argument (os error 22)");
+        assert!(told.remedy.is_some_and(|remedy| remedy.contains("ftype=1")));
+        assert_eq!(look(statfs::XFS_SUPER_MAGIC, None).verdict, Verdict::Ok);
+        assert!(look(statfs::TMPFS_MAGIC, None).message.contains("ends with the boot"));
+        // Not even tried.
+        assert_eq!(look(statfs::NFS_SUPER_MAGIC, None).verdict, Verdict::Broken);
     }
 
     #[test]

@@ -1,20 +1,39 @@
 //! Control groups: their layout, and the limits that are not enforced because the kernel has no controller for them.
 
 use super::{broken, degraded, ok};
-use crate::{agent, api::live::DoctorFinding};
+use crate::{
+    agent::{self, CgroupDriver},
+    api::live::DoctorFinding,
+};
 
 /// The controllers that limits of tasks need, as version 2 names them.
 const WANTED: [&str; 5] = ["cpu", "memory", "pids", "cpuset", "io"];
 
-/// The layout, and a line for each controller that is missing.
-pub(super) fn look(command_line: &str) -> Vec<DoctorFinding> {
+/// The layout, a line for each controller that is missing, and who makes the groups of tasks.
+pub(super) fn look(command_line: &str, driver: CgroupDriver) -> Vec<DoctorFinding> {
     match agent::control_groups(&WANTED) {
-        Ok((layout, missing)) => judge(layout, &missing, command_line),
+        Ok((layout, missing)) => {
+            let mut findings = judge(layout, &missing, command_line);
+            findings.push(maker(driver, agent::try_driver(driver)));
+            findings
+        }
         Err(why) => vec![broken(
             "cgroup",
             why,
             "mount them: systemd does, elsewhere mount -t cgroup2 none /sys/fs/cgroup",
         )],
+    }
+}
+
+fn maker(driver: CgroupDriver, answer: Result<(), String>) -> DoctorFinding {
+    match (driver, answer) {
+        (CgroupDriver::Files, _) => ok("cgroup", "made by files, by hythe itself"),
+        (CgroupDriver::Systemd, Ok(())) => ok("cgroup", "made by systemd: a scope for each task"),
+        (CgroupDriver::Systemd, Err(why)) => broken(
+            "cgroup",
+            format!("no task can start: systemd is to make control groups, and does not answer: {why}"),
+            "run systemd with dbus, or set cgroup_driver = \"files\" in [containers]",
+        ),
     }
 }
 
@@ -59,6 +78,17 @@ fn remedy(controller: &str, command_line: &str) -> String {
 mod tests {
     use super::*;
     use crate::api::live::Verdict;
+
+    #[test]
+    fn a_driver_that_does_not_answer_is_broken_with_the_way_out() {
+        let silent = || Err("connect to the system bus".to_owned());
+        assert_eq!(maker(CgroupDriver::Files, silent()).verdict, Verdict::Ok);
+        assert_eq!(maker(CgroupDriver::Systemd, Ok(())).verdict, Verdict::Ok);
+        let told = maker(CgroupDriver::Systemd, silent());
+        assert_eq!(told.verdict, Verdict::Broken);
+        assert!(told.message.ends_with("does not answer: connect to the system bus"), "{told:?}");
+        assert!(told.remedy.is_some_and(|text| text.contains("cgroup_driver = \"files\"")));
+    }
 
     #[test]
     fn a_controller_that_was_switched_off_is_named_with_the_way_back() {

@@ -89,7 +89,7 @@ fn look(config: &Config) -> Vec<DoctorFinding> {
         kernel::entropy(&text("/proc/sys/kernel/random/entropy_avail")),
     ];
     findings.extend(rights::look(&text("/proc/self/status")));
-    findings.extend(groups::look(&text("/proc/cmdline")));
+    findings.extend(groups::look(&text("/proc/cmdline"), config.containers.cgroup_driver));
     findings.push(disk::overlay(&text("/proc/filesystems"), &modules, &config.state_dir));
     findings.push(disk::room(&config.state_dir));
     findings.push(disk::quota(&config.state_dir));

@@ -114,6 +114,7 @@ impl Group {
                         .and_then(|swap| Some(swap.saturating_add(file("memory.max")?))),
                     refused: field(&dir.join("memory.swap.events"), "max").unwrap_or(0),
                 });
+                detail.memory_refused = field(&dir.join("memory.events"), "max");
                 detail.pressure[1] = Pressure::read(&dir.join("memory.pressure"));
             }
             None => {}

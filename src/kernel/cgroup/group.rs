@@ -36,8 +36,19 @@ impl Layout {
     ///
     /// If it cannot be made everywhere, what was made of the last component is removed again.
     pub fn create(&self, path: &CgroupPath) -> Result<Group, CgroupError> {
+        self.make(path, pass_controllers_down)
+    }
+
+    /// The same for a leaf whose process is still in the group above: that one is left as it is. With a process in it, a
+    /// group of version 2 passes down only the controllers of threads, and then no process can enter the groups below it
+    /// (Linux' cgroup-v2.rst, "Threads").
+    pub fn create_leaf(&self, path: &CgroupPath) -> Result<Group, CgroupError> {
+        self.make(path, |_, _| {})
+    }
+
+    fn make(&self, path: &CgroupPath, pass_down: fn(&Path, bool)) -> Result<Group, CgroupError> {
         let group = self.group(path);
-        let made = self.create_everywhere(path);
+        let made = self.create_everywhere(path, pass_down);
         if made.is_err() {
             for dir in group.dirs() {
                 // Only an empty group can be removed; one that others use survives this.
@@ -47,7 +58,7 @@ impl Layout {
         made.map(|()| group)
     }
 
-    fn create_everywhere(&self, path: &CgroupPath) -> Result<(), CgroupError> {
+    fn create_everywhere(&self, path: &CgroupPath, pass_down: fn(&Path, bool)) -> Result<(), CgroupError> {
         for hierarchy in self.hierarchies() {
             let is_cpuset = hierarchy.has("cpuset");
             if make_last(&hierarchy.mount, path)? && (!is_cpuset || is_filled(&hierarchy.mount, path)) {
@@ -59,7 +70,7 @@ impl Layout {
         }
         if let Some(unified) = self.unified() {
             make_below(&unified.mount, path, |parent, _, _| {
-                pass_controllers_down(parent, parent == unified.mount);
+                pass_down(parent, parent == unified.mount);
                 Ok(())
             })?;
         }

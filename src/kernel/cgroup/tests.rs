@@ -64,6 +64,72 @@ fn a_unified_host_is_version_2() {
     assert!(layout.group(&CgroupPath::parse("a").unwrap()).placement().join.is_empty());
 }
 
+/// A group of version 2 whose files are those of a kernel 6.1.
+fn unified_group(files: &[(&str, &str)]) -> (tempfile::TempDir, Group) {
+    let place = tempfile::tempdir().unwrap();
+    let group = place.path().join("hythe/a");
+    std::fs::create_dir_all(&group).unwrap();
+    for (name, text) in files {
+        std::fs::write(group.join(name), text).unwrap();
+    }
+    let text = format!("30 23 0:26 / {} rw - cgroup2 cgroup2 rw\n", place.path().display());
+    let layout = Layout::read(&text, |_| "cpuset cpu io memory hugetlb pids\n".to_owned()).unwrap();
+    (place, layout.group(&CgroupPath::parse("hythe/a").unwrap()))
+}
+
+#[test]
+fn the_counters_of_version_2_are_read() {
+    let (_place, group) = unified_group(&[
+        ("memory.current", "7340032\n"),
+        ("memory.peak", "8388608\n"),
+        ("memory.max", "67108864\n"),
+        ("memory.events", "low 0\nhigh 0\nmax 12\noom 2\noom_kill 1\noom_group_kill 0\n"),
+        ("memory.stat", "anon 4096\nfile 2048\nkernel 1024\ninactive_file 512\nworkingset_refault_anon 3\n"),
+        (
+            "cpu.stat",
+            "usage_usec 3000\nuser_usec 2000\nsystem_usec 1000\ncore_sched.force_idle_usec 0\nnr_periods 9\n\
+             nr_throttled 4\nthrottled_usec 77\nnr_bursts 0\nburst_usec 0\n",
+        ),
+        ("pids.current", "5\n"),
+        ("pids.max", "4096\n"),
+        ("io.stat", "254:0 rbytes=4096 wbytes=512 rios=2 wios=1 dbytes=0 dios=0\n"),
+    ]);
+    let expected = Stats {
+        memory_usage: Some(7 << 20),
+        memory_inactive_file: Some(512),
+        memory_peak: Some(8 << 20),
+        memory_limit: Some(64 << 20),
+        cpu_usage_usec: Some(3000),
+        cpu_user_usec: Some(2000),
+        cpu_system_usec: Some(1000),
+        cpu_throttled_usec: Some(77),
+        pids: Some(5),
+    };
+    assert_eq!((group.stats(), group.oom_kills()), (expected, 1));
+    let detail = group.detail();
+    let names: Vec<&str> = detail.memory.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["anon", "file", "kernel", "inactive_file", "workingset_refault_anon"]);
+    assert_eq!((detail.periods, detail.throttled_periods, detail.pids_limit), (9, 4, Some(4096)));
+    assert_eq!(detail.memory_refused, Some(12));
+    assert!(detail.processors.is_empty(), "version 2 does not tell processors apart");
+    let disk = Disk { major: 254, minor: 0, read_bytes: 4096, written_bytes: 512, reads: 2, writes: 1 };
+    assert_eq!(detail.disks, [disk]);
+}
+
+#[test]
+fn a_group_of_version_2_without_limits_or_with_an_older_kernel_s_files_has_no_more_than_there_is() {
+    let (_place, group) = unified_group(&[
+        ("memory.current", "4096\n"),
+        ("memory.max", "max\n"),
+        ("pids.max", "max\n"),
+        ("io.stat", ""),
+    ]);
+    let (stats, detail) = (group.stats(), group.detail());
+    assert_eq!((stats.memory_usage, stats.memory_limit, stats.memory_peak), (Some(4096), None, None));
+    assert_eq!((stats.cpu_usage_usec, stats.pids, group.oom_kills()), (None, None, 0));
+    assert_eq!(detail, Detail::default());
+}
+
 #[test]
 fn a_host_without_control_groups_is_an_error() {
     assert!(matches!(

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::{Secret, TaskDefinition};
 use crate::model::ids::{ContainerName, TaskId};
 
+mod pattern;
 mod tag;
 
+pub use pattern::{BadLogPattern, LogPattern};
 pub use tag::{BadLogTag, LogTag, LogWords};
 
 /// Where a container's output goes.
@@ -75,9 +77,7 @@ impl LogConfiguration {
     /// The driver that takes the output away, so that nothing is kept here; none where something is.
     #[must_use]
     pub fn taken_by(&self) -> Option<&str> {
-        let is_encrypted = self.option("syslog-address").is_some_and(|to| to.starts_with("tcp+tls://"));
         match self.log_driver.as_str() {
-            "syslog" if is_encrypted => None,
             driver @ ("syslog" | "journald" | "none") => Some(driver),
             _ => None,
         }
@@ -130,9 +130,7 @@ mod tests {
     fn what_is_taken_away_is_known() {
         assert_eq!(log("journald", &[]).taken_by(), Some("journald"));
         assert_eq!(log("none", &[]).taken_by(), Some("none"));
-        let syslog = |to| log("syslog", &[("syslog-address", to)]);
-        assert_eq!(syslog("tcp://a:1").taken_by(), Some("syslog"));
-        assert_eq!(syslog("tcp+tls://a:1").taken_by(), None);
+        assert_eq!(log("syslog", &[]).taken_by(), Some("syslog"));
         for kept in ["json-file", "awslogs", "splunk", "fluentd", "gelf", "awsfirelens"] {
             assert_eq!(log(kept, &[]).taken_by(), None, "{kept}");
         }

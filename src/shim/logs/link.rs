@@ -6,9 +6,10 @@
 //!    └───────────────────────────────────────────────────────┴───────────┘ refused, closed
 //! ```
 //!
-//! Nobody is connected to before there is something to say.
+//! Nobody is connected to before there is something to say. With TLS a connection is up once both ends know each other.
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     time::Duration,
@@ -22,13 +23,14 @@ use nix::{
     },
 };
 
+use super::tls::Tls;
 use crate::{
     kernel::{
         event::{Interest, Poll, Token},
         process::send_with_fds,
     },
     model::time::Moment,
-    shim::spec::Target,
+    shim::spec::{Target, TlsSpec},
 };
 
 /// The pause after the first failure, and the longest one.
@@ -65,11 +67,13 @@ pub(in crate::shim) struct Turn<'a> {
 #[derive(Debug)]
 pub(super) struct Link {
     targets: Vec<Target>,
+    /// How a stream over the network is kept from others.
+    tls: Option<TlsSpec>,
     /// Which of them is tried next.
     next: usize,
     state: State,
     pause: Duration,
-    why: Option<Errno>,
+    why: Option<Cow<'static, str>>,
 }
 
 #[derive(Debug)]
@@ -83,14 +87,17 @@ enum State {
 struct Socket {
     fd: OwnedFd,
     is_stream: bool,
+    /// Whether somebody is at the other end.
+    is_there: bool,
+    tls: Option<Box<Tls>>,
     /// What the loop waits for.
     waits: Option<Interest>,
 }
 
 impl Link {
     /// A way to the first of `targets` that answers.
-    pub(super) fn new(targets: Vec<Target>) -> Self {
-        Self { targets, next: 0, state: State::Down { again: Moment(0) }, pause: PAUSES.0, why: None }
+    pub(super) fn new(targets: Vec<Target>, tls: Option<TlsSpec>) -> Self {
+        Self { targets, tls, next: 0, state: State::Down { again: Moment(0) }, pause: PAUSES.0, why: None }
     }
 
     /// Whether somebody is there, however slow.
@@ -109,8 +116,20 @@ impl Link {
     }
 
     /// Why there was no way when there was last none.
-    pub(super) fn why(&self) -> Option<&'static str> {
-        self.why.map(Errno::desc)
+    pub(super) fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+
+    /// Whether bytes that were taken have not gone yet.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(&self.state, State::Up(Socket { tls: Some(tls), .. }) if tls.is_full())
+    }
+
+    /// Says that nothing more comes.
+    pub(super) fn close(&mut self) {
+        if let State::Up(Socket { fd, tls: Some(tls), .. }) = &mut self.state {
+            tls.close(fd);
+        }
     }
 
     /// When to look at it again; none while that is not for the clock to say.
@@ -126,7 +145,7 @@ impl Link {
         if let State::Connecting { until, .. } = self.state
             && until <= turn.now
         {
-            self.lose(Errno::ETIMEDOUT, turn.now);
+            self.lose(Errno::ETIMEDOUT.desc(), turn.now);
         }
         while let State::Down { again } = self.state
             && again <= turn.now
@@ -138,7 +157,7 @@ impl Link {
 
     fn try_next(&mut self, turn: Turn<'_>) {
         let Some(target) = self.targets.get(self.next) else {
-            self.why.get_or_insert(Errno::EDESTADDRREQ);
+            self.why.get_or_insert(Errno::EDESTADDRREQ.desc().into());
             self.next = 0;
             self.state = State::Down { again: turn.now + self.pause };
             self.pause = (self.pause * 2).min(PAUSES.1);
@@ -147,16 +166,15 @@ impl Link {
         match reach(target) {
             Ok((fd, is_there)) => {
                 let is_stream = matches!(target, Target::UnixStream(_) | Target::Tcp(_));
-                let mut socket = Socket { fd, is_stream, waits: None };
-                socket.wait(turn, !is_there);
-                self.state = if is_there {
-                    State::Up(socket)
-                } else {
-                    State::Connecting { socket, until: turn.now + ANSWER }
-                };
+                let socket = Socket { fd, is_stream, is_there, tls: None, waits: None };
+                self.state = State::Connecting { socket, until: turn.now + ANSWER };
+                if is_there {
+                    self.arrive(turn.now);
+                }
+                self.wait(turn, false);
             }
             Err(errno) => {
-                self.why = Some(errno);
+                self.why = Some(errno.desc().into());
                 self.next += 1;
             }
         }
@@ -164,35 +182,55 @@ impl Link {
 
     /// Looks at what the loop was woken for.
     pub(super) fn look(&mut self, now: Moment) {
-        match &self.state {
-            State::Connecting { socket, .. } => match getsockopt(&socket.fd, sockopt::SocketError) {
-                Ok(0) => self.arrive(),
-                Ok(number) => self.lose(Errno::from_raw(number), now),
-                Err(errno) => self.lose(errno, now),
-            },
+        match &mut self.state {
+            State::Connecting { socket, .. } if !socket.is_there => {
+                match getsockopt(&socket.fd, sockopt::SocketError) {
+                    Ok(0) => {
+                        socket.is_there = true;
+                        self.arrive(now);
+                    }
+                    Ok(number) => self.lose(Errno::from_raw(number).desc(), now),
+                    Err(errno) => self.lose(errno.desc(), now),
+                }
+            }
+            State::Connecting { .. } => self.arrive(now),
+            State::Up(Socket { fd, tls: Some(tls), .. }) => {
+                if let Err(why) = tls.go_on(fd) {
+                    self.lose(why, now);
+                }
+            }
             State::Up(socket) if socket.is_stream => {
                 // Nobody has anything to say to us; what matters is that they are there.
                 match recv(socket.fd.as_raw_fd(), &mut [0; 512], MsgFlags::empty()) {
-                    Ok(0) => self.lose(Errno::ECONNRESET, now),
+                    Ok(0) => self.lose(Errno::ECONNRESET.desc(), now),
                     Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
-                    Err(errno) => self.lose(errno, now),
+                    Err(errno) => self.lose(errno.desc(), now),
                 }
             }
             State::Down { .. } | State::Up(_) => {}
         }
     }
 
-    fn arrive(&mut self) {
-        let before = std::mem::replace(&mut self.state, State::Down { again: Moment(0) });
-        self.state = match before {
-            State::Connecting { socket, .. } => State::Up(socket),
-            State::Down { .. } | State::Up(_) => before,
-        };
+    /// Somebody is there: goes on until both ends know each other.
+    fn arrive(&mut self, now: Moment) {
+        let spec = self.tls.as_ref();
+        let State::Connecting { socket, .. } = &mut self.state else { return };
+        match socket.shake_hands(spec) {
+            Err(why) => self.lose(why, now),
+            Ok(false) => {}
+            Ok(true) => {
+                let before = std::mem::replace(&mut self.state, State::Down { again: Moment(0) });
+                self.state = match before {
+                    State::Connecting { socket, .. } => State::Up(socket),
+                    State::Down { .. } | State::Up(_) => before,
+                };
+            }
+        }
     }
 
     /// The way is no more: the next one is tried at once, unless all have been.
-    fn lose(&mut self, errno: Errno, now: Moment) {
-        self.why = Some(errno);
+    fn lose(&mut self, why: impl Into<Cow<'static, str>>, now: Moment) {
+        self.why = Some(why.into());
         self.next += 1;
         let again = if self.next < self.targets.len() {
             now
@@ -207,12 +245,25 @@ impl Link {
 
     /// Sends what fits.
     pub(super) fn send(&mut self, bytes: &[u8], now: Moment) -> Sent {
-        let State::Up(socket) = &self.state else { return Sent::Gone };
+        let State::Up(socket) = &mut self.state else { return Sent::Gone };
+        if let Some(tls) = &mut socket.tls {
+            return match tls.send(bytes, &socket.fd) {
+                Ok(0) => Sent::Later,
+                Ok(count) => {
+                    self.pause = PAUSES.0;
+                    Sent::Bytes(count)
+                }
+                Err(why) => {
+                    self.lose(why, now);
+                    Sent::Gone
+                }
+            };
+        }
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         let mut sent = send(socket.fd.as_raw_fd(), bytes, flags);
         if sent == Err(Errno::ECONNREFUSED) && matches!(self.targets.get(self.next), Some(Target::Udp(_))) {
             // That is what became of the packet before; nobody asks twice on that way.
-            self.why = Some(Errno::ECONNREFUSED);
+            self.why = Some(Errno::ECONNREFUSED.desc().into());
             sent = send(socket.fd.as_raw_fd(), bytes, flags);
         }
         self.outcome(sent, now)
@@ -234,7 +285,7 @@ impl Link {
             Err(Errno::EAGAIN | Errno::EINTR) => Sent::Later,
             Err(Errno::EMSGSIZE | Errno::ENOBUFS) => Sent::TooLarge,
             Err(errno) => {
-                self.lose(errno, now);
+                self.lose(errno.desc(), now);
                 Sent::Gone
             }
         }
@@ -242,15 +293,32 @@ impl Link {
 
     /// Says whether there is something to send that the other end did not take.
     pub(super) fn wait(&mut self, turn: Turn<'_>, for_room: bool) {
-        if let State::Up(socket) = &mut self.state {
-            socket.wait(turn, for_room);
+        match &mut self.state {
+            State::Up(socket) => socket.wait(turn, for_room),
+            State::Connecting { socket, .. } => {
+                let is_connecting = !socket.is_there;
+                socket.wait(turn, is_connecting);
+            }
+            State::Down { .. } => {}
         }
     }
 }
 
 impl Socket {
+    /// Gives whether the other end is known; without TLS it need not be.
+    fn shake_hands(&mut self, spec: Option<&TlsSpec>) -> Result<bool, String> {
+        let Some(spec) = spec else { return Ok(true) };
+        if self.tls.is_none() {
+            self.tls = Some(Box::new(Tls::begin(spec)?));
+        }
+        let Some(tls) = &mut self.tls else { return Ok(false) };
+        tls.go_on(&self.fd)?;
+        Ok(tls.is_ready())
+    }
+
     fn wait(&mut self, turn: Turn<'_>, for_room: bool) {
         let Turn { poll, token, .. } = turn;
+        let for_room = for_room || self.tls.as_ref().is_some_and(|tls| tls.is_full());
         let wanted = match (self.is_stream, for_room) {
             (true, true) => Some(Interest::READ.and(Interest::WRITE)),
             (true, false) => Some(Interest::READ),

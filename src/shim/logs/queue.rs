@@ -133,7 +133,7 @@ impl Queue {
         }
     }
 
-    fn why(&self) -> &'static str {
+    fn why(&self) -> &str {
         let slow = "they were not taken in time";
         if self.link.is_up() { slow } else { self.link.why().unwrap_or(slow) }
     }
@@ -218,7 +218,7 @@ impl Queue {
 
     /// Whether something waits that may yet go.
     pub(super) fn is_under_way(&self) -> bool {
-        !self.waiting.is_empty() && !self.link.is_down()
+        (!self.waiting.is_empty() || self.link.is_unsent()) && !self.link.is_down()
     }
 
     /// When to try again.
@@ -232,10 +232,11 @@ impl Queue {
         self.dropped += lines as u64;
         self.bytes = 0;
         self.forget_wire();
+        self.link.close();
     }
 
     /// How many lines were dropped, and why; none when none were.
-    pub(super) fn lost(&self) -> Option<(u64, &'static str)> {
+    pub(super) fn lost(&self) -> Option<(u64, &str)> {
         (self.dropped > 0).then(|| (self.dropped, self.why()))
     }
 }

@@ -5,9 +5,8 @@
 //! left. Following is by inotify on the directory: nothing is asked over and over.
 
 use std::{
-    fs::File,
     io,
-    os::{fd::AsFd, unix::fs::FileExt},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
@@ -24,9 +23,9 @@ use crate::{
 /// More than any tick of a kernel.
 const TICK: Duration = Duration::from_millis(100);
 
-mod files;
+pub(super) mod files;
 
-use files::{CHUNK, files, identity, last_lines};
+use files::{Body, CHUNK, Kept, files};
 
 /// What is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,8 +56,7 @@ pub struct Reader {
 /// A place in one file.
 #[derive(Debug)]
 struct Place {
-    file: File,
-    offset: u64,
+    body: Body,
     /// Whether it had another name already when its end was last seen, so that nothing is added any more.
     retired: bool,
 }
@@ -138,11 +136,9 @@ impl Reader {
         self.given = 0;
         let filled = self.read.len();
         self.read.resize(filled + CHUNK, 0);
-        let count = place.file.read_at(&mut self.read[filled..], place.offset);
+        let count = place.body.read(&mut self.read[filled..]);
         self.read.truncate(filled + count.as_ref().map_or(0, |count| *count));
-        let count = count?;
-        place.offset += count as u64;
-        Ok(count > 0)
+        Ok(count? > 0)
     }
 
     /// At the end of a file: goes on to the next one. Gives whether there may be more to read.
@@ -151,18 +147,18 @@ impl Reader {
             self.place = self.first()?;
             return Ok(self.place.is_some());
         };
-        let ours = identity(&place.file)?;
         let files = files(&self.path)?;
-        match files.iter().position(|(_, identity)| *identity == ours) {
+        let next = match files.iter().position(|kept| kept.is_read_by(&place.body)) {
             Some(0) => return Ok(false),
             // Something may have been added between the end we saw and the new name.
             Some(_) | None if !place.retired => {
                 place.retired = true;
                 return Ok(true);
             }
-            Some(at) => self.place = files.into_iter().nth(at - 1).map(|(file, _)| Place::start_of(file)),
-            None => self.place = files.into_iter().next_back().map(|(file, _)| Place::start_of(file)),
-        }
+            Some(at) => files.into_iter().nth(at - 1),
+            None => files.into_iter().next_back(),
+        };
+        self.place = next.map(Place::start_of).transpose()?;
         (self.given, self.read) = (0, Vec::new());
         Ok(self.place.is_some())
     }
@@ -171,9 +167,9 @@ impl Reader {
     fn first(&self) -> io::Result<Option<Place>> {
         // The clock of files runs behind by up to a tick.
         let since = UNIX_EPOCH + Duration::from_nanos(self.since).saturating_sub(TICK);
-        for (file, _) in files(&self.path)?.into_iter().rev() {
-            if file.metadata()?.modified()? >= since {
-                return Ok(Some(Place::start_of(file)));
+        for kept in files(&self.path)?.into_iter().rev() {
+            if kept.file.metadata()?.modified()? >= since {
+                return Place::start_of(kept).map(Some);
             }
         }
         Ok(None)
@@ -183,12 +179,12 @@ impl Reader {
     fn before_the_last(&self, lines: usize) -> io::Result<Option<Place>> {
         let mut missing = lines;
         let mut found = None;
-        for (file, _) in files(&self.path)? {
-            let (starts, end) = last_lines(&file, missing, self.until)?;
+        for mut kept in files(&self.path)? {
+            let (starts, end) = kept.last_lines(missing, self.until)?;
             let offset = starts.front().copied().unwrap_or(end);
             missing -= starts.len();
             if found.is_none() || !starts.is_empty() {
-                found = Some(Place { file, offset, retired: false });
+                found = Some(Place::behind(kept, offset)?);
             }
             if missing == 0 {
                 break;
@@ -199,8 +195,13 @@ impl Reader {
 }
 
 impl Place {
-    fn start_of(file: File) -> Self {
-        Self { file, offset: 0, retired: false }
+    fn start_of(kept: Kept) -> io::Result<Self> {
+        Self::behind(kept, 0)
+    }
+
+    /// Behind so many bytes of a file.
+    fn behind(kept: Kept, offset: u64) -> io::Result<Self> {
+        Ok(Self { body: kept.body(offset)?, retired: false })
     }
 }
 

@@ -5,12 +5,27 @@ use super::{
     time::{TIME, read_time},
 };
 
+/// What is behind the bytes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// An end of line, and with it the end of the entry.
+    End,
+    /// The rest of the line.
+    Rest,
+    /// An end of line, and more lines of the same event.
+    Line,
+}
+
 /// Appends a record to `text`.
-pub(super) fn put(text: &mut Vec<u8>, time: &[u8; TIME], stream: Stream, whole: bool, bytes: &[u8]) {
+pub(super) fn put(text: &mut Vec<u8>, time: &[u8; TIME], stream: Stream, behind: Behind, bytes: &[u8]) {
     text.extend_from_slice(time);
     text.push(b' ');
     text.extend_from_slice(stream.name().as_bytes());
-    text.extend_from_slice(if whole { b" F " } else { b" P " });
+    text.extend_from_slice(match behind {
+        Behind::End => b" F ",
+        Behind::Rest => b" P ",
+        Behind::Line => b" L ",
+    });
     text.extend_from_slice(bytes);
     text.push(b'\n');
 }
@@ -25,12 +40,14 @@ pub(super) fn parse(line: &[u8]) -> Option<Record> {
     let (stream, rest) = [Stream::Stdout, Stream::Stderr, Stream::Note]
         .into_iter()
         .find_map(|stream| Some((stream, rest.strip_prefix(stream.name().as_bytes())?)))?;
-    let (whole, bytes) = match rest.get(..3)? {
-        b" F " => (true, &rest[3..]),
-        b" P " => (false, &rest[3..]),
+    let (mark, bytes) = rest.split_at_checked(3)?;
+    let (whole, end): (bool, &[u8]) = match mark {
+        b" F " => (true, b""),
+        b" P " => (false, b""),
+        b" L " => (false, b"\n"),
         _ => return None,
     };
-    Some(Record { nanos, stream, bytes: bytes.to_vec(), whole })
+    Some(Record { nanos, stream, bytes: [bytes, end].concat(), whole })
 }
 
 /// Whether a line without its end is a record with an end of line.
@@ -51,13 +68,23 @@ mod tests {
     #[test]
     fn a_torn_record_is_none() {
         let mut line = Vec::new();
-        put(&mut line, &time(5), Stream::Stderr, true, b"x");
+        put(&mut line, &time(5), Stream::Stderr, Behind::End, b"x");
         line.pop();
         assert!(parse(&line).is_some());
         for end in 0..line.len() - 1 {
             assert_eq!(parse(&line[..end]), None, "{end} bytes");
         }
         assert_eq!(parse(b"2026-13-01T00:00:00.000000000Z stdout F x"), None);
+    }
+
+    #[test]
+    fn a_line_of_an_event_has_its_end_with_it() {
+        let mut line = Vec::new();
+        put(&mut line, &time(5), Stream::Stdout, Behind::Line, b"first");
+        line.pop();
+        let record = parse(&line).unwrap();
+        assert_eq!((record.bytes.as_slice(), record.whole), (b"first\n".as_slice(), false));
+        assert!(!is_whole(&line));
     }
 
     proptest! {
@@ -68,7 +95,7 @@ mod tests {
         ) {
             let stream = if out { Stream::Stdout } else { Stream::Stderr };
             let mut line = Vec::new();
-            put(&mut line, &time(nanos), stream, whole, &bytes);
+            put(&mut line, &time(nanos), stream, if whole { Behind::End } else { Behind::Rest }, &bytes);
             prop_assert_eq!(line.pop(), Some(b'\n'));
             prop_assert_eq!(is_whole(&line), whole);
             prop_assert_eq!(parse(&line), Some(Record { nanos, stream, bytes, whole }));

@@ -83,6 +83,7 @@ mod tests {
                 form,
                 tag: "my tag".to_owned(),
                 hostname: "box".to_owned(),
+                tls: None,
             };
             let line =
                 Line { nanos: 951_827_696_123_456_789, stream, whole: true, bytes: b"hello\xff".to_vec() };

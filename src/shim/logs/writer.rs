@@ -11,9 +11,12 @@ use std::{
 };
 
 use super::{
-    Stream, json,
+    Stream,
+    events::Event,
+    json,
     lines::{LONGEST as RECORD, Lines},
-    record,
+    pack::{Pack, packed},
+    record::{self, Behind},
     time::{TIME, time},
 };
 use crate::shim::spec::{Driver, LogSpec};
@@ -31,6 +34,8 @@ pub struct Writer {
     size: u64,
     /// Bytes of output that the disk refused since the last note, and why.
     dropped: Option<(u64, String)>,
+    /// What compresses older files, where that is wanted.
+    pack: Option<Pack>,
 }
 
 /// How records are written.
@@ -55,12 +60,16 @@ impl Writer {
     #[must_use]
     pub fn new(spec: LogSpec) -> Self {
         let form = match &spec.driver {
-            Driver::JsonFile { attributes } => {
+            Driver::JsonFile { attributes, .. } => {
                 Form::Json { attributes: json::attributes(attributes), lines: Lines::default() }
             }
-            Driver::File | Driver::Journald { .. } | Driver::Syslog { .. } => Form::Text,
+            Driver::File | Driver::Events { .. } | Driver::Journald { .. } | Driver::Syslog { .. } => {
+                Form::Text
+            }
         };
-        Self { spec, form, file: None, size: 0, dropped: None }
+        let pack = matches!(spec.driver, Driver::JsonFile { compress: true, .. });
+        let pack = pack.then(|| Pack::new(spec.path.clone(), spec.max_files));
+        Self { spec, form, file: None, size: 0, dropped: None, pack }
     }
 
     /// Takes what `stream` gave at `nanos`. `batch` is room to work in, the same for all.
@@ -76,6 +85,34 @@ impl Writer {
             }
         }
         self.flush(&mut batch);
+    }
+
+    /// Takes an event, whose lines stay together.
+    pub(super) fn take_event(&mut self, stream: Stream, event: &Event, batch: &mut Vec<u8>) {
+        batch.clear();
+        let mut batch = Batch { records: batch, output: event.bytes.len() as u64, time: time(event.nanos) };
+        let mut lines = event.bytes.split(|&byte| byte == b'\n').peekable();
+        while let Some(mut line) = lines.next() {
+            while line.len() > RECORD {
+                let piece;
+                (piece, line) = line.split_at(RECORD);
+                record::put(batch.records, &batch.time, stream, Behind::Rest, piece);
+            }
+            let last = if event.whole { Behind::End } else { Behind::Rest };
+            let behind = if lines.peek().is_some() { Behind::Line } else { last };
+            record::put(batch.records, &batch.time, stream, behind, line);
+        }
+        self.flush(&mut batch);
+    }
+
+    /// Compresses a little more of what waits for it.
+    pub(super) fn tend(&mut self) {
+        self.pack.iter_mut().for_each(Pack::step);
+    }
+
+    /// Whether something waits to be compressed.
+    pub(super) fn is_packing(&self) -> bool {
+        self.pack.as_ref().is_some_and(Pack::is_busy)
     }
 
     /// Writes what waits for an end of line: there will be none.
@@ -119,7 +156,10 @@ impl Writer {
 
     fn put(&self, records: &mut Vec<u8>, time: &[u8; TIME], stream: Stream, whole: bool, bytes: &[u8]) {
         match &self.form {
-            Form::Text => record::put(records, time, stream, whole, bytes),
+            Form::Text => {
+                let behind = if whole { Behind::End } else { Behind::Rest };
+                record::put(records, time, stream, behind, bytes);
+            }
             Form::Json { attributes, .. } => json::put(records, time, stream, whole, bytes, attributes),
         }
     }
@@ -157,7 +197,8 @@ impl Writer {
         }
         if self.size > 0 && self.size + records.len() as u64 > self.spec.max_size {
             self.file = None;
-            rotate(&self.spec.path, self.spec.max_files);
+            rotate(&self.spec.path, self.spec.max_files, self.pack.is_some());
+            self.pack.iter_mut().for_each(Pack::rotated);
             let (file, size) = open(&self.spec.path)?;
             (self.file, self.size) = (Some(file), size);
         }
@@ -197,14 +238,22 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 /// Makes room for a new file. A name that is not there is passed over.
-fn rotate(path: &Path, files: u32) {
+fn rotate(path: &Path, files: u32, are_packed: bool) {
     let oldest = files.saturating_sub(1);
     if oldest == 0 {
         let _ = fs::remove_file(path);
         return;
     }
+    if are_packed {
+        // One of either form is the oldest: none may be left behind the other.
+        let _ = fs::remove_file(older(path, oldest));
+        let _ = fs::remove_file(packed(path, oldest));
+    }
     for number in (1..oldest).rev() {
         let _ = fs::rename(older(path, number), older(path, number + 1));
+        if are_packed {
+            let _ = fs::rename(packed(path, number), packed(path, number + 1));
+        }
     }
     let _ = fs::rename(path, older(path, 1));
 }
@@ -220,128 +269,4 @@ pub(super) fn older(path: &Path, number: u32) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::record::parse, *};
-
-    fn writer(path: &Path, max_size: u64, max_files: u32) -> Writer {
-        Writer::new(LogSpec { max_size, max_files, ..LogSpec::at(path.to_owned()) })
-    }
-
-    /// The output that the records of a file give back, and their streams.
-    fn read(path: &Path) -> (Vec<u8>, Vec<Stream>) {
-        let text = fs::read(path).unwrap();
-        let records = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        records.map(|line| parse(line).unwrap()).fold(
-            Default::default(),
-            |(mut bytes, mut streams), record| {
-                bytes.extend(record.bytes);
-                bytes.extend(record.whole.then_some(b'\n'));
-                streams.push(record.stream);
-                (bytes, streams)
-            },
-        )
-    }
-
-    #[test]
-    fn output_comes_back_byte_by_byte_whatever_pieces_it_came_in() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("log");
-        let mut writer = writer(&path, 10 << 20, 5);
-        let long = vec![b'x'; 100_000];
-        let mut said = Vec::new();
-        for piece in
-            [b"one\ntwo\n\nhalf ".as_slice(), b"a line\n", &[0, 255, b'\r', b'\n'], &long, b"\n", b"end"]
-        {
-            writer.take(Stream::Stdout, piece, 7, &mut Vec::new());
-            said.extend_from_slice(piece);
-        }
-        assert_eq!(read(&path).0, said);
-    }
-
-    #[test]
-    fn a_line_as_long_as_a_record_is_one_record() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("log");
-        let mut line = vec![b'x'; RECORD];
-        line.push(b'\n');
-        writer(&path, 10 << 20, 5).take(Stream::Stderr, &line, 7, &mut Vec::new());
-        assert_eq!(read(&path).1, [Stream::Stderr]);
-    }
-
-    #[test]
-    fn files_have_a_ceiling_in_size_and_number_and_keep_the_newest_output() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("log");
-        let mut writer = writer(&path, 1000, 3);
-        for number in 0..500 {
-            writer.take(Stream::Stdout, format!("line {number}\n").as_bytes(), 7, &mut Vec::new());
-        }
-        let names = [older(&path, 2), older(&path, 1), path];
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3);
-        assert!(names.iter().all(|name| fs::metadata(name).unwrap().len() <= 1000));
-        let kept: Vec<u8> = names.iter().flat_map(|name| read(name).0).collect();
-        let all: Vec<u8> = (0..500).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
-        assert!(all.ends_with(&kept) && kept.len() > 400);
-    }
-
-    #[test]
-    fn one_file_begins_anew_when_it_is_full() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("log");
-        let mut writer = writer(&path, 200, 1);
-        (0..9).for_each(|_| writer.take(Stream::Stdout, b"0123456789\n", 7, &mut Vec::new()));
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
-        assert!(fs::metadata(&path).unwrap().len() <= 200);
-    }
-
-    #[test]
-    fn what_a_full_disk_refuses_is_counted_and_noted() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("log");
-        let mut writer = writer(&path, 10 << 20, 5);
-        writer.take(Stream::Stdout, b"before\n", 7, &mut Vec::new());
-        let real = writer.file.replace(OpenOptions::new().write(true).open("/dev/full").unwrap());
-        writer.take(Stream::Stdout, b"lost\n", 7, &mut Vec::new());
-        writer.take(Stream::Stderr, b"lost too\n", 7, &mut Vec::new());
-        writer.file = real;
-        writer.take(Stream::Stdout, b"after\n", 7, &mut Vec::new());
-        let (bytes, streams) = read(&path);
-        let text = String::from_utf8(bytes).unwrap();
-        assert_eq!(text, "before\n14 bytes were dropped: no space left on device\nafter\n");
-        assert_eq!(streams[1], Stream::Note);
-    }
-
-    #[test]
-    fn docker_s_form_has_whole_lines_and_the_same_ceiling() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("log");
-        let driver = Driver::JsonFile { attributes: std::collections::BTreeMap::default() };
-        let spec = LogSpec { max_size: 1000, max_files: 3, driver, ..LogSpec::at(path.clone()) };
-        let mut writer = Writer::new(spec);
-        for piece in ["fir", "st\nsec", "ond\nno end"] {
-            writer.take(Stream::Stdout, piece.as_bytes(), 7, &mut Vec::new());
-        }
-        writer.end(9, &mut Vec::new());
-        writer.end(9, &mut Vec::new());
-        let text = fs::read_to_string(&path).unwrap();
-        let logs: Vec<&str> = text.lines().map(|line| line.split("\",\"stream").next().unwrap()).collect();
-        assert_eq!(logs, ["{\"log\":\"first\\n", "{\"log\":\"second\\n", "{\"log\":\"no end"]);
-        assert_eq!(read(&path).0, b"first\nsecond\nno end");
-        for number in 0..500 {
-            writer.take(Stream::Stderr, format!("line {number}\n").as_bytes(), 7, &mut Vec::new());
-        }
-        let files: Vec<_> = fs::read_dir(place.path()).unwrap().flatten().collect();
-        assert_eq!(files.len(), 3);
-        assert!(files.iter().all(|file| file.metadata().unwrap().len() <= 1000));
-    }
-
-    #[test]
-    fn a_torn_end_is_closed_before_anything_is_added() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("log");
-        fs::write(&path, "2026-11-").unwrap();
-        writer(&path, 10 << 20, 5).take(Stream::Stdout, b"x\n", 0, &mut Vec::new());
-        let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "2026-11-\n1970-01-01T00:00:00.000000000Z stdout F x\n");
-    }
-}
+mod tests;

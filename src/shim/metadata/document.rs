@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub const FILE: &str = "metadata.json";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Known {
+    /// Where the daemon listens, for what it alone can answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<PathBuf>,
     /// The role whose credentials it may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<KnownRole>,
@@ -39,7 +42,7 @@ pub struct KnownRole {
 /// What is known of a container before it runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KnownContainer {
-    /// The name under which it asks: a UUID that nobody can guess. Empty for one that cannot ask.
+    /// The name under which it asks: a UUID that nobody can guess.
     pub endpoint: String,
     /// The container.
     pub document: ContainerDocument,
@@ -78,9 +81,51 @@ pub struct TaskDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_instance_tags: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<TagError>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<ContainerDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault_injection_enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_drift: Option<ClockDrift>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage_metrics: Option<EphemeralStorage>,
+}
+
+/// Tags that could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "the words are ECS's own, and its guide says what they mean")]
+pub struct TagError {
+    pub error_field: String,
+    pub error_code: String,
+    pub error_message: String,
+    pub status_code: u16,
+    #[serde(rename = "ResourceARN")]
+    pub resource_arn: String,
+}
+
+/// How well the host's clock is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ClockDrift {
+    /// Milliseconds that it may be off at most.
+    pub clock_error_bound: f64,
+    /// When that was so.
+    pub reference_timestamp: String,
+    /// `SYNCHRONIZED` or `NOT_SYNCHRONIZED`.
+    pub clock_synchronization_status: String,
+}
+
+/// What the containers of a task have written, and what they may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EphemeralStorage {
+    /// MiB that are written.
+    #[serde(default)]
+    pub utilized: u64,
+    /// MiB that are asked for.
+    pub reserved: u64,
 }
 
 /// A container of a task.
@@ -161,6 +206,10 @@ pub struct Health {
     pub status: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_since: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 /// A volume of a container.
@@ -213,7 +262,8 @@ impl TaskDocument {
     /// The same as version 3 had it.
     pub(super) fn before_v4(mut self) -> Self {
         (self.service_name, self.launch_type, self.group) = (None, None, None);
-        self.fault_injection_enabled = None;
+        (self.fault_injection_enabled, self.clock_drift) = (None, None);
+        self.ephemeral_storage_metrics = None;
         self.containers = self.containers.into_iter().map(ContainerDocument::before_v4).collect();
         self
     }

@@ -1,7 +1,8 @@
 //! The door through which a task's containers ask: a socket inside the task's network, and who came through it.
 //!
 //! The listener takes only what comes by the task's own loopback, so nobody reaches it from outside, whatever routes
-//! they set. Nothing here waits: each visitor has one buffer of bounded size and a moment at which it is shown out, and
+//! they set. On the host's network it is a port of the host's loopback, which others there reach too; what they do not
+//! know is the names under which a task asks. Nothing here waits: each visitor has one buffer of bounded size and a moment at which it is shown out, and
 //! when all places are taken the one that has been here longest makes room.
 
 use std::{
@@ -15,10 +16,13 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket, sockopt,
 };
 
-use super::request::{self, Answer, Asked, HEAD_MAX};
+use super::{
+    errand::{Errand, Reply},
+    request::{self, Answer, Asked, HEAD_MAX},
+};
 use crate::{
     kernel::{
-        event::{Interest, Poll},
+        event::{Interest, Poll, Token},
         namespace::within_network,
     },
     model::{
@@ -69,6 +73,8 @@ struct Visitor {
 enum Step {
     /// It asks: the bytes so far.
     Asking(Vec<u8>),
+    /// What it asks somebody else is asked; none for the moment in between.
+    Waiting(Option<Errand>),
     /// It is answered: the bytes, and how many of them are gone.
     Answered(Vec<u8>, usize),
     /// It has all, and may say bytes that nobody hears: closing on them would take the answer away from it.
@@ -85,7 +91,11 @@ enum Then {
 impl Door {
     /// Opens the door in the network namespace of the task.
     pub(super) fn open(network: BorrowedFd<'_>, poll: &Poll) -> io::Result<Self> {
-        let listener = TcpListener::from(within_network(network, listen_here)??);
+        Self::at(TcpListener::from(within_network(network, listen_here)??), poll)
+    }
+
+    /// The same with a socket that listens already and never makes anybody wait.
+    pub(super) fn at(listener: TcpListener, poll: &Poll) -> io::Result<Self> {
         poll.add(&listener, Source::Door.token(), Interest::READ)?;
         Ok(Self { listener, visitors: Vec::new(), next: 0, allowance: Allowance::default() })
     }
@@ -96,18 +106,23 @@ impl Door {
     }
 
     /// Lets in who waits, and goes on with everybody as far as that is possible now.
-    pub(super) fn serve(&mut self, now: Moment, poll: &Poll, mut answer: impl FnMut(&Asked<'_>) -> Answer) {
+    pub(super) fn serve(
+        &mut self,
+        now: Moment,
+        poll: &Poll,
+        mut answer: impl FnMut(&Asked<'_>, &[u8]) -> Reply,
+    ) {
         for _ in 0..MOST {
             let Ok((stream, _)) = self.listener.accept() else { break };
             let _ = self.welcome(stream, now, poll);
         }
         let allowance = &mut self.allowance;
         self.visitors.retain_mut(|visitor| {
-            let then = visitor.go_on(now, poll, &mut |asked| {
+            let then = visitor.go_on(now, poll, &mut |asked, body| {
                 if allowance.take(now) {
-                    answer(asked)
+                    answer(asked, body)
                 } else {
-                    Answer::refusal(429, "You have reached maximum request limit.")
+                    Reply::Answer(Answer::refusal(429, "You have reached maximum request limit."))
                 }
             });
             then.is_ok_and(|then| then == Then::Stays)
@@ -144,14 +159,29 @@ impl Visitor {
         &mut self,
         now: Moment,
         poll: &Poll,
-        answer: &mut dyn FnMut(&Asked<'_>) -> Answer,
+        answer: &mut dyn FnMut(&Asked<'_>, &[u8]) -> Reply,
     ) -> io::Result<Then> {
-        if now >= self.until {
+        let is_late = now >= self.until;
+        if let Step::Waiting(errand) = &mut self.step {
+            let Some(errand) = errand.take() else { return Ok(Then::Goes) };
+            let going = if is_late { Err(errand.give_up()) } else { errand.go_on() };
+            match going {
+                Ok(errand) => {
+                    self.step = Step::Waiting(Some(errand));
+                    return Ok(Then::Stays);
+                }
+                Err(reply) => {
+                    poll.add(&self.stream, self.token(), Interest::READ)?;
+                    self.waits_to_write = false;
+                    self.reply(reply, now, poll)?;
+                }
+            }
+        } else if is_late {
             return Ok(Then::Goes);
         }
         if let Step::Asking(heard) = &mut self.step {
-            let Some(answer) = hear(&mut self.stream, heard, answer)? else { return Ok(Then::Stays) };
-            (self.step, self.until) = (Step::Answered(answer.into_bytes(), 0), now + PATIENCE);
+            let Some(reply) = hear(&mut self.stream, heard, answer)? else { return Ok(Then::Stays) };
+            self.reply(reply, now, poll)?;
         }
         if let Step::Answered(bytes, sent) = &mut self.step {
             if !tell(&mut self.stream, bytes, sent)? {
@@ -164,15 +194,40 @@ impl Visitor {
         }
         match &mut self.step {
             Step::Leaving(heard) => leave(&mut self.stream, heard),
-            Step::Asking(_) | Step::Answered(..) => Ok(Then::Stays),
+            Step::Asking(_) | Step::Waiting(_) | Step::Answered(..) => Ok(Then::Stays),
         }
+    }
+
+    /// Takes the answer, or the errand that leads to it. While that is under way nobody listens to the visitor: what it
+    /// says, or that it goes, would wake the loop over and over.
+    fn reply(&mut self, mut reply: Reply, now: Moment, poll: &Poll) -> io::Result<()> {
+        self.until = now + PATIENCE;
+        loop {
+            match reply {
+                Reply::Answer(answer) => {
+                    self.step = Step::Answered(answer.into_bytes(), 0);
+                    return Ok(());
+                }
+                Reply::Errand(order) => match Errand::begin(order, poll, self.token()) {
+                    Ok(errand) => {
+                        self.step = Step::Waiting(Some(errand));
+                        return Ok(poll.remove(self.stream.as_fd())?);
+                    }
+                    Err(instead) => reply = instead,
+                },
+            }
+        }
+    }
+
+    fn token(&self) -> Token {
+        Source::Visitor(self.number).token()
     }
 
     fn wait_to_write(&mut self, wait: bool, poll: &Poll) -> io::Result<()> {
         if self.waits_to_write != wait {
             self.waits_to_write = wait;
             let interest = if wait { Interest::WRITE } else { Interest::READ };
-            poll.modify(self.stream.as_fd(), Source::Visitor(self.number).token(), interest)?;
+            poll.modify(self.stream.as_fd(), self.token(), interest)?;
         }
         Ok(())
     }
@@ -182,8 +237,8 @@ impl Visitor {
 fn hear(
     stream: &mut TcpStream,
     heard: &mut Vec<u8>,
-    answer: &mut dyn FnMut(&Asked<'_>) -> Answer,
-) -> io::Result<Option<Answer>> {
+    answer: &mut dyn FnMut(&Asked<'_>, &[u8]) -> Reply,
+) -> io::Result<Option<Reply>> {
     let mut bytes = [0; 2048];
     loop {
         match stream.read(&mut bytes) {
@@ -193,15 +248,30 @@ fn hear(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         }
-        if let Some(end) = request::head_end(heard) {
-            return Ok(Some(
-                request::read(&heard[..end]).map_or_else(|refusal| refusal, |asked| answer(&asked)),
-            ));
-        }
-        if heard.len() > HEAD_MAX {
-            return Ok(Some(Answer::refusal(431, "the head of a request may have 8 KiB here")));
+        match understand(heard, answer) {
+            Ok(None) => {}
+            Ok(Some(reply)) => return Ok(Some(reply)),
+            Err(refusal) => return Ok(Some(Reply::Answer(refusal))),
         }
     }
+}
+
+/// What is answered to what was heard so far; none while it is not whole.
+fn understand(
+    heard: &[u8],
+    answer: &mut dyn FnMut(&Asked<'_>, &[u8]) -> Reply,
+) -> Result<Option<Reply>, Answer> {
+    let Some(end) = request::head_end(heard) else {
+        let is_long = heard.len() > HEAD_MAX;
+        let refusal = || Answer::refusal(431, "the head of a request may have 8 KiB here");
+        return if is_long { Err(refusal()) } else { Ok(None) };
+    };
+    let asked = request::read(&heard[..end])?;
+    let length = match asked {
+        Asked::Protection { change: true, .. } => request::body_length(&heard[..end])?,
+        Asked::Protection { .. } | Asked::Metadata { .. } | Asked::Credentials(_) => 0,
+    };
+    Ok(heard[end + 4..].get(..length).map(|body| answer(&asked, body)))
 }
 
 /// Writes on; gives whether everything is gone.

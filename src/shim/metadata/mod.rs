@@ -5,19 +5,25 @@
 //! asks: from the file that the agent wrote ([`document`]), from the facts so far ([`course`]), and from the kernel's
 //! counters ([`stats`]). Between questions the shim keeps next to nothing of it.
 //!
-//! Credentials are the one thing that the shim does not know by itself: a daemon brings them, see [`credentials`].
+//! Credentials are what the shim does not know by itself and has to have: a daemon brings them, see [`credentials`]. What
+//! may have changed since the task began, and what the task wants of the daemon, is asked of it then ([`errand`]).
 
 mod course;
 mod credentials;
 mod describe;
 pub mod document;
 mod door;
+mod errand;
+mod protection;
 mod request;
 mod stats;
+mod storage;
+mod tags;
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    net::TcpListener,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -26,7 +32,7 @@ use serde_json::{Map, Value};
 
 use super::{
     clock::{moment, timestamp},
-    container::Container,
+    container::{Container, Probed},
     protocol::Credentials,
     spec::TaskSpec,
 };
@@ -35,10 +41,13 @@ use crate::{
     model::{fact::Fact, time::Moment},
 };
 use course::Course;
+use describe::Seen;
 use document::{ContainerDocument, Known};
 use door::Door;
+use errand::Reply;
 use request::{Answer, Asked, Page, Version};
 use stats::Sample;
+use storage::Usage;
 
 /// The endpoint of one task.
 #[derive(Debug)]
@@ -57,16 +66,38 @@ struct Book {
     credentials: Option<Credentials>,
     /// What was last seen of each container's counters.
     samples: Vec<Option<Sample>>,
+    /// What the last probe of each container's health came to.
+    probes: Vec<Option<Probed>>,
+    /// What the containers have written.
+    storage: Usage,
 }
 
 impl Endpoint {
-    /// Opens the endpoint in the network of the task. `file` is what the agent wrote.
-    pub(super) fn open(file: &Path, spec: &TaskSpec, network: &OwnedFd, poll: &Poll) -> io::Result<Self> {
-        use std::os::fd::AsFd as _;
+    /// Opens the endpoint: in the network of the task, or where `door` listens already. `file` is what the agent wrote.
+    pub(super) fn open(
+        file: &Path,
+        spec: &TaskSpec,
+        (network, door): (Option<&OwnedFd>, Option<TcpListener>),
+        poll: &Poll,
+    ) -> io::Result<Self> {
+        let door = match (network, door) {
+            (_, Some(listener)) => Door::at(listener, poll)?,
+            (Some(network), None) => Door::open(network.as_fd(), poll)?,
+            (None, None) => return Err(io::ErrorKind::NotConnected.into()),
+        };
         let course = Course::of(spec.containers.iter().map(|container| container.name.clone()));
         let samples = spec.containers.iter().map(|_| None).collect();
-        let book = Book { file: file.to_owned(), course, credentials: None, samples };
-        Ok(Self { door: Door::open(network.as_fd(), poll)?, is_called: false, book })
+        let probes = spec.containers.iter().map(|_| None).collect();
+        let storage = Usage::default();
+        let book = Book { file: file.to_owned(), course, credentials: None, samples, probes, storage };
+        Ok(Self { door, is_called: false, book })
+    }
+
+    /// Takes what the last probe of a container's health came to.
+    pub(super) fn probed(&mut self, at: usize, probed: Probed) {
+        if let Some(place) = self.book.probes.get_mut(at) {
+            *place = Some(probed);
+        }
     }
 
     /// Takes a fact.
@@ -95,32 +126,44 @@ impl Endpoint {
         let is_late = self.door.wake_at().is_some_and(|until| until <= now);
         if std::mem::take(&mut self.is_called) || is_late {
             let book = &mut self.book;
-            self.door.serve(now, poll, |asked| book.answer(asked, spec, containers));
+            self.door.serve(now, poll, |asked, body| book.answer(asked, body, spec, containers));
         }
     }
 }
 
 impl Book {
-    fn answer(&mut self, asked: &Asked<'_>, spec: &TaskSpec, containers: &[Option<Container>]) -> Answer {
-        match asked {
-            Asked::Credentials(id) => credentials::answer(self.credentials.as_ref(), id, timestamp()),
-            Asked::Metadata { version, endpoint, page } => {
-                let known = match Known::load(&self.file) {
-                    Ok(known) => known,
-                    Err(error) => {
-                        eprintln!("read the task's metadata {}: {error}", self.file.display());
-                        return Answer::refusal(500, "the metadata of the task cannot be read");
-                    }
-                };
-                let mut places = known.containers.iter().zip(&spec.containers);
-                match places.position(|(known, _)| known.endpoint == *endpoint) {
-                    Some(at) => self.page(*version, *page, at, known, spec, containers),
-                    None => Answer::refusal(
-                        404,
-                        &format!("{}: unable to find its container", handler(*version, *page)),
-                    ),
-                }
+    fn answer(
+        &mut self,
+        asked: &Asked<'_>,
+        body: &[u8],
+        spec: &TaskSpec,
+        containers: &[Option<Container>],
+    ) -> Reply {
+        let (endpoint, who) = match asked {
+            Asked::Credentials(id) => {
+                return Reply::Answer(credentials::answer(self.credentials.as_ref(), id, timestamp()));
             }
+            Asked::Metadata { version, endpoint, page } => (endpoint, handler(*version, *page)),
+            Asked::Protection { endpoint, .. } => (endpoint, "task protection handler".to_owned()),
+        };
+        let known = match Known::load(&self.file) {
+            Ok(known) => known,
+            Err(error) => {
+                eprintln!("read the task's metadata {}: {error}", self.file.display());
+                return Reply::Answer(Answer::refusal(500, "the metadata of the task cannot be read"));
+            }
+        };
+        let mut places = known.containers.iter().zip(&spec.containers);
+        let Some(at) = places.position(|(known, _)| known.endpoint == **endpoint) else {
+            let sentence = format!("{who}: unable to find its container");
+            return Reply::Answer(Answer::refusal(404, &sentence));
+        };
+        match asked {
+            Asked::Metadata { version, page, .. } => self.page(*version, *page, at, known, spec, containers),
+            Asked::Protection { change, .. } => {
+                protection::ask(&known.task, known.api, change.then_some(body))
+            }
+            Asked::Credentials(_) => Reply::Answer(Answer::refusal(404, "there is nothing at this path")),
         }
     }
 
@@ -132,19 +175,29 @@ impl Book {
         mut known: Known,
         spec: &TaskSpec,
         containers: &[Option<Container>],
-    ) -> Answer {
-        match page {
+    ) -> Reply {
+        let answer = match page {
             Page::Container => {
                 let document = known.containers.swap_remove(at).document;
-                let (course, container) = (&self.course, &spec.containers[at]);
-                let document = describe::container(document, course, &course.containers[at], container);
+                let seen = Seen { course: &self.course, probes: &self.probes };
+                let document = describe::container(document, seen, at, &spec.containers[at]);
                 document_of(&match version {
                     Version::Three => document.before_v4(),
                     Version::Four => document,
                 })
             }
             Page::Task | Page::TaskWithTags => {
-                let document = describe::task(known, &self.course, spec, page == Page::TaskWithTags);
+                let api = known.api.take();
+                let seen = Seen { course: &self.course, probes: &self.probes };
+                let mut document = describe::task(known, seen, spec);
+                document.clock_drift = describe::clock(timestamp());
+                if let Some(metrics) = &mut document.ephemeral_storage_metrics {
+                    metrics.utilized = self.storage.mebibytes(spec, moment());
+                }
+                if page == Page::TaskWithTags {
+                    return tags::ask(document, version, api);
+                }
+                (document.task_tags, document.container_instance_tags) = (None, None);
                 document_of(&match version {
                     Version::Three => document.before_v4(),
                     Version::Four => document,
@@ -163,7 +216,8 @@ impl Book {
                 });
                 document_of(&all.collect::<Map<String, Value>>())
             }
-        }
+        };
+        Reply::Answer(answer)
     }
 
     /// The statistics of a container; none while it does not run.

@@ -1,9 +1,12 @@
-//! What is asked and what is answered, as HTTP/1.1 has it: a `GET`, one answer, the end.
+//! What is asked and what is answered, as HTTP/1.1 has it: a `GET` or a `PUT`, one answer, the end.
 
 use std::io::Write as _;
 
 /// The longest head of a request that is read.
 pub(super) const HEAD_MAX: usize = 8 << 10;
+
+/// The longest body.
+const BODY_MAX: usize = 4 << 10;
 
 /// Which version of the endpoint is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,13 @@ pub(super) enum Asked<'a> {
     },
     /// Credentials, by their name.
     Credentials(&'a str),
+    /// The task's protection, by the name under which a container asks.
+    Protection {
+        /// The name.
+        endpoint: &'a str,
+        /// Whether the body says what it is to be.
+        change: bool,
+    },
 }
 
 /// An answer.
@@ -75,6 +85,8 @@ impl Answer {
             400 => "Bad Request",
             404 => "Not Found",
             405 => "Method Not Allowed",
+            411 => "Length Required",
+            413 => "Content Too Large",
             429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
             503 => "Service Unavailable",
@@ -112,10 +124,27 @@ pub(super) fn read(head: &[u8]) -> Result<Asked<'_>, Answer> {
     if !version.starts_with("HTTP/1.") {
         return Err(bad());
     }
-    if method != "GET" {
-        return Err(Answer::refusal(405, "only GET is answered here"));
+    let asked = asked(path(target));
+    match (method, asked) {
+        ("PUT", Some(Asked::Protection { endpoint, .. })) => Ok(Asked::Protection { endpoint, change: true }),
+        ("GET", Some(asked)) => Ok(asked),
+        ("GET", None) => Err(Answer::refusal(404, "there is nothing at this path")),
+        _ => Err(Answer::refusal(405, "only GET is answered here")),
     }
-    asked(path(target)).ok_or_else(|| Answer::refusal(404, "there is nothing at this path"))
+}
+
+/// How long the body behind a whole head is.
+pub(super) fn body_length(head: &[u8]) -> Result<usize, Answer> {
+    let head = std::str::from_utf8(head).unwrap_or_default();
+    let mut fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let Some((_, length)) = length else {
+        return Err(Answer::refusal(411, "the request does not say how long its body is"));
+    };
+    match length.trim().parse() {
+        Ok(length) if length <= BODY_MAX => Ok(length),
+        _ => Err(Answer::refusal(413, "the body of a request may have 4 KiB here")),
+    }
 }
 
 /// The path of a target, which a proxy would write with the scheme and the host before it.
@@ -130,6 +159,9 @@ fn asked(path: &str) -> Option<Asked<'_>> {
     let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let (version, rest) = match parts.as_slice() {
         ["v2", "credentials", id] => return Some(Asked::Credentials(id)),
+        ["api", endpoint, "task-protection", "v1", "state"] if !endpoint.is_empty() => {
+            return Some(Asked::Protection { endpoint, change: false });
+        }
         ["v3", rest @ ..] => (Version::Three, rest),
         ["v4", rest @ ..] => (Version::Four, rest),
         _ => return None,
@@ -175,6 +207,10 @@ mod tests {
             }
         }
         assert_eq!(read(b"GET /v2/credentials/id HTTP/1.1"), Ok(Asked::Credentials("id")));
+        for (method, change) in [("GET", false), ("PUT", true)] {
+            let head = format!("{method} /api/id/task-protection/v1/state HTTP/1.1");
+            assert_eq!(read(head.as_bytes()), Ok(Asked::Protection { endpoint: "id", change }));
+        }
     }
 
     #[test]
@@ -184,9 +220,28 @@ mod tests {
         }
         assert_eq!(status(b"GET /\xff HTTP/1.1"), Some(400));
         assert_eq!(status(b"PUT /v4/id HTTP/1.1"), Some(405));
-        for path in ["/", "/v4", "/v4/", "/v4//task", "/v4/id/tasks", "/v5/id", "/v2/credentials", "http://x"]
-        {
+        assert_eq!(status(b"DELETE /api/id/task-protection/v1/state HTTP/1.1"), Some(405));
+        for path in [
+            "/",
+            "/v4",
+            "/v4/",
+            "/v4//task",
+            "/v4/id/tasks",
+            "/v5/id",
+            "/v2/credentials",
+            "http://x",
+            "/api/id",
+        ] {
             assert_eq!(status(format!("GET {path} HTTP/1.1").as_bytes()), Some(404), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_body_says_how_long_it_is_and_is_not_long() {
+        let length = |field: &str| body_length(format!("PUT / HTTP/1.1\r\nHost: x\r\n{field}").as_bytes());
+        assert_eq!(length("content-LENGTH: 12"), Ok(12));
+        for (field, status) in [("X: 1", 411), ("Content-Length: 5000", 413), ("Content-Length: -1", 413)] {
+            assert_eq!(length(field).unwrap_err().status, status, "{field}");
         }
     }
 

@@ -28,11 +28,19 @@ pub enum Driver {
     /// Files of our own form.
     #[default]
     File,
+    /// The same, with the lines of an event as one entry.
+    Events {
+        /// The regular expression that the first line of an event matches.
+        begin: String,
+    },
     /// Files of Docker's form.
     JsonFile {
         /// Members of `attrs` of each line.
         #[serde(default)]
         attributes: BTreeMap<String, String>,
+        /// Whether older files are compressed.
+        #[serde(default)]
+        compress: bool,
     },
     /// The host's journal; nothing is kept here.
     Journald {
@@ -76,6 +84,29 @@ pub struct SyslogSpec {
     pub tag: String,
     /// What this host is called there.
     pub hostname: String,
+    /// How what is said over the network is kept from others; it is not where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+}
+
+/// How what is said to a server is kept from others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsSpec {
+    /// The name that the server's certificate must have.
+    pub name: String,
+    /// A file of the authorities that may have signed it; those of the host where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<PathBuf>,
+    /// A file of our own certificate, where the server wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// A file of its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Whether any certificate will do.
+    #[serde(default)]
+    pub skip_verify: bool,
 }
 
 /// One way to somebody who takes output.

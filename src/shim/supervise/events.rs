@@ -37,6 +37,10 @@ impl Supervisor {
             Some(Source::Listener) => self.connections.accept(&self.poll),
             Some(Source::Container(at)) => self.look_at(at as usize),
             Some(Source::Probe(at)) => self.look_at_probe(at as usize),
+            Some(Source::Said(at)) => {
+                let container = self.containers.get_mut(at as usize).and_then(Option::as_mut);
+                container.into_iter().for_each(Container::hear_probe);
+            }
             Some(Source::Stdout(at)) => {
                 self.read(at as usize, Stream::Stdout);
             }
@@ -133,9 +137,13 @@ impl Supervisor {
     }
 
     pub(super) fn look_at_probe(&mut self, at: usize) {
-        let passed = self.containers[at].as_mut().and_then(Container::probe_passed);
-        if let Some(passed) = passed {
-            let verdict = self.view.probed(at, passed, moment());
+        let check = self.spec.containers[at].health_check.as_ref();
+        let probed = self.containers[at].as_mut().and_then(|container| container.probed(check));
+        if let Some(probed) = probed {
+            let verdict = self.view.probed(at, probed.passed, moment());
+            if let Some(endpoint) = &mut self.endpoint {
+                endpoint.probed(at, probed);
+            }
             self.see_health(at, verdict);
         }
     }

@@ -79,7 +79,7 @@ impl Supervisor {
     /// Sends what can be sent, and has the container wait if it has to.
     fn tend(&mut self, at: usize) {
         let Some(output) = &mut self.outputs[at] else { return };
-        output.tend(Turn { poll: &self.poll, token: taker(at), now: moment() });
+        output.tend(Turn { poll: &self.poll, token: taker(at), now: moment() }, &mut self.batch);
         if let Some(reason) = output.trouble() {
             self.say_lost(at, reason);
         }
@@ -124,6 +124,7 @@ impl Supervisor {
         let until = moment() + LAST_OF_IT;
         let mut events = Vec::new();
         while self.outputs.iter().flatten().any(Output::is_under_way) && moment() < until {
+            self.set_timer();
             let limit = until.since(moment());
             if self.poll.wait(&mut events, Some(limit)).is_err() {
                 break;
@@ -131,6 +132,7 @@ impl Supervisor {
             for event in &events {
                 self.take(*event);
             }
+            self.tend_outputs();
             self.converse();
         }
         for at in 0..self.outputs.len() {

@@ -138,6 +138,7 @@ fn the_doctor_looks_at_everything_with_a_daemon_and_without_and_ends_with_the_wo
         "cgroup",
         "overlay",
         "disk",
+        "quota",
         "clock",
         "dns",
         "firewall",
@@ -162,7 +163,7 @@ fn the_doctor_looks_at_everything_with_a_daemon_and_without_and_ends_with_the_wo
     assert_eq!(code, if has("broken") { 1 } else { 5 }, "{without:#}");
     assert_eq!(without["findings"][0]["verdict"], "degraded");
     let fewer = subjects(without["findings"].as_array().expect("findings"));
-    assert!(wanted[..13].iter().all(|subject| fewer.iter().any(|one| one == subject)), "{fewer:?}");
+    assert!(wanted[..14].iter().all(|subject| fewer.iter().any(|one| one == subject)), "{fewer:?}");
     std::fs::write(&config, "bridge = 1\n").expect("the configuration");
     let (wrong, code) = examined(&instance, &["--config", config.to_str().expect("a path of letters")]);
     assert_eq!(code, 1);

@@ -22,12 +22,11 @@ impl Disk {
     /// Moves the calling thread into a mount namespace of its own and mounts there, at `at`, what was wished for: a size
     /// such as `6m`, or `ext4` or `xfs`, of which is more than a task may fill.
     pub fn mount(at: &Path, wish: &str) -> Self {
-        unshare(CloneFlags::CLONE_NEWNS).expect("root may make a mount namespace");
-        let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).expect("mounts can be made private");
+        own_mounts();
         fs::create_dir(at).expect("a place for the disk");
         if ["ext4", "xfs"].contains(&wish) {
-            counting(wish, &at.with_extension("disk"), 64 << 30, at).expect("a disk that counts projects");
+            let file = at.with_extension("disk");
+            file_system(wish, &file, 64 << 30, "prjquota", at).expect("a disk that counts projects");
             return Self { at: at.to_owned() };
         }
         let size = wish;
@@ -50,8 +49,15 @@ impl Disk {
     }
 }
 
-/// Makes a file of so many bytes, of which few are written, into a file system that counts projects, and mounts it.
-pub fn counting(kind: &str, file: &Path, bytes: u64, at: &Path) -> Result<(), String> {
+/// Moves the calling thread into a mount namespace of its own.
+pub fn own_mounts() {
+    unshare(CloneFlags::CLONE_NEWNS).expect("root may make a mount namespace");
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).expect("mounts can be made private");
+}
+
+/// Makes a file of so many bytes, of which few are written, into a file system with projects, and mounts it.
+pub fn file_system(kind: &str, file: &Path, bytes: u64, options: &str, at: &Path) -> Result<(), String> {
     File::create(file).and_then(|file| file.set_len(bytes)).map_err(|err| err.to_string())?;
     let name = file.display().to_string();
     let make = match kind {
@@ -61,7 +67,8 @@ pub fn counting(kind: &str, file: &Path, bytes: u64, at: &Path) -> Result<(), St
     ran(&make)?;
     // Where nothing loads it by itself; built in, it is there already.
     let _ = ran(&["modprobe", "loop"]);
-    ran(&["mount", "-t", kind, "-o", "loop,prjquota", &name, &at.display().to_string()])
+    let options = format!("loop,{options}");
+    ran(&["mount", "-t", kind, "-o", &options, &name, &at.display().to_string()])
 }
 
 fn ran(words: &[&str]) -> Result<(), String> {

@@ -12,13 +12,9 @@
 use std::{
     cell::Cell,
     fs::{self, File},
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixDatagram, UnixListener},
-    },
+    os::unix::net::{UnixDatagram, UnixListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::OnceLock,
     thread,
     time::Duration,
 };
@@ -26,14 +22,21 @@ use std::{
 use hythe::api::client::{Client, ClientError};
 use nix::{
     mount::{MntFlags, umount2},
-    sched::{CloneFlags, setns, unshare},
+    sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{PATIENCE, disk::Disk, leaks, leaks::Before, scaled, wait_for};
+use super::{
+    PATIENCE,
+    disk::Disk,
+    groups::{Driver, Groups},
+    leaks,
+    leaks::Before,
+    leftovers, scaled, wait_for,
+};
 
 thread_local! {
     static HAS_OWN_NETWORK: Cell<bool> = const { Cell::new(false) };
@@ -86,6 +89,8 @@ pub struct Wish {
     pub config: String,
     /// Variables in the daemon's environment.
     pub env: Vec<(String, String)>,
+    /// Who makes control groups, where it matters.
+    pub driver: Option<Driver>,
     /// Keep the state on a disk of this size, such as `6m`, that the test may fill, or on one that counts projects: `ext4`
     /// or `xfs`.
     pub disk: Option<&'static str>,
@@ -95,6 +100,7 @@ pub struct Wish {
 pub struct Instance {
     number: usize,
     _number: UnixListener,
+    groups: Groups,
     mark: String,
     directory: TempDir,
     disk: Option<Disk>,
@@ -123,20 +129,25 @@ impl Instance {
     /// An instance whose daemon has not been started yet.
     #[track_caller]
     pub fn prepare(name: &str, wish: Wish) -> Self {
-        let (number, lock) = free_number();
+        let (number, lock) = leftovers::free_number();
         own_network();
+        let driver = wish.driver.unwrap_or_else(Driver::usual);
+        let groups = Groups { parent: format!("hythe-test-{number}"), driver };
+        let prefix = format!("{}-", groups.parent);
+        // Whoever had the number before is dead.
+        leftovers::of_number(&groups.top(), &prefix);
         let directory = tempfile::Builder::new()
-            .prefix(&format!("hythe-test-{name}-"))
+            .prefix(&format!("{prefix}{name}-"))
             .tempdir()
             .expect("a temporary directory");
-        let cgroup = format!("hythe-test-{number}");
         let mark = format!("HYTHE_TEST={}", directory.path().display());
         let disk = wish.disk.map(|size| Disk::mount(&directory.path().join("state"), size));
-        let before = Before::new(&mark, directory.path(), disk.as_ref().map(Disk::at), &cgroup);
+        let before = Before::new(&mark, directory.path(), disk.as_ref().map(Disk::at), &groups.top());
         let socket = directory.path().join("run/hythe.sock");
         let instance = Self {
             number,
             _number: lock,
+            groups,
             mark,
             before,
             wish,
@@ -158,7 +169,7 @@ impl Instance {
     fn configuration(&self) -> String {
         let has_services = self.wish.config.contains("[services]");
         let services = if has_services { "" } else { "[services]\nhealthy_after = 1\n" };
-        format!(
+        self.groups.with_driver(&format!(
             "state_dir = \"{state}\"\nruntime_dir = \"{run}\"\ncgroup_parent = \"hythe-test-{number}\"\n{more}\n\
              {services}[network]\nbridge = \"{bridge}\"\nsubnet = \"{subnet}\"\ntable = \"hythe-test-{number}\"\n",
             state = self.path("state").display(),
@@ -167,7 +178,7 @@ impl Instance {
             bridge = self.bridge(),
             subnet = self.subnet(),
             more = self.wish.config,
-        )
+        ))
     }
 
     /// A path inside the instance's directory.
@@ -200,9 +211,9 @@ impl Instance {
         format!("hythe-test-{}", self.number)
     }
 
-    /// The name of the cgroup parent.
-    pub fn cgroup(&self) -> String {
-        format!("hythe-test-{}", self.number)
+    /// The control groups of the instance.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// Starts the daemon and waits until it says that it is ready.
@@ -310,14 +321,14 @@ impl Instance {
         self.before.processes(&daemon)
     }
 
-    /// Whether any cgroup of the instance is there.
-    pub fn has_groups(&self) -> bool {
-        !self.before.cgroups().is_empty()
+    /// The cgroups of the instance that are there, in every hierarchy, the deepest first.
+    pub fn all_groups(&self) -> Vec<PathBuf> {
+        self.before.cgroups()
     }
 
     /// What stays on the host though no task should run: a line each.
     pub fn left_by_tasks(&self) -> Vec<String> {
-        let base = [self.cgroup(), format!("{}/shims", self.cgroup())];
+        let lasting = self.groups.lasting();
         let mut left: Vec<String> =
             self.processes().into_iter().map(|pid| format!("process {pid}")).collect();
         left.extend(self.before.mounts().into_iter().map(|path| format!("mount {}", path.display())));
@@ -325,7 +336,7 @@ impl Instance {
             self.before
                 .cgroups()
                 .into_iter()
-                .filter(|path| !base.iter().any(|name| path.ends_with(name)))
+                .filter(|path| !lasting.contains(path))
                 .map(|path| format!("cgroup {}", path.display())),
         );
         let links = leaks::links_on(&self.bridge());
@@ -398,6 +409,9 @@ impl Instance {
             }
         }
         // The parent and the shims' group belong to the instance, not to a task: they stay, empty.
+        if self.groups.driver == Driver::Systemd {
+            let _ = Command::new("systemctl").args(["stop", &self.groups.top()]).status();
+        }
         for cgroup in self.before.cgroups() {
             let _ = fs::remove_dir(cgroup);
         }
@@ -473,22 +487,4 @@ pub fn strings(list: &Value) -> Vec<String> {
 pub fn entries(directory: &Path) -> Vec<String> {
     let Ok(found) = fs::read_dir(directory) else { return Vec::new() };
     found.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
-}
-
-/// A number that no other running test has, and what holds it: a name in the abstract socket space, which leaves no
-/// file and goes with the process.
-///
-/// Such names belong to a network namespace, so all tests take them in the one that they began in.
-fn free_number() -> (usize, UnixListener) {
-    static FIRST: OnceLock<File> = OnceLock::new();
-    let open = || File::open("/proc/thread-self/ns/net").expect("a thread has a network namespace");
-    let here = open();
-    setns(FIRST.get_or_init(open), CloneFlags::CLONE_NEWNET)
-        .expect("root may go back to where the test began");
-    let found = (0..1000).find_map(|number| {
-        let name = SocketAddr::from_abstract_name(format!("hythe-test-{number}")).ok()?;
-        Some((number, UnixListener::bind_addr(&name).ok()?))
-    });
-    setns(&here, CloneFlags::CLONE_NEWNET).expect("root may return to where the thread was");
-    found.expect("fewer than a thousand tests run at once")
 }

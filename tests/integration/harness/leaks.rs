@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 
-use super::probe::cgroup_mounts;
+use super::{leftovers, probe::cgroup_mounts};
 
 /// Places that belong to an instance with the default configuration, which no test may write to.
 const DEFAULT_PLACES: [&str; 3] = ["/var/lib/hythe", "/run/hythe", "/etc/hythe"];
@@ -31,6 +31,7 @@ impl Before {
     /// Remembers the host for an instance that marks its processes with `mark`, keeps to `directory` and makes its
     /// cgroups under `cgroup`. What the test itself has mounted as its `disk` is no leak.
     pub fn new(mark: &str, directory: &Path, disk: Option<&Path>, cgroup: &str) -> Self {
+        leftovers::of_the_dead();
         Self {
             mark: mark.to_owned(),
             directory: directory.to_owned(),
@@ -63,10 +64,8 @@ impl Before {
 
     /// Mount points inside the instance's directory, the deepest first.
     pub fn mounts(&self) -> Vec<PathBuf> {
-        let is_ours = |path: &PathBuf| path.starts_with(&self.directory) && Some(path) != self.disk.as_ref();
-        let mut found: Vec<PathBuf> = mount_points().into_iter().filter(is_ours).collect();
-        found.sort();
-        found.reverse();
+        let mut found = mounts_in(&self.directory);
+        found.retain(|path| Some(path) != self.disk.as_ref());
         found
     }
 
@@ -79,6 +78,15 @@ impl Before {
         found.reverse();
         found
     }
+}
+
+/// Mount points in a directory, the deepest first.
+pub fn mounts_in(directory: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        mount_points().into_iter().filter(|path| path.starts_with(directory)).collect();
+    found.sort();
+    found.reverse();
+    found
 }
 
 /// The links that hang on a bridge in the calling thread's network namespace: the tasks' host ends.
@@ -152,7 +160,8 @@ fn default_files() -> BTreeSet<PathBuf> {
     found
 }
 
-fn directories_below(top: &Path, found: &mut Vec<PathBuf>) {
+/// A directory and all below it, each before what it holds.
+pub fn directories_below(top: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(top) else { return };
     found.push(top.to_owned());
     for entry in entries.flatten() {

@@ -21,11 +21,14 @@ use std::{
     time::{Duration, Instant as Clock},
 };
 
+pub mod bus;
 pub mod clients;
 pub mod disk;
+pub mod groups;
 pub mod images;
 pub mod instance;
 pub mod leaks;
+pub mod leftovers;
 pub mod outside;
 pub mod probe;
 pub mod registry;

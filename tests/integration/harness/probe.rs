@@ -128,29 +128,31 @@ pub fn disk() -> Probe {
     }
 }
 
-/// A file system in a file that counts projects, of ext4.
+/// A file system in a file that holds projects to limits, of ext4.
 pub fn ext4_quota() -> Probe {
-    quota("ext4")
+    mounted("ext4", "prjquota")
 }
 
 /// The same of xfs.
 pub fn xfs_quota() -> Probe {
-    quota("xfs")
+    mounted("xfs", "prjquota")
 }
 
-fn quota(kind: &str) -> Probe {
+/// A file system in a file that knows projects and need not limit them.
+pub fn xfs() -> Probe {
+    mounted("xfs", "noquota")
+}
+
+fn mounted(kind: &str, options: &str) -> Probe {
     root()?;
     program(&format!("mkfs.{kind}"))?;
+    super::disk::own_mounts();
     let folder = tempfile::tempdir().map_err(|err| err.to_string())?;
     let (file, at) = (folder.path().join("file"), folder.path().join("at"));
     fs::create_dir(&at).map_err(|err| err.to_string())?;
-    let mounted = super::disk::counting(kind, &file, 512 << 20, &at);
-    let counts = mounted.and_then(|()| {
-        let counts = hythe::shim::storage::Storage::of(&at).map_err(|err| err.to_string());
-        let _ = nix::mount::umount2(&at, nix::mount::MntFlags::MNT_DETACH);
-        counts?.map(drop).ok_or_else(|| "it counts none".to_owned())
-    });
-    counts.map_err(|why| format!("no {kind} that counts projects can be mounted here: {why}"))
+    let mounted = super::disk::file_system(kind, &file, 512 << 20, options, &at);
+    mounted.map_err(|why| format!("no {kind} with {options} can be mounted here: {why}"))?;
+    nix::mount::umount2(&at, nix::mount::MntFlags::empty()).map_err(|err| err.to_string())
 }
 
 /// nftables, as an oracle.
@@ -172,6 +174,24 @@ pub fn registry() -> Probe {
 /// OpenSSL's program, which makes certificates.
 pub fn openssl() -> Probe {
     program("openssl")
+}
+
+/// Debian's rsyslog, with what it needs for TLS.
+pub fn rsyslogd() -> Probe {
+    program("rsyslogd")?;
+    let modules = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let has_tls = modules.into_iter().any(|lib| Path::new(lib).join("rsyslog/lmnsd_gtls.so").exists());
+    if has_tls { Ok(()) } else { Err("rsyslog-gnutls is not installed".to_owned()) }
+}
+
+/// The journal of systemd, as a program that runs without it.
+pub fn journald() -> Probe {
+    root()?;
+    let program_of_it = "/lib/systemd/systemd-journald";
+    if !Path::new(program_of_it).exists() {
+        return Err(format!("{program_of_it} is not there"));
+    }
+    program("journalctl").and_then(|()| program("unshare"))
 }
 
 /// debootstrap, which makes the Debian image.

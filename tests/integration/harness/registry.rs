@@ -120,7 +120,8 @@ impl Drop for Registry {
     }
 }
 
-fn certificate(directory: &Path) {
+/// A certificate for this host's loopback and its key: `cert.pem` and `key.pem` in a directory.
+pub fn certificate(directory: &Path) {
     let made = Command::new("openssl")
         .args([
             "req",

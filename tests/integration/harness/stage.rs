@@ -230,7 +230,8 @@ impl Instance {
     /// file of version 1, `v2` the file of version 2.
     #[track_caller]
     pub fn cgroup_file(&self, group: &str, v1: (&str, &str), v2: &str) -> String {
-        let below = PathBuf::from(self.cgroup()).join(group);
+        let (task, container) = group.split_once('/').unwrap_or((group, ""));
+        let below = self.groups().task(task).join(container);
         let mut candidates = cgroup_mounts().into_iter().map(|mount| {
             let has = mount.options.split(',').any(|option| option == v1.0);
             mount.at.join(&below).join(if has { v1.1 } else { v2 })

@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, leaks::Before, wait_for};
+use crate::harness::{PATIENCE, groups::Driver, leaks::Before, wait_for};
 
 /// The programs that tests run inside.
 const PROGRAMS: [&str; 32] = [
@@ -22,25 +22,6 @@ const PROGRAMS: [&str; 32] = [
 ];
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
-
-/// Who makes control groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Driver {
-    /// The runtime, by the files of the hierarchy.
-    Files,
-    /// The systemd of this host.
-    Systemd,
-}
-
-impl Driver {
-    /// What tests use that say nothing of it: files, unless `HYTHE_CGROUP_DRIVER` is `systemd`.
-    fn usual() -> Self {
-        match std::env::var_os("HYTHE_CGROUP_DRIVER") {
-            Some(name) if name == "systemd" => Self::Systemd,
-            Some(_) | None => Self::Files,
-        }
-    }
-}
 
 pub(super) struct Container {
     dir: TempDir,

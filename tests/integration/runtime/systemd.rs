@@ -4,88 +4,26 @@
 use std::{
     fs,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::container::{Container, Driver, Ran};
-use crate::harness::{PATIENCE, require, skipped, wait_for};
+use super::container::{Container, Ran};
+use crate::harness::{
+    bus::{ADDRESS, Bus},
+    groups::Driver,
+    require,
+};
 
-/// Debian's, which has Debian's modules; another may come before it in the search path.
-const PYTHON: &str = "/usr/bin/python3";
-
-/// A bus with a manager on it, for one test.
-struct Bus {
-    daemon: Child,
-    manager: Child,
-    dir: tempfile::TempDir,
-}
-
-impl Bus {
-    /// Begins the bus; none where the programs for it are missing.
-    fn begin() -> Option<Self> {
-        let has_python = Command::new(PYTHON).args(["-c", "import dbus, gi"]).output();
-        let has_daemon = Command::new("dbus-daemon").arg("--version").output();
-        if !has_python.is_ok_and(|ran| ran.status.success())
-            || !has_daemon.is_ok_and(|ran| ran.status.success())
-        {
-            skipped("dbus-daemon, python3-dbus or python3-gi is missing");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let configuration = format!(
-            "<busconfig><type>system</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
-             <policy context='default'><allow user='*'/><allow own='*'/><allow send_type='*'/>\
-             <allow receive_type='*'/></policy></busconfig>",
-            dir.path().join("bus").display()
-        );
-        fs::write(dir.path().join("bus.conf"), configuration).unwrap();
-        fs::write(dir.path().join("systemd.py"), include_str!("systemd.py")).unwrap();
-        let daemon = Command::new("dbus-daemon")
-            .arg(format!("--config-file={}", dir.path().join("bus.conf").display()))
-            .args(["--nofork", "--nopidfile"])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_for("the bus", PATIENCE, || dir.path().join("bus").exists().then_some(()));
-        let manager = Command::new(PYTHON)
-            .arg(dir.path().join("systemd.py"))
-            .arg(dir.path().join("notes"))
-            .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", dir.path().join("bus").display()))
-            .spawn()
-            .unwrap();
-        let bus = Self { daemon, manager, dir };
-        wait_for("the manager", PATIENCE, || bus.notes().first().map(drop));
-        Some(bus)
-    }
-
-    fn notes(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.dir.path().join("notes")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    fn oci(&self, container: &Container, args: &[&str]) -> Ran {
-        let mut command = container.command(&[]);
-        command.arg("--systemd-cgroup").args(args);
-        command
-            .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", self.dir.path().join("bus").display()));
-        // Files, because a container that stays keeps the streams of whoever began it.
-        let place = |name: &str| self.dir.path().join(name);
-        let file = |name: &str| fs::File::create(place(name)).unwrap();
-        let status = command.stdout(file("out")).stderr(file("err")).status().unwrap();
-        let read = |name: &str| fs::read(place(name)).unwrap();
-        Output { status, stdout: read("out"), stderr: read("err") }.into()
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        for child in [&mut self.manager, &mut self.daemon] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+fn oci(bus: &Bus, container: &Container, args: &[&str]) -> Ran {
+    let mut command = container.command(&[]);
+    command.arg("--systemd-cgroup").args(args).env(ADDRESS, bus.address());
+    // Files, because a container that stays keeps the streams of whoever began it.
+    let file = |name: &str| fs::File::create(container.path(name)).unwrap();
+    let status = command.stdout(file("out")).stderr(file("err")).status().unwrap();
+    let read = |name: &str| fs::read(container.path(name)).unwrap();
+    Output { status, stdout: read("out"), stderr: read("err") }.into()
 }
 
 #[test]
@@ -101,7 +39,7 @@ fn a_scope_is_begun_changed_and_ended() {
     container.script("sleep 1000");
     container.save();
     let bundle = container.bundle().display().to_string();
-    let ran = bus.oci(&container, &["run", "--detach", "--bundle", &bundle, &container.id]);
+    let ran = oci(&bus, &container, &["run", "--detach", "--bundle", &bundle, &container.id]);
     assert_eq!(ran.code, 0, "{ran:?}");
 
     let begun = &bus.notes()[1];
@@ -118,10 +56,10 @@ fn a_scope_is_begun_changed_and_ended() {
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
     assert!(groups.lines().all(|line| line.ends_with(&format!("/{stem}.slice/{unit}"))), "{groups}");
 
-    let ran = bus.oci(&container, &["update", "--pids-limit", "60", &container.id]);
+    let ran = oci(&bus, &container, &["update", "--pids-limit", "60", &container.id]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(bus.notes().last().unwrap()["TasksMax"], 60);
-    let ran = bus.oci(&container, &["delete", "--force", &container.id]);
+    let ran = oci(&bus, &container, &["delete", "--force", &container.id]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let calls: Vec<_> = bus.notes().iter().map(|note| note["call"].clone()).collect();
     assert_eq!(calls, ["ready", "start", "set", "stop", "reset"]);
@@ -136,7 +74,7 @@ fn a_scope_that_does_not_come_to_be_is_told() {
     let run = |container: &Container| {
         container.save();
         let bundle = container.bundle().display().to_string();
-        bus.oci(container, &["run", "--bundle", &bundle, &container.id])
+        oci(&bus, container, &["run", "--bundle", &bundle, &container.id])
     };
     container.config["linux"]["cgroupsPath"] = json!("/not/a/scope");
     assert_eq!(

@@ -263,8 +263,7 @@ fn power_off(instance: &mut Instance) {
         instance.bridge(),
         instance.path("run").display()
     ));
-    let groups = sh(&format!("find /sys/fs/cgroup -depth -type d -path '*/{}/*'", instance.cgroup()));
-    for group in groups.lines() {
+    for group in instance.all_groups() {
         let _ = fs::remove_dir(group);
     }
     let boot = instance.path("boot_id");

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hythe::agent::{
-    Adopted, Agent, AgentConfig, LocalStores, LogOf, LogQuery, Policy, PullPolicy, RegistryConfig, StartTask,
+    Adopted, Agent, AgentConfig, CgroupDriver, LocalStores, LogOf, LogQuery, Policy, PullPolicy,
+    RegistryConfig, StartTask,
 };
 use hythe::model::arn::Owner;
 use hythe::model::fact::{Fact, Seen};
@@ -193,6 +194,7 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         state_dir: place.join("state"),
         runtime_dir: place.join("run"),
         cgroup_parent: cgroup.to_owned(),
+        cgroup_driver: CgroupDriver::Files,
         executable: env!("CARGO_BIN_EXE_hythe").into(),
         image_pull_policy: PullPolicy::Default,
         publish_address: Ipv4Addr::UNSPECIFIED,
@@ -201,6 +203,7 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         policy: Policy::default(),
         local: LocalStores::default(),
         roles: std::collections::BTreeMap::new(),
+        api_socket: None,
     };
     let (facts, receiver) = unbounded_channel();
     let _context = runtime.enter();

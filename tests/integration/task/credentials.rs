@@ -209,7 +209,7 @@ fn a_role_without_a_source_is_said_and_one_whose_source_fails_ends_the_task() {
     };
     for (document, why) in [
         (of("arn:aws:iam::000000000000:role/other", "bridge"), "name a source of them under [roles]"),
-        (of(APP, "host"), "by networkMode bridge or awsvpc"),
+        (of(APP, "none"), "with networkMode none there is no network to ask over"),
     ] {
         let (id, _) = instance.ran(&document);
         assert_eq!(instance.said(&id, "app"), "<>\n");
@@ -230,6 +230,23 @@ fn a_role_without_a_source_is_said_and_one_whose_source_fails_ends_the_task() {
 }
 
 #[test]
+fn a_task_on_the_host_s_network_gets_its_credentials_by_a_whole_address() {
+    require!(host, busybox, clients);
+    let keep = Keep::new();
+    let instance = Instance::with_busybox_and("roles-host", &keep.config());
+    let document = with(
+        definition("role", &[container("app", FOREVER)]),
+        json!({ "taskRoleArn": JOB, "networkMode": "host" }),
+    );
+    let id = instance.launch(&document);
+    instance.running(&id);
+    let full = variable(&instance, &id, "app", "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    assert!(full.starts_with("http://127.0.0.1:") && full.contains("/v2/credentials/"), "{full}");
+    assert_eq!(variable(&instance, &id, "app", VARIABLE), "");
+    assert_eq!(found_by_boto3(&instance, &id, ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &full)), VENDED);
+}
+
+#[test]
 fn boto3_finds_the_credentials_by_itself() {
     require!(host, busybox, clients);
     let keep = Keep::new();
@@ -237,19 +254,27 @@ fn boto3_finds_the_credentials_by_itself() {
     let id = instance.launch(&of_role(JOB));
     instance.running(&id);
     let path = variable(&instance, &id, "app", VARIABLE);
+    assert_eq!(found_by_boto3(&instance, &id, (VARIABLE, &path)), VENDED);
+    assert!(Inside::of(&instance, &id, "app").connect(Ipv4Addr::LOCALHOST, 80).is_err());
+}
+
+/// What boto3 finds of the program's credentials.
+const VENDED: &str = "container-role JOB hush/job hush/token";
+
+/// What boto3 finds in the network of a container, with this variable.
+fn found_by_boto3(instance: &Instance, id: &str, (name, value): (&str, &str)) -> String {
     let script = "import boto3; found = boto3.Session().get_credentials(); frozen = found.get_frozen_credentials()\n\
                   print(found.method, *frozen[:3])";
     let output = Command::new("nsenter")
-        .arg(format!("--net=/proc/{}/ns/net", instance.pid(&id, "app")))
+        .arg(format!("--net=/proc/{}/ns/net", instance.pid(id, "app")))
         .arg(clients::program("python"))
         .args(["-c", script])
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", instance.path(""))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env(VARIABLE, &path)
+        .env(name, value)
         .output()
         .expect("nsenter runs");
-    assert_eq!(Said::from(output).ok().trim(), "container-role JOB hush/job hush/token");
-    assert!(Inside::of(&instance, &id, "app").connect(Ipv4Addr::LOCALHOST, 80).is_err());
+    Said::from(output).ok().trim().to_owned()
 }

@@ -77,6 +77,7 @@ impl Lab {
         let spec = TaskSpec {
             cgroup: format!("{parent}/{task}").into(),
             shim_cgroup: format!("{parent}/shims").into(),
+            systemd: None,
             task,
             resources: None,
             network: Network::Inherited,

@@ -11,6 +11,8 @@ use hythe::kernel::namespace::within_network;
 use serde_json::{Value, json};
 use std::os::fd::AsFd as _;
 
+mod now;
+
 use crate::harness::{
     Instance, PATIENCE, require, scaled,
     stage::{FOREVER, container, definition, one, sh, word},
@@ -189,7 +191,8 @@ fn a_container_learns_where_its_ports_and_volumes_are() {
     assert_eq!((own.get("Health"), own.get("RestartCount")), (None, None), "{own:#}");
     let task = told(&instance, &id, "web", "$ECS_CONTAINER_METADATA_URI_V4/task");
     assert_eq!(task.get("Limits"), None, "{task:#}");
-    instance.cli(&["exec", &id, "web", "--", "sh", "-c", "kill -TERM 1"]).ok();
+    // The command may end with the container that it ends.
+    instance.cli(&["exec", &id, "web", "--", "sh", "-c", "kill -TERM 1"]);
     instance.stopped(&id);
 }
 
@@ -317,6 +320,8 @@ fn bad_visitors_cost_the_others_nothing() {
     assert_eq!(inside.says(b"nonsense\r\n\r\n").0, 400);
     assert_eq!(inside.says(b"\xff\x00\r\n\r\n").0, 400);
     assert_eq!(inside.says(b"PUT /v4/x HTTP/1.1\r\n\r\n{}").0, 405);
+    assert_eq!(inside.says(b"PUT /api/x/task-protection/v1/state HTTP/1.1\r\n\r\n{}").0, 411);
+    assert_eq!(inside.get("/api/x/task-protection/v1/state").0, 404);
     assert_eq!(inside.get("/v4/../../etc/passwd").0, 404);
     assert_eq!(inside.get("/v2/credentials/guess").0, 400);
     let long = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &[b'x'; 12 << 10]].concat();
@@ -334,17 +339,44 @@ fn bad_visitors_cost_the_others_nothing() {
 }
 
 #[test]
-fn a_task_without_a_network_of_its_own_is_told_that_it_has_no_endpoint() {
+fn a_task_on_the_host_s_network_asks_at_a_port_of_its_own_by_names_that_nobody_guesses() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("host-endpoint");
+    let web = with(container("web", FOREVER), json!({ "portMappings": [{ "containerPort": 8080 }] }));
+    let on_host = |container: Value| with(definition("mode", &[container]), json!({ "networkMode": "host" }));
+    let (ours, other) =
+        (instance.launch(&on_host(web)), instance.launch(&on_host(container("web", FOREVER))));
+    let task = instance.running(&ours);
+    instance.running(&other);
+    let own = told(&instance, &ours, "web", "$ECS_CONTAINER_METADATA_URI_V4");
+    assert_eq!(own["DockerId"], one(&task, "web")["runtimeId"], "{own:#}");
+    assert_eq!(own["Networks"], json!([{ "NetworkMode": "host", "IPv4Addresses": [""] }]), "{own:#}");
+    let port = json!([{ "ContainerPort": 8080, "Protocol": "tcp", "HostPort": 8080 }]);
+    assert_eq!(own["Ports"], port, "{own:#}");
+    let url = |id: &str| variable(&instance, id, "web", "ECS_CONTAINER_METADATA_URI_V4");
+    let (our_url, other_url) = (url(&ours), url(&other));
+    let base = |url: &str| url.split("/v4/").next().unwrap().to_owned();
+    assert!(our_url.starts_with("http://127.0.0.1:") && base(&our_url) != base(&other_url), "{our_url}");
+    let name = other_url.rsplit('/').next().unwrap();
+    let said =
+        instance.cli(&["exec", &ours, "web", "--", "wget", "-qO-", &format!("{}/v4/{name}", base(&our_url))]);
+    assert!(said.code != 0 && said.out.is_empty(), "a name of another task is none here: {said:?}");
+    assert!(!instance.stored(&ours)["notEnforced"].to_string().contains("metadata"));
+}
+
+#[test]
+fn a_task_without_any_network_has_the_variables_and_nobody_to_ask() {
     require!(host, busybox);
     let instance = Instance::with_busybox("no-endpoint");
-    let app = container("app", "echo \"<$ECS_CONTAINER_METADATA_URI_V4$ECS_CONTAINER_METADATA_URI>\"");
+    let script = "echo \"$ECS_CONTAINER_METADATA_URI_V4 $ECS_AGENT_URI\"; wget -T 5 -qO- $ECS_CONTAINER_METADATA_URI_V4 || echo none";
+    let app = container("app", script);
     let alone = with(app.clone(), json!({ "disableNetworking": true }));
-    let mode =
-        |mode: &str| with(definition("mode", std::slice::from_ref(&app)), json!({ "networkMode": mode }));
-    for document in [mode("none"), mode("host"), definition("alone", &[alone])] {
+    let none = with(definition("mode", std::slice::from_ref(&app)), json!({ "networkMode": "none" }));
+    for document in [none, definition("alone", &[alone])] {
         let (id, task) = instance.ran(&document);
-        assert_eq!(instance.said(&id, "app"), "<>\n", "{task:#}");
-        let notes = instance.stored(&id)["notEnforced"].to_string();
-        assert_eq!(notes.contains("metadata endpoint"), document["networkMode"] == "host", "{notes}");
+        let said = instance.said(&id, "app");
+        assert!(said.starts_with("http://169.254.170.2/v4/"), "{task:#}");
+        assert!(said.contains(" http://169.254.170.2/api/") && said.contains("\nnone\n"), "{said}");
+        assert!(!instance.stored(&id)["notEnforced"].to_string().contains("metadata"), "{task:#}");
     }
 }

@@ -27,5 +27,6 @@ mod shim;
 mod sinks;
 mod stop;
 mod storage;
+mod systemd;
 mod together;
 mod volumes;

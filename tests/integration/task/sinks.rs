@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a failed test panics")]
 
 mod kept;
+mod oracles;
 mod taken;
 
 use std::{
@@ -36,6 +37,7 @@ fn syslog(target: Target, delivery: Delivery) -> Driver {
         form: SyslogForm::Rfc3164,
         tag,
         hostname: "box".to_owned(),
+        tls: None,
     };
     Driver::Syslog { server, delivery }
 }
@@ -230,7 +232,7 @@ async fn a_journal_that_is_dead_or_dies_hurts_nobody_and_gets_the_rest_when_it_i
 #[tokio::test]
 async fn a_killed_shim_leaves_docker_s_files_whole() {
     require!(root, busybox, cgroup_memory);
-    let driver = Driver::JsonFile { attributes: BTreeMap::new() };
+    let driver = Driver::JsonFile { attributes: BTreeMap::new(), compress: false };
     let mut lab = lab("exec yes this is a line of a flood that does not end", driver);
     let log = lab.spec.containers[0].log.as_mut().unwrap();
     (log.max_size, log.max_files) = (256 << 10, 2);

@@ -2,11 +2,15 @@
 
 use std::{fs, path::Path};
 
-use hythe::{agent::FIRST_PROJECT, shim::storage::Storage};
+use hythe::{
+    agent::FIRST_PROJECT,
+    kernel::quota::project_of,
+    shim::storage::{self, Storage},
+};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Instance, images,
+    Instance, disk, images,
     instance::Wish,
     require,
     stage::{container, definition, one, stays, word},
@@ -58,11 +62,7 @@ fn fills_its_own_and_no_more(disk: &'static str) {
     });
     instance.stop(&neighbour);
     wait_for("the end of all limits", crate::harness::PATIENCE, || limited(&state).is_empty().then_some(()));
-    assert_eq!(
-        hythe::shim::storage::used(&state.join("logs").join(&greedy)),
-        None,
-        "logs outlive what counted them"
-    );
+    assert_eq!(storage::used(&state.join("logs").join(&greedy)), None, "logs outlive what counted them");
 }
 
 #[test]
@@ -97,4 +97,34 @@ fn a_limit_whose_task_is_gone_is_taken_away_at_the_next_start() {
     assert_eq!(limited(&state), [] as [u32; 0]);
     let task = instance.stopped(&id);
     assert_eq!(word(one(&task, "app"), "lastStatus"), "STOPPED");
+}
+
+#[test]
+fn what_is_made_in_a_counted_directory_is_counted_until_that_is_over() {
+    require!(root, xfs);
+    let folder = tempfile::tempdir().unwrap();
+    let (at, file) = (folder.path().join("disk"), folder.path().join("file"));
+    fs::create_dir(&at).unwrap();
+    disk::file_system("xfs", &file, 512 << 20, "noquota", &at).unwrap();
+    let logs = at.join("logs");
+    fs::create_dir(&logs).unwrap();
+    storage::count(&logs, 7).unwrap();
+    let deep = logs.join("deep");
+    fs::create_dir(&deep).unwrap();
+    fs::write(deep.join("log"), "a line").unwrap();
+    std::os::unix::fs::symlink("/etc", deep.join("link")).unwrap();
+    fs::write(at.join("other"), "").unwrap();
+    let project = |path: &Path| project_of(fs::File::open(path).unwrap()).unwrap();
+    let all = [logs.clone(), deep.clone(), deep.join("log"), at.join("other")];
+    assert_eq!(all.each_ref().map(|path| project(path)), [7, 7, 7, 0]);
+    fs::rename(deep.join("log"), deep.join("log.1")).unwrap();
+    storage::discount(&logs).unwrap();
+    storage::discount(&logs).unwrap();
+    storage::discount(&at.join("missing")).unwrap();
+    fs::write(deep.join("log"), "another").unwrap();
+    let all = [logs.clone(), deep.clone(), deep.join("log"), deep.join("log.1")];
+    assert_eq!(all.each_ref().map(|path| project(path)), [0; 4]);
+    assert_eq!(storage::used(&logs), None);
+    assert!(Storage::of(&at).unwrap().is_none(), "a project is not held to anything here");
+    nix::mount::umount2(&at, nix::mount::MntFlags::empty()).unwrap();
 }

@@ -28,6 +28,9 @@ pub(super) const MANAGER: Target = Target {
     interface: "org.freedesktop.systemd1.Manager",
 };
 
+/// The same, asked only whether it is there.
+pub(super) const PEER_OF_MANAGER: Target = Target { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
+
 /// A connection to the system bus.
 pub(super) struct Bus {
     stream: UnixStream,

@@ -5,16 +5,18 @@
 
 mod bus;
 mod message;
+mod properties;
 
 use std::io;
 use std::path::PathBuf;
 
 use oci_spec::runtime::LinuxResources;
 
-use super::{CgroupError, CgroupPath, weight_of_shares};
-use crate::kernel::process::{self, Child, CloneRequest, Signal};
-use bus::{Bus, MANAGER};
-use message::{Value, Writer};
+use super::{CgroupError, CgroupPath};
+use crate::kernel::process::{self, Child, CloneRequest, Pid, Signal};
+use bus::{Bus, MANAGER, PEER_OF_MANAGER};
+use message::{Target, Value, Writer};
+use properties::limits;
 
 /// Why systemd did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +83,14 @@ impl Drop for Begun {
     }
 }
 
+/// Whether systemd is there and answers on the system bus.
+pub fn answers() -> Result<(), SystemdError> {
+    let systemd = Scope::named("systemd");
+    systemd
+        .ask_of(PEER_OF_MANAGER, &mut Bus::connect()?, "a sign of life", "Ping", "", &Writer::default())
+        .map(drop)
+}
+
 impl Scope {
     /// Reads `slice:prefix:name`; without a slice it is the system's.
     pub fn parse(text: &str) -> Result<Self, SystemdError> {
@@ -112,16 +122,31 @@ impl Scope {
 
     /// Where systemd makes it: each dash in a slice's name is one level down.
     pub fn path(&self) -> Result<CgroupPath, CgroupError> {
+        CgroupPath::parse(&self.place().to_string_lossy())
+    }
+
+    /// The same, not checked.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
         let stem = self.slice.trim_end_matches(".slice");
-        let mut path = String::new();
-        if stem != "-" {
-            for (at, _) in stem.match_indices('-').chain([(stem.len(), "")]) {
-                path.push('/');
-                path.push_str(&stem[..at]);
-                path.push_str(".slice");
-            }
-        }
-        CgroupPath::parse(&format!("{path}/{}", self.unit))
+        let levels = stem.match_indices('-').map(|(at, _)| at).chain([stem.len()]);
+        let slices = levels.filter(|_| stem != "-").map(|at| format!("{}.slice", &stem[..at]));
+        slices.chain([self.unit.clone()]).collect()
+    }
+
+    /// The scope `name` of an instance whose groups would lie below `parent` if they were made by files: in a slice of
+    /// that name, as systemd writes paths in names. `parent` and `name` are of letters, digits, `-`, `_` and `.`, the
+    /// former in parts separated by `/`.
+    #[must_use]
+    pub fn below(parent: &str, name: &str) -> Self {
+        let stem = parent.trim_matches('/').replace('-', r"\x2d").replace('/', "-");
+        Self { slice: format!("{stem}.slice"), unit: format!("{stem}-{name}.scope") }
+    }
+
+    /// The slice that it lies in.
+    #[must_use]
+    pub fn slice(&self) -> &str {
+        &self.slice
     }
 
     /// Has systemd make the scope, with the limits that it knows itself. The caller must have one thread.
@@ -133,13 +158,25 @@ impl Scope {
             0
         });
         let placeholder = Begun(placeholder.map_err(|errno| self.talk("the start", errno.into()))?);
-        let pid = placeholder.0.pid.as_raw().unsigned_abs();
+        self.start("container", placeholder.0.pid, resources)?;
+        Ok(placeholder)
+    }
+
+    /// Has systemd make the scope around this process, which begins a task in it. It lasts until the last process in it
+    /// has ended; limits are the business of whoever asks, below it.
+    pub fn begin_around_self(&self) -> Result<(), SystemdError> {
+        self.start("task", Pid::this(), None)
+    }
+
+    fn start(&self, what: &str, first: Pid, resources: Option<&LinuxResources>) -> Result<(), SystemdError> {
         let mut properties = vec![
-            ("Description", Value::Text(format!("container {}", self.unit.trim_end_matches(".scope")))),
+            ("Description", Value::Text(format!("{what} {}", self.unit.trim_end_matches(".scope")))),
             ("Slice", Value::Text(self.slice.clone())),
-            ("PIDs", Value::Pids(vec![pid])),
+            ("PIDs", Value::Pids(vec![first.as_raw().unsigned_abs()])),
             ("Delegate", Value::Bool(true)),
             ("DefaultDependencies", Value::Bool(false)),
+            // One that has failed is forgotten like any other.
+            ("CollectMode", Value::Text("inactive-or-failed".to_owned())),
             ("MemoryAccounting", Value::Bool(true)),
             ("CPUAccounting", Value::Bool(true)),
             ("TasksAccounting", Value::Bool(true)),
@@ -159,11 +196,10 @@ impl Scope {
             Err(SystemdError::Refused { name, .. }) if name.ends_with(".UnitExists") => {
                 // What is left of one that failed stands in the way until it is forgotten.
                 self.forget(&mut bus)?;
-                start(&mut bus)?;
+                start(&mut bus)
             }
-            other => other?,
+            other => other,
         }
-        Ok(placeholder)
     }
 
     /// Has systemd keep other limits.
@@ -214,7 +250,19 @@ impl Scope {
         signature: &str,
         body: &Writer,
     ) -> Result<String, SystemdError> {
-        let serial = bus.call(MANAGER, member, signature, body).map_err(|err| self.talk(act, err))?;
+        self.ask_of(MANAGER, bus, act, member, signature, body)
+    }
+
+    fn ask_of(
+        &self,
+        target: Target,
+        bus: &mut Bus,
+        act: &'static str,
+        member: &str,
+        signature: &str,
+        body: &Writer,
+    ) -> Result<String, SystemdError> {
+        let serial = bus.call(target, member, signature, body).map_err(|err| self.talk(act, err))?;
         bus.answer(serial).map_err(|err| self.talk(act, err))?.map_err(|(name, text)| SystemdError::Refused {
             act,
             unit: self.unit.clone(),
@@ -238,40 +286,10 @@ impl Scope {
     }
 }
 
-/// The limits that systemd has properties for.
-fn limits(resources: Option<&LinuxResources>) -> impl Iterator<Item = (&'static str, Value)> {
-    let cpu = resources.and_then(|resources| resources.cpu().as_ref());
-    let memory = resources.and_then(|resources| resources.memory().as_ref());
-    let positive = |number: Option<i64>| {
-        // Below zero there is no limit, at zero nothing is said.
-        let number = number.filter(|number| *number != 0)?;
-        Some(Value::Number(u64::try_from(number).unwrap_or(u64::MAX)))
-    };
-    let quota = cpu.and_then(|cpu| {
-        let period = cpu.period().filter(|period| *period > 0).unwrap_or(100_000);
-        let quota = cpu.quota().filter(|quota| *quota != 0)?;
-        // Of each second, in steps of ten milliseconds as systemd counts.
-        let second = u64::try_from(quota)
-            .map_or(u64::MAX, |quota| (quota.saturating_mul(1_000_000) / period).next_multiple_of(10_000));
-        Some(Value::Number(second))
-    });
-    let weight =
-        cpu.and_then(oci_spec::runtime::LinuxCpu::shares).and_then(weight_of_shares).map(Value::Number);
-    let tasks =
-        resources.and_then(|resources| resources.pids().as_ref()).map(oci_spec::runtime::LinuxPids::limit);
-    [
-        ("MemoryMax", positive(memory.and_then(oci_spec::runtime::LinuxMemory::limit))),
-        ("MemoryLow", positive(memory.and_then(oci_spec::runtime::LinuxMemory::reservation))),
-        ("TasksMax", positive(tasks)),
-        ("CPUQuotaPerSecUSec", quota),
-        ("CPUWeight", weight),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -281,30 +299,12 @@ mod tests {
         assert_eq!(path("a-b-c.slice:cri:x"), "a.slice/a-b.slice/a-b-c.slice/cri-x.scope");
         assert_eq!(path("::x"), "system.slice/x.scope");
         assert_eq!(path("-.slice:p:x"), "p-x.scope");
+        let below = Scope::below("/edge/a-b", "x");
+        assert_eq!(below.place(), Path::new(r"edge.slice/edge-a\x2db.slice/edge-a\x2db-x.scope"));
         for bad in
             ["/a/b", "a.slice:b", "a:b:c", "a--b.slice:p:x", "-a.slice:p:x", "a.slice:p:", "a.slice:../p:x"]
         {
             assert!(Scope::parse(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn limits_become_properties() {
-        let resources: LinuxResources = serde_json::from_value(serde_json::json!({
-            "memory": {"limit": 1 << 20}, "pids": {"limit": -1},
-            "cpu": {"shares": 1024, "quota": 25_000, "period": 50_000},
-        }))
-        .unwrap();
-        let said: Vec<_> = limits(Some(&resources)).collect();
-        assert_eq!(
-            said,
-            [
-                ("MemoryMax", Value::Number(1 << 20)),
-                ("TasksMax", Value::Number(u64::MAX)),
-                ("CPUQuotaPerSecUSec", Value::Number(500_000)),
-                ("CPUWeight", Value::Number(100)),
-            ]
-        );
-        assert_eq!(limits(None).count(), 0);
     }
 }

@@ -4,7 +4,7 @@ use super::one_of;
 use crate::model::{
     reading::{MemberPath, Refusal},
     size,
-    task_definition::{LogConfiguration, LogTag},
+    task_definition::{BadLogPattern, LogConfiguration, LogPattern, LogTag},
 };
 
 /// The drivers that ECS knows, and `none`, with which nothing is kept.
@@ -108,12 +108,18 @@ pub(super) fn check(log: &LogConfiguration, path: &MemberPath) -> Result<(), Ref
     let is_size = |text: &str| size::bytes(text).is_some_and(|bytes| bytes > 0);
     let size = "is no size such as 10m";
     holds(log, &options, "max-buffer-size", size, is_size)?;
+    for name in ["labels-regex", "env-regex"] {
+        pattern(log, &options, name, LogPattern::parse)?;
+    }
     match log.log_driver.as_str() {
-        "awslogs" => awslogs(log, options)?,
+        "awslogs" => awslogs(log, &options)?,
         "json-file" => {
             holds(log, &options, "max-size", size, |text| text == "-1" || is_size(text))?;
             let is_count = |text: &str| text.parse().is_ok_and(|count: u32| count > 0);
             holds(log, &options, "max-file", "is no number of files from 1", is_count)?;
+            if let Some(compress) = log.option("compress") {
+                one_of(compress, &["true", "false"], || options.member("compress"))?;
+            }
             tag(log, &options)?;
         }
         "journald" => tag(log, &options)?,
@@ -150,19 +156,33 @@ fn known(log: &LogConfiguration, path: &MemberPath) -> Result<(), Refusal> {
     Err(Refusal::rule(path, message))
 }
 
-fn awslogs(log: &LogConfiguration, options: MemberPath) -> Result<(), Refusal> {
+fn awslogs(log: &LogConfiguration, options: &MemberPath) -> Result<(), Refusal> {
     let required = ["awslogs-region", "awslogs-group"];
     let missing: Vec<&str> = required.into_iter().filter(|name| log.option(name).is_none()).collect();
     if !missing.is_empty() {
         let message = format!("Log driver awslogs requires options: {}", missing.join(", "));
-        return Err(Refusal::rule(options, message));
+        return Err(Refusal::rule(options.clone(), message));
     }
     let both = ["awslogs-datetime-format", "awslogs-multiline-pattern"];
     if both.into_iter().all(|name| log.option(name).is_some()) {
         let message = "Log driver awslogs takes either awslogs-datetime-format or awslogs-multiline-pattern.";
-        return Err(Refusal::rule(options, message));
+        return Err(Refusal::rule(options.clone(), message));
     }
-    Ok(())
+    pattern(log, options, "awslogs-multiline-pattern", LogPattern::parse)?;
+    pattern(log, options, "awslogs-datetime-format", LogPattern::of_time)
+}
+
+/// Refuses an option that is no pattern.
+fn pattern(
+    log: &LogConfiguration,
+    options: &MemberPath,
+    name: &str,
+    read: fn(&str) -> Result<LogPattern, BadLogPattern>,
+) -> Result<(), Refusal> {
+    match log.option(name).map(|text| (text, read(text))) {
+        Some((text, Err(bad))) => Err(Refusal::wrong(options.member(name), format!("'{text}' {bad}"))),
+        Some((_, Ok(_))) | None => Ok(()),
+    }
 }
 
 fn syslog(log: &LogConfiguration, options: &MemberPath) -> Result<(), Refusal> {

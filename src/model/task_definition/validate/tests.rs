@@ -153,6 +153,18 @@ fn a_log_driver_takes_its_own_options_only() {
         ("syslog", json!({"syslog-address": "http://a"}), "'http://a' is no address such as "),
         ("syslog", json!({"syslog-facility": "24"}), "'24' is no facility such as daemon, or 0 to 23"),
         ("awslogs", json!({"awslogs-group": "g"}), "Log driver awslogs requires options: awslogs-region"),
+        (
+            "awslogs",
+            json!({"awslogs-region": "r", "awslogs-group": "g", "awslogs-multiline-pattern": "("}),
+            "'(' is no regular expression: ",
+        ),
+        (
+            "awslogs",
+            json!({"awslogs-region": "r", "awslogs-group": "g", "awslogs-datetime-format": "%Q"}),
+            "'%Q' is no format of times: ",
+        ),
+        ("json-file", json!({"labels-regex": "["}), "'[' is no regular expression: "),
+        ("json-file", json!({"compress": "yes"}), "`yes` is not one of true, false"),
     ] {
         let refused = log(driver, options.clone()).unwrap_err();
         assert!(refused.starts_with(why), "{driver} {options}: {refused}");

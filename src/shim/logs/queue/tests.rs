@@ -37,13 +37,14 @@ impl Bench {
             form: SyslogForm::Local,
             tag: "tag".to_owned(),
             hostname: "box".to_owned(),
+            tls: None,
         };
         let format = Format::Syslog(Syslog::new(&spec));
         Self::of(format, targets, Delivery { blocking, most })
     }
 
     fn of(format: Format, targets: Vec<Target>, delivery: Delivery) -> Self {
-        let queue = Queue::new(format, Link::new(targets), delivery);
+        let queue = Queue::new(format, Link::new(targets, None), delivery);
         Self { queue, poll: Poll::new().unwrap(), now: Moment(1), said: 0 }
     }
 

@@ -12,7 +12,7 @@ use crate::shim::{
 };
 
 struct Output {
-    _place: tempfile::TempDir,
+    place: tempfile::TempDir,
     writer: Writer,
     path: PathBuf,
     said: u64,
@@ -27,7 +27,7 @@ impl Output {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("app.log");
         let writer = Writer::new(LogSpec { max_size, max_files, driver, ..LogSpec::at(path.clone()) });
-        Self { _place: place, writer, path, said: 0 }
+        Self { place, writer, path, said: 0 }
     }
 
     /// Says so many lines, `0`, `1`, …, one a millisecond.
@@ -36,7 +36,14 @@ impl Output {
             let line = format!("{}\n", self.said);
             self.writer.take(Stream::Stdout, line.as_bytes(), self.said * 1_000_000, &mut Vec::new());
             self.said += 1;
+            self.writer.tend();
         }
+    }
+
+    /// How many of its files are compressed.
+    fn packed(&self) -> usize {
+        let paths = fs::read_dir(self.place.path()).unwrap().flatten().map(|entry| entry.path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "gz")).count()
     }
 
     fn open(&self, selection: &Selection) -> Reader {
@@ -46,6 +53,10 @@ impl Output {
     async fn read(&self, selection: &Selection) -> Vec<u64> {
         rest(&mut self.open(selection)).await
     }
+}
+
+fn json(compress: bool) -> Driver {
+    Driver::JsonFile { attributes: std::collections::BTreeMap::new(), compress }
 }
 
 fn number(record: &Record) -> u64 {
@@ -146,7 +157,7 @@ async fn a_reader_that_is_too_slow_goes_on_with_the_oldest_that_is_left() {
 
 #[tokio::test]
 async fn docker_s_files_are_read_the_same() {
-    let mut output = Output::of(500, 100, Driver::JsonFile { attributes: std::collections::BTreeMap::new() });
+    let mut output = Output::of(500, 100, json(false));
     output.say(100);
     assert!(fs::exists(older(&output.path, 3)).unwrap());
     assert_eq!(output.read(&Selection::default()).await, (0..100).collect::<Vec<_>>());
@@ -167,4 +178,42 @@ async fn nothing_newer_than_until_is_read_and_a_tail_ends_there() {
         let first = 42 - 42.min(lines as u64);
         assert_eq!(output.read(&tail).await, (first..42).collect::<Vec<_>>(), "the last {lines}");
     }
+}
+
+#[tokio::test]
+async fn compressed_files_are_read_as_if_they_were_not() {
+    let mut output = Output::of(500, 100, json(true));
+    output.say(3);
+    let mut early = output.open(&Selection { follow: true, ..Selection::default() });
+    assert_eq!(take(&mut early, 2).await, [0, 1]);
+    output.say(97);
+    while output.writer.is_packing() {
+        output.writer.tend();
+    }
+    assert!(output.packed() > 3 && !fs::exists(older(&output.path, 1)).unwrap());
+    assert_eq!(output.read(&Selection::default()).await, (0..100).collect::<Vec<_>>());
+    early.finish();
+    assert_eq!(
+        rest(&mut early).await,
+        (2..100).collect::<Vec<_>>(),
+        "a file that is compressed is the same file"
+    );
+    for lines in [0, 1, 11, 55, 1000] {
+        let tail = Selection { tail: Some(lines), ..Selection::default() };
+        let expected: Vec<u64> = (100 - 100.min(lines as u64)..100).collect();
+        assert_eq!(output.read(&tail).await, expected, "the last {lines}");
+    }
+    let between =
+        Selection { since: Some(Timestamp(42)), until: Some(Timestamp(60)), ..Selection::default() };
+    assert_eq!(output.read(&between).await, (42..61).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn compressed_files_have_the_same_ceiling() {
+    let mut output = Output::of(500, 3, json(true));
+    output.say(500);
+    let names = fs::read_dir(output.place.path()).unwrap().count();
+    assert!(names <= 4, "{names} files, with the one that is worked on");
+    let kept = output.read(&Selection::default()).await;
+    assert!(kept.is_sorted() && kept.last() == Some(&499) && kept.len() > 10, "{kept:?}");
 }

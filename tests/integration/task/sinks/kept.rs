@@ -64,6 +64,37 @@ fn a_group_is_read_by_stream_while_its_tasks_run_and_after() {
 }
 
 #[test]
+fn lines_of_an_event_are_one_entry_which_ends_with_the_next_or_with_time() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("events");
+    let with_option = |name: &str, value: &str| {
+        let mut log = awslogs(None);
+        log["logConfiguration"]["options"][name] = json!(value);
+        log
+    };
+    let script = stays("echo 'ERROR no'; echo '  at a'; echo '  at b'; echo 'INFO yes'; echo '  more'");
+    let app = with(container("app", &script), with_option("awslogs-multiline-pattern", "^(ERROR|INFO)"));
+    let dated = "echo '2026-11-21 07:00:00 one'; echo two; echo '2026-11-21 07:00:01 three'";
+    let dated = with(container("dated", dated), with_option("awslogs-datetime-format", "%Y-%m-%d %H:%M:%S"));
+    let dated = with(dated, json!({ "essential": false }));
+    let id = instance.launch(&definition("events", &[app, dated]));
+    instance.printed(&id, "app", "INFO yes\n  more\n");
+    let lines = |container: &str, more: &str| {
+        let lines = instance.lines(&format!("/hythe/v1/logs?task={id}&container={container}{more}"));
+        lines.iter().map(|line| line["line"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("app", ""), ["ERROR no\n  at a\n  at b", "INFO yes\n  more"]);
+    assert_eq!(lines("app", "&tail=1"), ["INFO yes\n  more"]);
+    instance.printed(&id, "dated", "three");
+    assert_eq!(lines("dated", ""), ["2026-11-21 07:00:00 one\ntwo", "2026-11-21 07:00:01 three"]);
+    let said = instance.cli(&["logs", &id, "--container", "app"]).ok();
+    assert_eq!(said, "ERROR no\n  at a\n  at b\nINFO yes\n  more\n");
+    let wrong = with(container("app", "true"), with_option("awslogs-datetime-format", "%Q"));
+    let refused = instance.call("RegisterTaskDefinition", definition("wrong", &[wrong])).unwrap_err();
+    assert!(refused.to_string().contains("'%Q' is no format of times: "), "{refused}");
+}
+
+#[test]
 fn the_lines_of_a_service_come_in_the_order_of_time_followed_or_not() {
     require!(host, busybox);
     let instance = Instance::with_busybox("interleaved");
@@ -111,6 +142,30 @@ fn docker_s_files_are_cut_as_the_definition_says_and_read_as_any_other() {
     assert!(line.starts_with(begin) && line.ends_with("Z\"}"), "{line}");
     let said = instance.cli(&["logs", &id, "--tail", "2"]);
     assert_eq!((said.out.as_str(), said.err.as_str()), ("line 2999 xxxxxxxxxxxxxxxxxxxx\n", "last\n"));
+}
+
+#[test]
+fn older_files_are_compressed_for_whom_asks_and_read_as_any_other() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("compressed");
+    let script = "i=0; while [ $i -lt 3000 ]; do echo line $i xxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done";
+    let options = json!({ "max-size": "64k", "max-file": "20", "compress": "true" });
+    let log = json!({ "logConfiguration": { "logDriver": "json-file", "options": options } });
+    let (id, _) = instance.ran(&definition("packed", &[with(container("app", script), log)]));
+    let names = fs::read_dir(instance.path(format!("state/logs/{id}"))).unwrap();
+    let mut names: Vec<String> = names.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert!(names.len() > 4 && names[0] == "app.log", "{names:?}");
+    assert!(names[1..].iter().all(|name| name.rsplit('.').next() == Some("gz")), "{names:?}");
+    let older = instance.path(format!("state/logs/{id}/{}", names[names.len() - 1]));
+    let first = std::process::Command::new("zcat").arg(&older).output().unwrap();
+    assert!(String::from_utf8(first.stdout).unwrap().starts_with("{\"log\":\"line 0 xxxx"));
+    let said = instance.said(&id, "app");
+    let numbers: Vec<usize> =
+        said.lines().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(numbers, (0..3000).collect::<Vec<_>>());
+    let tail = instance.cli(&["logs", &id, "--tail", "2000"]).ok();
+    assert!(tail.starts_with("line 1000 ") && tail.ends_with("line 2999 xxxxxxxxxxxxxxxxxxxx\n"));
 }
 
 #[test]
