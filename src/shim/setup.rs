@@ -75,7 +75,8 @@ pub(super) fn groups(spec: &TaskSpec, layout: &Layout) -> Result<(Group, Vec<Not
         make(&spec.shim_cgroup, |layout, path| {
             // The first shim makes it.
             let there = layout.group(path);
-            if there.exists() { Ok(there) } else { layout.create(path) }
+            let is_there = there.dirs().iter().all(|dir| dir.exists());
+            if is_there { Ok(there) } else { layout.create(path) }
         })?
     };
     own.enter().map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
