@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{config::Config, network::Trouble, report::chain};
 use crate::{
-    agent::Agent,
+    agent::{Agent, CgroupDriver},
     api::live::{DoctorFinding, DoctorReport, Verdict},
     model::resources::Traits,
     store::{SetAside, Snapshot},
@@ -118,6 +118,10 @@ fn details(config: &Config, snapshot: &Snapshot) -> Map<String, Value> {
         "stateDirectory": config.state_dir,
         "runtimeDirectory": config.runtime_dir,
         "cgroupParent": config.cgroup_parent,
+        "cgroupDriver": match config.containers.cgroup_driver {
+            CgroupDriver::Files => "files",
+            CgroupDriver::Systemd => "systemd",
+        },
         "socket": config.api.socket,
         "architecture": Traits::default().architecture,
         "pendingTasks": counts.pending,

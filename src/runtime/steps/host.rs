@@ -26,6 +26,8 @@ pub struct Host {
     pub hard_limits: Vec<(Limit, u64)>,
     /// The most files that any process may be allowed to open, whatever its capabilities: `fs.nr_open`.
     pub open_files: u64,
+    /// Whether supplementary groups stay as they are, because they may not be changed here (user_namespaces(7)).
+    pub keeps_groups: bool,
     /// Our own out-of-memory score adjustment.
     pub oom_score: i32,
     /// Where control groups are.
@@ -51,6 +53,7 @@ impl Host {
             withheld: CapabilitySet::NONE,
             hard_limits,
             open_files: number("/proc/sys/fs/nr_open").unwrap_or(u64::MAX),
+            keeps_groups: may_not_set_groups(),
             oom_score,
             layout: layout.clone(),
             pseudo_mounts: Vec::new(),
@@ -79,6 +82,12 @@ impl Host {
     pub fn can_raise_limits(&self) -> bool {
         self.held.has("CAP_SYS_RESOURCE")
     }
+}
+
+/// Others than root give the right up for the user namespaces that they make, and it is not there in those they are in.
+fn may_not_set_groups() -> bool {
+    let word = std::fs::read_to_string("/proc/self/setgroups").unwrap_or_default();
+    word.trim() == "deny" || !nix::unistd::geteuid().is_root()
 }
 
 fn own_oom_score() -> i32 {

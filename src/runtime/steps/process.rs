@@ -193,7 +193,9 @@ fn identity(process: &Process, host: &Host, missed: &mut Vec<NotEnforced>) -> Re
             steps.push(Step::KeepCapabilities);
         }
     }
-    steps.push(Step::Groups(user.additional_gids().clone().unwrap_or_default()));
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    // Who asks for some hears that they cannot be had.
+    steps.extend((!groups.is_empty() || !host.keeps_groups).then_some(Step::Groups(groups)));
     steps.push(Step::Group(user.gid()));
     steps.push(Step::User(user.uid()));
     if let Some((_, sets)) = sets {

@@ -27,6 +27,7 @@ fn host(mounts: &str) -> Host {
         withheld: CapabilitySet::NONE,
         hard_limits: vec![(Limit::named("RLIMIT_NOFILE").unwrap(), 4096)],
         open_files: 1 << 20,
+        keeps_groups: false,
         oom_score: 0,
         layout: Layout::from_mountinfo(mounts).unwrap(),
         pseudo_mounts: Vec::new(),
@@ -152,6 +153,18 @@ fn an_old_kernel_gets_its_layers_in_one_string() {
         text.contains("mount overlay as the root filesystem of 100 opened layers with upperdir="),
         "{text}"
     );
+}
+
+#[test]
+fn groups_that_may_not_be_changed_are_left_alone_unless_some_are_asked_for() {
+    let mut host = host(HYBRID);
+    host.keeps_groups = true;
+    let mut spec = full();
+    assert!(plan_of(spec.clone(), &host).unwrap().1.contains("set the supplementary groups to [7]"));
+    spec["process"]["user"].as_object_mut().unwrap().remove("additionalGids");
+    assert!(!plan_of(spec.clone(), &host).unwrap().1.contains("supplementary groups"));
+    host.keeps_groups = false;
+    assert!(plan_of(spec, &host).unwrap().1.contains("set the supplementary groups to []"));
 }
 
 #[test]

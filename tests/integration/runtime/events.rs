@@ -104,7 +104,11 @@ fn what_a_busy_container_uses_is_counted() {
 
 #[test]
 fn what_goes_to_a_disk_is_counted() {
-    require!(root, busybox, cgroup_io, disk);
+    require!(root, busybox, disk);
+    if !Layout::detect().unwrap().offers("io") {
+        skipped("this host has no control groups for disks");
+        return;
+    }
     let mut container = Container::new();
     let (major, minor) = disk_of(&container.bundle()).unwrap();
     container.config["root"]["readonly"] = json!(false);

@@ -190,6 +190,31 @@ fn a_container_whose_group_above_is_frozen_ends_at_once() {
     fs::write(above.join("freezer.state"), "THAWED").unwrap();
 }
 
+#[test]
+fn a_host_of_version_2_has_groups_below_and_counters_as_well() {
+    require!(root, busybox, unshare, files_driver);
+    let mut container = Container::new();
+    let Some(dir) = unified(&container) else { return };
+    container.script("sleep 1000");
+    let hide = "busybox awk '$3 == \"cgroup\" {print $2}' /proc/mounts | busybox xargs -r umount;";
+    let script = format!(
+        "{hide} \"$@\" create --bundle \"$BUNDLE\" \"$ID\" </dev/null >/dev/null 2>&1; \"$@\" start \"$ID\"; \
+         mkdir {0}/below; \"$@\" exec --cgroup below \"$ID\" grep ^0:: /proc/self/cgroup; \
+         \"$@\" exec --cgroup memory:below \"$ID\" true || echo refused; \
+         \"$@\" events --stats \"$ID\"; \"$@\" delete --force \"$ID\"",
+        dir.display()
+    );
+    let ran = container.unshared(&["--mount", "--propagation", "private"], &script);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines[..2], ["0::/below", "refused"], "{ran:?}");
+    let told: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+    for member in ["cpu", "cpuset", "memory", "pids", "blkio", "hugetlb"] {
+        assert!(told["data"][member].is_object(), "{member} in {told:#}");
+    }
+    assert!(ran.err.contains("memory:/below"), "{ran:?}");
+}
+
 /// Makes every control group unwritable, as it is for others than root.
 const NO_GROUPS: &str = "busybox awk '$3 ~ /^cgroup/ {print $2}' /proc/mounts | while read -r place; do mount -o remount,bind,ro $place; done;";
 
@@ -229,4 +254,51 @@ fn who_may_make_no_control_groups_can_do_without() {
     container.config["linux"]["cgroupsPath"] = json!(format!("/{}/box", container.cgroup));
     let ran = run("true", &container);
     assert!(ran.code == 1 && ran.err.contains("make control group"), "{ran:?}");
+}
+
+#[test]
+fn an_ordinary_user_runs_a_container_in_a_user_namespace_of_their_own() {
+    require!(root, busybox, unshare);
+    let mut container = Container::new();
+    let linux = container.config["linux"].as_object_mut().unwrap();
+    linux.remove("cgroupsPath");
+    linux.remove("resources");
+    let mounts = container.config["mounts"].as_array_mut().unwrap();
+    // A group and a hierarchy that are not theirs.
+    mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+    for mount in mounts {
+        if let Some(options) = mount["options"].as_array_mut() {
+            options.retain(|option| !option.as_str().unwrap().starts_with("gid="));
+        }
+    }
+    container.script("id -u; echo x >/dev/null && echo null; touch /tmp/mine; stat -c %u /tmp/mine");
+    container.config["root"]["readonly"] = json!(false);
+    container.save();
+    let chowned =
+        std::process::Command::new("chown").args(["-R", "1000:1000"]).arg(container.path("")).status();
+    assert!(chowned.unwrap().success());
+    let bundle = container.bundle().display().to_string();
+    let oci = container.command(&["run", "--bundle", &bundle, &container.id]);
+    let mut command = std::process::Command::new("setpriv");
+    command.args([
+        "--reuid",
+        "1000",
+        "--regid",
+        "1000",
+        "--clear-groups",
+        "unshare",
+        "--user",
+        "--map-root-user",
+    ]);
+    let ran: Ran = command.arg(oci.get_program()).args(oci.get_args()).output().unwrap().into();
+    if ran.err.contains("unshare failed") || ran.err.contains("Permission denied\nsetpriv") || ran.code == 126
+    {
+        skipped(&ran.err);
+        return;
+    }
+    assert_eq!((ran.out.as_str(), ran.code), ("0\nnull\n0", 0), "{ran:?}");
+    assert!(ran.err.contains("warning: the container has no control groups"), "{ran:?}");
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&fs::metadata(container.rootfs().join("tmp/mine")).unwrap());
+    assert_eq!(owner, 1000);
 }

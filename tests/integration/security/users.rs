@@ -127,6 +127,50 @@ fn files_in_a_volume_are_roots_on_both_sides() {
     assert_eq!(of("setuid").permissions().mode() & 0o7777, 0o4755);
 }
 
+/// A file system mounted by the test, until it is over.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn new(fstype: &str, at: std::path::PathBuf) -> Self {
+        fs::create_dir_all(&at).unwrap();
+        let done = std::process::Command::new("mount").args(["-t", fstype, "none"]).arg(&at).status();
+        assert!(done.unwrap().success());
+        Self(at)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn what_is_mounted_below_a_volume_is_roots_as_well_or_refused() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("users-below");
+    let shared = instance.path("shared");
+    let run = |script: &str| {
+        let points = json!({ "mountPoints": [{ "sourceVolume": "shared", "containerPath": "/v" }] });
+        let app = with(asks(container("app", script), "task"), points);
+        let volumes = json!({ "volumes": [{ "name": "shared", "host": { "sourcePath": shared } }] });
+        instance.ran(&with(definition("below", &[app]), volumes))
+    };
+    let below = Mounted::new("tmpfs", shared.join("below"));
+    let (id, _) = run("stat -c %u /v/below; touch /v/below/mine; stat -c %u /v/below/mine");
+    if cannot_map(&instance, &id) {
+        return;
+    }
+    assert_eq!(instance.said(&id, "app"), "0\n0\n");
+    assert_eq!(fs::metadata(shared.join("below/mine")).unwrap().uid(), 0);
+    drop(below);
+    let _below = Mounted::new("proc", shared.join("below"));
+    let (_, task) = run("true");
+    assert_eq!(word(&task, "stopCode"), "TaskFailedToStart", "{task:#}");
+    let reason = "a filesystem that is mounted below it cannot be mapped to other users";
+    assert!(task.to_string().contains(reason), "{task:#}");
+}
+
 #[test]
 fn the_tasks_network_is_its_roots_and_the_hosts_is_not() {
     require!(host, busybox);

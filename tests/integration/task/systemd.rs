@@ -66,7 +66,14 @@ fn a_task_and_its_shim_have_a_scope_that_outlives_the_daemon_and_goes_with_them(
         bus.notes().iter().any(|note| note["call"] == "stop" && note["unit"] == *unit).then_some(())
     });
     wait_for("the end of its groups", PATIENCE, || instance.left_by_tasks().is_empty().then_some(()));
-    fs::write(&config, text).unwrap();
+
+    // Neither the slice nor a group of the files' driver stays when the instance goes.
+    instance.stop_daemon();
+    let config = config.display().to_string();
+    let mut down = instance.command(&["daemon", "--down", "--config", &config]);
+    let ended = down.env(ADDRESS, bus.address()).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(instance.all_groups(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
