@@ -399,6 +399,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         executable,
         image_pull_policy: config.images.pull_policy,
         publish_address: config.publish_address,
+        ready_networks: config.ready_networks,
         registry: RegistryConfig {
             docker_config: config.images.docker_config.clone(),
             insecure_hosts: config.images.plain_http.clone(),
