@@ -187,6 +187,7 @@ def pull(ground):
                     continue
                 place.mkdir(exist_ok=True)
                 Path(f"/proc/{hythe.pid}/clear_refs").write_text("5")
+                os.sync()  # what others have left to write is nobody's here
                 begun = time.monotonic()
                 try:
                     run(*get)
@@ -311,14 +312,22 @@ def api(ground):
     hythe.begin()
     task = hythe.call("ListTasks", {"cluster": "default", "desiredStatus": "STOPPED"})["taskArns"][0]
     lines, seconds = [], 2 if ground.quick else 8
+    def ask(operation, request, **pace):
+        return probe(ground, "requests", {"socket": str(hythe.socket), "clients": 64, "seconds": seconds,
+                                          "operation": operation, "input": request, **pace})
+    new_task = ("RunTask", {"cluster": "default", "taskDefinition": "true-none"})
+    # At the rate of the goal first: what the fastest rate asks for keeps the host busy for long after it.
+    paced = ask(*new_task, rate=150)
+    until("the end of those tasks", 120, lambda: hythe.counts() == (0, 0))
     for operation, request, goal in [
             ("DescribeTasks", {"cluster": "default", "tasks": [task]}, 20000),
             ("ListTasks", {"cluster": "default", "desiredStatus": "STOPPED"}, 5000),
-            ("RunTask", {"cluster": "default", "taskDefinition": "true-none"}, 150)]:
-        done = probe(ground, "requests", {"socket": str(hythe.socket), "clients": 64, "seconds": seconds,
-                                          "operation": operation, "input": request})
+            (*new_task, 150)]:
+        done = ask(operation, request)
         lines.append(line(f"{operation}, 64 clients, 10,000 tasks", "per second", f"≥ {goal}", {"hythe": seen([done["rate"]])}, True))
-        lines.append(line(f"{operation}, 99th percentile", "ms", "≤ 20 ms", {"hythe": seen([done["p99"]])}))
+        if operation != "RunTask":
+            lines.append(line(f"{operation}, 99th percentile", "ms", "≤ 20 ms", {"hythe": seen([done["p99"]])}))
+    lines.append(line("RunTask 150 times a second, 99th percentile", "ms", "≤ 20 ms", {"hythe": seen([paced["p99"]])}))
     return lines
 
 
