@@ -7,8 +7,13 @@ use std::{env, ffi::OsStr, path::Path, process::ExitCode};
 
 use hythe::{
     cli::{self, Next},
-    daemon, shim,
+    daemon,
+    kernel::memory,
+    shim,
 };
+
+/// Heaps of the daemon's threads: enough that two rarely wait for each other.
+const HEAPS: u8 = 2;
 
 fn main() -> ExitCode {
     let mut words = env::args_os();
@@ -23,7 +28,11 @@ fn main() -> ExitCode {
         Some("oci") => cli::oci::main(env::args_os().skip(1)),
         Some(_) | None => match cli::main(daemon::examine) {
             Next::Exit(code) => code,
-            Next::Daemon(configuration) => daemon::main(configuration.as_deref()),
+            Next::Daemon(configuration) => {
+                // Before there is a second thread. Without it the daemon is only larger.
+                let _ = memory::share_heaps(HEAPS);
+                daemon::main(configuration.as_deref())
+            }
             Next::Down(configuration) => daemon::down(configuration.as_deref()),
         },
     }

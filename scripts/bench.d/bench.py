@@ -239,12 +239,16 @@ def main():
             found["lines"] = report.judge(lines)
             report.write(found, target)
         print(report.table(found))
+        broken = [f"{line['row']}: {line['results']['hythe']['failed']}" for line in lines if "failed" in line["results"].get("hythe", {})]
+        print("\nFor README.md:\n\n" + report.summary(found, True))
     finally:
         if ground:
             ground.stop()
         clean_groups()
         subprocess.run(["sh", "-c", f"grep -o ' {place}/[^ ]*' /proc/self/mounts | sort -r | xargs -r umount -l"], check=False)
         shutil.rmtree(place, ignore_errors=True)
+    if broken:
+        sys.exit("hythe could not run:\n" + "\n".join(broken))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """From samples to a table, to JSON and to a picture."""
 
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -68,6 +69,38 @@ def table(found):
     return "\n".join(out)
 
 
+PEERS = ["docker", "podman"]
+
+
+def summary(found, is_for_readme):
+    """One line for each row, as README (rows that a peer ran too) and docs/PERFORMANCE.md (all rows) have it."""
+    heads = ["hythe"] + [f"{name} {short(found['versions'].get(name, ''))}".strip() for name in PEERS] + ["others", "kernel's floor"]
+    out = [head(found) + ":", "", "| | " + " | ".join(heads) + " |", "| --- | ---: | ---: | ---: | --- | ---: |"]
+    for line in found["lines"]:
+        results = line["results"]
+        ran = [name for name, one in results.items() if "median" in one]
+        if "hythe" not in ran or (is_for_readme and not set(ran) - {"hythe", "floor"}):
+            continue
+        named = sorted(set(ran) - {"hythe", "floor", *PEERS})
+        others = ", ".join(f"{name} {number(results[name]['median'])}" for name in named)
+        unit = f", {line['unit']}" if line["unit"] else ""
+        cells = [cell(results.get(name)) for name in ["hythe", *PEERS]] + [others, cell(results.get("floor"))]
+        out.append(f"| {line['row']}{unit} | " + " | ".join(cells) + " |")
+    return "\n".join(out)
+
+
+def cell(result):
+    if result is None:
+        return ""
+    return number(result["median"]) if "median" in result else "cannot"
+
+
+def short(version):
+    """The first two numbers of what a program says of its version."""
+    found = re.search(r"\d+\.\d+", version)
+    return found.group() if found else ""
+
+
 def picture(found):
     """Bars: in each row hythe is one long, so that a bar is how many times as much a peer takes."""
     shown = [line for line in found["lines"] if len([one for one in line["results"].values() if "median" in one]) > 1]
@@ -98,6 +131,8 @@ def text(x, y, words, anchor="start"):
 def write(found, target):
     (target / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
     (target / "bench.md").write_text(table(found) + "\n")
+    (target / "readme.md").write_text(summary(found, True) + "\n")
+    (target / "performance.md").write_text(summary(found, False) + "\n")
     (target / "bench.svg").write_text(picture(found))
     if shutil.which("rsvg-convert"):
         subprocess.run(["rsvg-convert", "-z", "1.5", "-o", target / "bench.png", target / "bench.svg"], check=True)

@@ -113,7 +113,9 @@ impl Asked<'_> {
     fn syslog(&self, options: &Options<'_>, notes: &mut Vec<String>) -> Driver {
         let targets = syslog::targets(options.get("syslog-address").unwrap_or_default());
         if targets.is_empty() {
-            notes.push("the host of its syslog-address has no address now: its output is dropped".to_owned());
+            let note =
+                "the host of its syslog-address has no address now: its output is dropped until it has one";
+            notes.push(note.to_owned());
         }
         let server = syslog::server(options, targets, self.tag(options), self.hostname);
         if let Some(Err(why)) = server.tls.as_ref().map(check_tls) {

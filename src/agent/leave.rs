@@ -11,8 +11,8 @@ use crate::agent::tasks::Hands;
 use crate::agent::{Agent, AgentError};
 
 impl Agent {
-    /// Removes what is there for all tasks together: the control groups and the directory of the shims' sockets. There
-    /// must be no task left.
+    /// Removes what is there for all tasks together: the networks for tasks to come, the control groups and the
+    /// directory of the shims' sockets. There must be no task left.
     pub async fn leave(&self) -> Result<(), AgentError> {
         let hands = Arc::clone(&self.hands);
         spawn_blocking(move || leave(&hands)).await.map_err(|_| AgentError::Broken)?
@@ -20,6 +20,7 @@ impl Agent {
 }
 
 fn leave(hands: &Hands) -> Result<(), AgentError> {
+    hands.networks.drain().map_err(AgentError::Network)?;
     let group = &hands.config.cgroup_parent;
     hands
         .groups

@@ -85,6 +85,8 @@ pub struct AgentConfig {
     pub image_pull_policy: PullPolicy,
     /// The host address that ports are published on.
     pub publish_address: std::net::Ipv4Addr,
+    /// How many networks are kept ready for tasks to come.
+    pub ready_networks: usize,
     /// Where images come from.
     pub registry: RegistryConfig,
     /// What a container may ask of the host.
@@ -343,7 +345,7 @@ impl Agent {
         let attempts = config.registry.pull_attempts;
         let images = Images::open(&places.images(), config.image_pull_policy, options, attempts);
         let images = images.map_err(AgentError::Images)?;
-        let networks = Networks::new(network, config.publish_address);
+        let networks = Networks::new(network, config.publish_address, config.ready_networks);
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let hands = Hands::new(config, images, networks, Teller::new(facts), boot);
         Ok(Self { hands: Arc::new(hands) })
@@ -367,10 +369,12 @@ impl Agent {
         self.hands.adopt(task).await
     }
 
-    /// Installs the network's tables once all tasks have been adopted; before that nothing is taken away.
+    /// Installs the network's tables once all tasks have been adopted; before that nothing is taken away. Then makes
+    /// networks for tasks to come.
     pub async fn adopted(&self) -> Result<(), AgentError> {
         let hands = Arc::clone(&self.hands);
         let installed = spawn_blocking(move || hands.networks.install()).await;
+        self.hands.fill_networks();
         installed.map_err(|_| AgentError::Broken)?.map(drop).map_err(AgentError::Network)
     }
 
@@ -383,6 +387,11 @@ impl Agent {
     #[must_use]
     pub fn tasks(&self) -> BTreeSet<TaskId> {
         self.hands.in_hand()
+    }
+
+    /// Returns once the agent has no task in hand.
+    pub async fn emptied(&self) {
+        self.hands.emptied().await;
     }
 
     /// The tasks that have a directory on this host, as they were when they were started: what there is to adopt when

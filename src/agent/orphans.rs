@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::agent::failure::sentence;
+use crate::agent::network;
 use crate::agent::storage;
 use crate::agent::tasks::Hands;
 use crate::agent::{AgentError, Orphan};
@@ -93,7 +94,8 @@ fn look(hands: &Hands, known: &BTreeSet<TaskId>) -> Result<Vec<Orphan>, AgentErr
         // No reason to leave the others where they are.
         Err(err) => tracing::warn!(error = sentence(&err), "quotas not looked at"),
     }
-    let links: BTreeSet<LinkName> = known.iter().map(|task| LinkName::for_task(task.as_str())).collect();
+    let link = |task: &TaskId| network::link_of(task, &places.network(task));
+    let links: BTreeSet<LinkName> = known.iter().map(link).collect();
     let all = hands.networks.links().map_err(AgentError::Network)?;
     found.extend(all.into_iter().filter(|link| !links.contains(link)).map(Kind::Link));
     let groups = hands.groups.tasks().map_err(|err| AgentError::Look(sentence(&err)))?;

@@ -3,7 +3,7 @@
 //! ```text
 //!   <state>/tasks/<task>/            task.json · spec.json · metadata.json · ledger · network.json · boot · project
 //!                        shm · volumes/<name>
-//!                        containers/<name>/  config.json · rootfs · upper · work · hosts · hostname · resolv.conf
+//!                        containers/<name>/  config.json · filter · rootfs · upper · work · hosts · hostname · resolv.conf
 //!   <state>/volumes/<name>
 //!   <state>/logs/<task>/<name>.log
 //!   <runtime>/tasks/<task>.sock

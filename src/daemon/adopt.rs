@@ -144,9 +144,10 @@ fn has_run(task: &Task) -> bool {
         || task.containers.iter().any(|container| container.started_at.is_some())
 }
 
-/// Removes from the host what belongs to no task that the store knows.
+/// Removes from the host what belongs to no task that may have something there: what nobody knows, and what is left of
+/// tasks that had stopped when the last daemon ended.
 pub async fn sweep_orphans(agent: &Agent, snapshot: &Snapshot) {
-    let known: BTreeSet<TaskId> = snapshot.tasks().map(|task| task.id.clone()).collect();
+    let known: BTreeSet<TaskId> = snapshot.live_tasks().map(|task| task.id.clone()).collect();
     let orphans = match agent.orphans(&known).await {
         Ok(orphans) => orphans,
         Err(error) => return warn!(error = %chain(&error), "host not searched for orphans"),

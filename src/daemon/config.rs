@@ -75,6 +75,8 @@ pub struct Config {
     pub network: Option<NetConfig>,
     /// The host address that ports are published on.
     pub publish_address: Ipv4Addr,
+    /// How many networks are kept ready for tasks to come.
+    pub ready_networks: usize,
     /// What the host gives to tasks, where that is not all it has.
     pub host: HostConfig,
     /// How images come here.

@@ -46,8 +46,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let settings = Settings { is_ending: true, ..life::settings(&config) };
     begun.start(&mut loops, learnt, settings);
     tokio::select! {
-        done = timeout(LIMIT, all_swept(&begun.store)) => done.map_err(|_| DaemonError::Unfinished {
-            tasks: begun.store.snapshot().live_tasks().count(),
+        done = timeout(LIMIT, all_swept(&begun)) => done.map_err(|_| DaemonError::Unfinished {
+            tasks: begun.store.snapshot().live_tasks().count().max(begun.agent.tasks().len()),
         })?,
         ended = life::until_told(&mut told, &mut loops) => {
             ended?;
@@ -80,11 +80,12 @@ async fn stop_all(store: &Store) -> Result<usize, WriteError<Infallible>> {
     write.await
 }
 
-async fn all_swept(store: &Store) {
-    let mut watch = store.watch();
-    while store.snapshot().live_tasks().next().is_some() {
+async fn all_swept(begun: &Begun) {
+    let mut watch = begun.store.watch();
+    while begun.store.snapshot().live_tasks().next().is_some() {
         watch.changed().await;
     }
+    begun.agent.emptied().await;
 }
 
 /// Removes what belongs to the instance and to no task. Every step is tried.

@@ -89,7 +89,7 @@ pub async fn try_commit(store: &Store, batch: &Arc<[Fact]>, healthy_after: Durat
 
 /// Takes facts into a draft. What cannot be taken is said and left out.
 pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<String> {
-    let mut tasks: BTreeMap<&TaskId, Task> = BTreeMap::new();
+    let mut tasks: BTreeMap<&TaskId, (Task, bool)> = BTreeMap::new();
     let mut misfits = Vec::new();
     for fact in facts {
         if !tasks.contains_key(&fact.task) {
@@ -97,12 +97,15 @@ pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<
                 misfits.push(format!("task {} is not known", fact.task));
                 continue;
             };
-            tasks.insert(&fact.task, Task::clone(task));
+            tasks.insert(&fact.task, (Task::clone(task), false));
         }
-        let Some(task) = tasks.get_mut(&fact.task) else { continue };
+        let Some((task, has_changed)) = tasks.get_mut(&fact.task) else { continue };
         let wanted = task.desired_status == DesiredStatus::Running;
         match task.take(fact) {
-            Ok(_) => pin(draft, task, &fact.seen),
+            Ok(is_news) => {
+                *has_changed |= is_news;
+                pin(draft, task, &fact.seen);
+            }
             Err(unexpected) => misfits.push(unexpected.to_string()),
         }
         if wanted && task.desired_status == DesiredStatus::Stopped {
@@ -110,7 +113,8 @@ pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<
             tell_end(draft, task, fact.at);
         }
     }
-    for task in tasks.into_values() {
+    // What has not changed need not be written again.
+    for (task, _) in tasks.into_values().filter(|(_, has_changed)| *has_changed) {
         draft.put_task(task);
     }
     misfits

@@ -51,6 +51,9 @@ use crate::{
     store::{OpenError, Opened, Store, Watch, WriteError},
 };
 
+/// Threads for work that waits for the kernel. Each takes some 70 KB, and most of what they wait for is one lock anyway.
+const BLOCKING: usize = 64;
+
 /// Wrong configuration: nothing that starting again would change.
 const MISCONFIGURED: u8 = 2;
 
@@ -131,6 +134,7 @@ where
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("hythe")
+            .max_blocking_threads(BLOCKING)
             .build()
             .map_err(|source| DaemonError::System { what, source })?;
         let ended = runtime.block_on(life(config));
@@ -395,6 +399,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, DaemonError> {
         executable,
         image_pull_policy: config.images.pull_policy,
         publish_address: config.publish_address,
+        ready_networks: config.ready_networks,
         registry: RegistryConfig {
             docker_config: config.images.docker_config.clone(),
             insecure_hosts: config.images.plain_http.clone(),

@@ -4,6 +4,7 @@
 //!   a commit, or a moment that a plan asked for
 //!        -> services that it touches: plan and carry out, one write
 //!        -> the host: which task starts, stops, is swept; each order returns at once
+//!        -> what a task leaves behind that is STOPPED
 //! ```
 //!
 //! It wakes for a reason and asks for nothing in between. A pass compares, so it does not matter what woke it nor how
@@ -166,7 +167,7 @@ impl<D: Doer> Reconciler<D> {
                 self.mark_leaving(&snapshot, task);
             }
             if task.is_none_or(|task| task.is_stopped()) {
-                self.hands.set(id, Hands::Empty);
+                self.let_go(id);
                 self.waiting.remove(id);
                 self.ended += 1;
             }
@@ -175,6 +176,18 @@ impl<D: Doer> Reconciler<D> {
         if self.ended > 0 && self.prune_at.is_none() {
             self.prune_at = Some(clock::moment() + self.settings.history.keep);
         }
+    }
+
+    /// Has what is left of a task that is over taken off the host. Nobody waits for that.
+    fn let_go(&mut self, id: &TaskId) {
+        match self.hands.of(id) {
+            Hands::Holding | Hands::Stopping => {
+                kill_point("sweep");
+                sweep_until_done(&self.doer, id.clone());
+            }
+            Hands::Empty | Hands::Sweeping => {}
+        }
+        self.hands.set(id, Hands::Empty);
     }
 
     /// Marks all services of a cluster that is to leave the host: DAEMON services go after the others.

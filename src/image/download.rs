@@ -23,8 +23,8 @@ use crate::image::registry::{Registry, RegistryError};
 use crate::image::store::StoreError;
 use crate::model::progress::LayerPhase;
 
-/// Pieces in the queue. Registries send some 16 to 64 KiB at a time.
-const QUEUE: usize = 32;
+/// Pieces in the queue. Slow registries send some 16 KiB at a time, fast ones up to half a megabyte.
+const QUEUE: usize = 8;
 /// Attempts without a single new byte before giving up.
 const ATTEMPTS: u32 = 5;
 /// The first pause between two attempts; it doubles.
@@ -83,7 +83,10 @@ async fn attempt(
         move || {
             let _working = working;
             let [own, _blob] = &*leases;
-            store.land(&layer, Arriving { partial, receiver, current: Bytes::new(), is_over: false }, own)
+            let arriving = Arriving { partial, receiver, current: Bytes::new(), is_over: false };
+            // What is gone before the disk is flushed is mostly never written to it. One that stays is found later.
+            let checked = || drop(std::fs::remove_file(store.partial_path(&layer.blob)));
+            store.land(&layer, arriving, checked, own)
         }
     }));
     let sent = send(pull, registry, layer, from, sender).await;

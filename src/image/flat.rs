@@ -63,7 +63,7 @@ pub async fn unpack_flat(
     Ok(())
 }
 
-fn unpack(layer: &Layer, packed: impl io::Read, directory: &Path) -> Result<(), LayerError> {
+fn unpack(layer: &Layer, packed: impl io::Read + Send, directory: &Path) -> Result<(), LayerError> {
     let unpacker = Unpacker::new(directory, Deletions::CarriedOut, None);
     let unpacker = unpacker.map_err(|err| LayerError::Store(directory.to_owned(), err))?;
     unpack_checked(layer, packed, unpacker).map(drop)

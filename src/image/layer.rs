@@ -1,8 +1,8 @@
 //! One layer from a stream of bytes to its place in the store.
 //!
-//! Everything happens in one pass: the bytes that arrive are hashed, decompressed, hashed again and unpacked aside. Only
-//! when both digests are right, everything is on disk and the inventory is complete does one rename make the layer
-//! visible. Memory does not grow with the layer.
+//! Everything happens in one pass by two threads: one hashes the bytes that arrive, decompresses them and hashes them
+//! again, the other unpacks them aside. Only when both digests are right, everything is on disk and the inventory is
+//! complete does one rename make the layer visible. Memory does not grow with the layer.
 //!
 //! A stored layer is `layers/<diffID>/` with `fs/` (what overlayfs mounts), `inventory` and `size`.
 
@@ -11,6 +11,7 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::image::ahead::ahead;
 use crate::image::digest::{Digest, Hasher};
 use crate::image::inventory::Writer;
 use crate::image::manifest::{Compression, Layer};
@@ -79,8 +80,19 @@ impl LayerError {
 }
 
 /// Unpacks `packed` aside, checks it, and renames it to `place`. `aside` belongs to the caller alone.
-pub(crate) fn land(layer: &Layer, packed: impl Read, aside: &Path, place: &Path) -> Result<(), LayerError> {
-    let result = unpack_aside(layer, packed, aside).and_then(|()| make_visible(aside, place));
+///
+/// `checked` is called when the layer is whole and right, before it is flushed: what kept its bytes may go.
+pub(crate) fn land(
+    layer: &Layer,
+    packed: impl Read + Send,
+    checked: impl FnOnce(),
+    aside: &Path,
+    place: &Path,
+) -> Result<(), LayerError> {
+    let result = unpack_aside(layer, packed, aside).and_then(|()| {
+        checked();
+        make_visible(aside, place)
+    });
     if result.is_err() {
         let _ = discard(aside); // the first error is the one to tell; leftovers go at the next start
     }
@@ -94,7 +106,7 @@ pub(crate) fn discard(path: &Path) -> io::Result<()> {
     crate::image::unpack::remove_tree(std::os::fd::AsFd::as_fd(&parent), name)
 }
 
-fn unpack_aside(layer: &Layer, packed: impl Read, aside: &Path) -> Result<(), LayerError> {
+fn unpack_aside(layer: &Layer, packed: impl Read + Send, aside: &Path) -> Result<(), LayerError> {
     let stored = |err| LayerError::Store(aside.to_owned(), err);
     discard(aside).map_err(stored)?;
     fs::create_dir_all(aside.join("fs")).map_err(stored)?;
@@ -109,7 +121,7 @@ fn unpack_aside(layer: &Layer, packed: impl Read, aside: &Path) -> Result<(), La
 /// Unpacks and checks both digests; returns the length of the tar.
 pub(crate) fn unpack_checked(
     layer: &Layer,
-    packed: impl Read,
+    packed: impl Read + Send,
     unpacker: Unpacker,
 ) -> Result<u64, LayerError> {
     // One byte more than promised is enough to know that it is too much.
@@ -136,15 +148,17 @@ pub(crate) fn unpack_checked(
 
 fn unpack_stream(
     layer: &Layer,
-    blob: &mut impl Read,
+    blob: &mut (impl Read + Send),
     unpacker: Unpacker,
 ) -> Result<(u64, Digest), UnpackError> {
     let plain = decoder(layer.compression, blob).map_err(UnpackError::Archive)?;
-    let tar = HashingReader::new(plain, &layer.diff_id);
-    let mut tar = unpacker.unpack(BufReader::with_capacity(1 << 17, tar))?;
-    // The digest covers what follows the last entry too.
-    io::copy(&mut tar, &mut io::sink()).map_err(UnpackError::Archive)?;
-    let tar = tar.into_inner();
+    let mut tar = HashingReader::new(plain, &layer.diff_id);
+    let done = ahead(&mut tar, |pieces| {
+        let mut rest = unpacker.unpack(pieces)?;
+        // The digest covers what follows the last entry too.
+        io::copy(&mut rest, &mut io::sink()).map_err(UnpackError::Archive)
+    });
+    done.map_err(UnpackError::Archive)??;
     Ok((tar.length, tar.hasher.finish()))
 }
 
@@ -183,7 +197,10 @@ pub fn sniff(magic: &[u8]) -> Compression {
 }
 
 /// A reader of what `packed` contains.
-pub fn decoder<'a>(compression: Compression, packed: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub fn decoder<'a>(
+    compression: Compression,
+    packed: impl Read + Send + 'a,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     Ok(match compression {
         Compression::None => Box::new(packed),
         Compression::Gzip => {

@@ -4,13 +4,14 @@
 //! reference -> source (registry | layout | archive) -> resolved manifest
 //!                 | bytes of each layer
 //!                 v
-//!           download -> layer: hash, decompress, hash -> entries -> unpack -> store
+//!           download -> layer: hash, decompress, hash -> ahead -> entries -> unpack -> store
 //! ```
 //!
 //! [`store::ImageStore`] is the way in. Mounting is for others: an image is a list of directories. What this room keeps
 //! true: a layer is visible only whole and checked, and nothing in a layer can reach outside its directory. It does
 //! not know tasks, containers or the daemon; who uses an image is told to it when it asks what may go.
 
+mod ahead;
 pub mod copy;
 pub mod credentials;
 pub mod digest;

@@ -327,7 +327,7 @@ impl Pull {
                 self.tell(&layer, LayerPhase::Unpacking, 0);
                 let landed = blocking(move || {
                     let _working = working;
-                    store.land(&layer, packed, &lease)
+                    store.land(&layer, packed, || {}, &lease)
                 });
                 landed.await.map_err(|err| PullError::Layer(self.image.clone(), err))
             }
@@ -348,6 +348,7 @@ impl Pull {
             return Ok(lease);
         }
         self.tell(layer, LayerPhase::Waiting, 0);
+        let _turn = self.store.waiting().acquire().await; // never closed
         let hex = hex.to_owned();
         blocking(move || locks.wait(subject, &hex)).await.map_err(failed)
     }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::image::digest::Digest;
 use crate::image::layer::discard;
@@ -45,7 +46,12 @@ pub struct ImageStore {
 struct Inner {
     root: PathBuf,
     locks: Locks,
+    waiting: Semaphore,
 }
+
+/// Threads that may wait for somebody's layer at once. Whoever lands a layer needs a thread too, so those who wait for it
+/// must not have them all.
+const WAITING: usize = 8;
 
 /// What went wrong in the store itself.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +119,9 @@ impl ImageStore {
         for name in ["layers", "blobs/sha256", "blobs/sha512", "images", "partial", "tmp"] {
             make(&root.join(name))?;
         }
-        let store = Self { inner: Arc::new(Inner { locks: Locks::new(&root), root }) };
+        let store = Self {
+            inner: Arc::new(Inner { locks: Locks::new(&root), root, waiting: Semaphore::new(WAITING) }),
+        };
         store.sweep()?;
         Ok(store)
     }
@@ -154,6 +162,11 @@ impl ImageStore {
             }
         }
         Ok(())
+    }
+
+    /// The turns to wait for a lock.
+    pub(crate) fn waiting(&self) -> &Semaphore {
+        &self.inner.waiting
     }
 
     pub(crate) fn locks(&self) -> &Locks {
@@ -300,17 +313,19 @@ impl ImageStore {
         record.layers.iter().all(|diff_id| self.has_layer(diff_id)) && self.read_blob(&record.config).is_ok()
     }
 
-    /// Unpacks a layer from `packed` unless it is here; the caller holds its lease.
+    /// Unpacks a layer from `packed` unless it is here; the caller holds its lease. `checked` is told as soon as the
+    /// bytes of `packed` are not needed again.
     pub(crate) fn land(
         &self,
         layer: &Layer,
-        packed: impl io::Read,
+        packed: impl io::Read + Send,
+        checked: impl FnOnce(),
         _lease: &Lease,
     ) -> Result<(), crate::image::layer::LayerError> {
         if self.has_layer(&layer.diff_id) {
             return Ok(());
         }
         let aside = self.aside(Subject::Layer, layer.diff_id.hex());
-        crate::image::layer::land(layer, packed, &aside, &self.layer_path(&layer.diff_id))
+        crate::image::layer::land(layer, packed, checked, &aside, &self.layer_path(&layer.diff_id))
     }
 }

@@ -70,6 +70,13 @@ pub fn make_whiteout(dir: impl AsFd, name: &OsStr) -> Result<(), Errno> {
     mknodat(dir, name, SFlag::S_IFCHR, Mode::empty(), 0)
 }
 
+/// Has the kernel begin to write what `file` holds back, without waiting for it.
+pub fn begin_writeback(file: impl AsFd) -> Result<(), Errno> {
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: the call takes four numbers, one of them a descriptor that the caller keeps open meanwhile.
+    Errno::result(unsafe { libc::sync_file_range(fd, 0, 0, libc::SYNC_FILE_RANGE_WRITE) }).map(drop)
+}
+
 /// Writes everything the file system of `fd` holds back.
 pub fn sync_filesystem(fd: impl AsFd) -> Result<(), Errno> {
     // SAFETY: the call takes one integer, a descriptor that the caller keeps open meanwhile.

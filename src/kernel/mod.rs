@@ -5,6 +5,7 @@ pub mod clock;
 pub mod event;
 pub mod fs;
 pub mod mapping;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;

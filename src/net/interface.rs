@@ -26,11 +26,9 @@ pub(super) fn attach(
     netns: BorrowedFd<'_>,
     interface: &TaskInterface,
 ) -> Result<(), NetError> {
-    let failed =
-        |source| NetError::Attach { bridge: config.bridge.clone(), host: interface.host.clone(), source };
+    let failed = |source| failure(config, interface, source);
     let name = interface.host.as_str();
-    let bridge = look_up(socket, config.bridge.as_str()).map_err(failed)?;
-    let bridge = bridge.ok_or_else(|| NetError::NoBridge(config.bridge.clone()))?.index;
+    let bridge = bridge_index(socket, config, interface)?;
     let peer = Peer { name: TASK_LINK, mac: interface.mac().bytes(), netns };
     let create = [link::create_pair(name, mtu, Some(bridge), &peer)];
     match socket.transact(&create) {
@@ -43,12 +41,59 @@ pub(super) fn attach(
         other => other.map_err(failed)?,
     }
     // Not in one batch with the creation: had that been refused, this would label somebody else's link.
+    place(socket, config, bridge, interface)
+}
+
+/// Makes the pair for nobody yet: its host's end is on no bridge, has no label and is down.
+pub(super) fn prepare(
+    socket: &mut Socket,
+    config: &NetConfig,
+    mtu: u32,
+    netns: BorrowedFd<'_>,
+    interface: &TaskInterface,
+) -> Result<(), NetError> {
+    let peer = Peer { name: TASK_LINK, mac: interface.mac().bytes(), netns };
+    match socket.transact(&[link::create_pair(interface.host.as_str(), mtu, None, &peer)]) {
+        Err(error) if error.refusal() == Some(Errno::EEXIST) => {
+            Err(NetError::LinkTaken(interface.host.clone()))
+        }
+        other => other.map_err(|source| failure(config, interface, source)),
+    }
+}
+
+/// Puts the host's end of a prepared pair on the bridge.
+pub(super) fn join(
+    socket: &mut Socket,
+    config: &NetConfig,
+    interface: &TaskInterface,
+) -> Result<(), NetError> {
+    let bridge = bridge_index(socket, config, interface)?;
+    place(socket, config, bridge, interface)
+}
+
+fn bridge_index(socket: &mut Socket, config: &NetConfig, interface: &TaskInterface) -> Result<u32, NetError> {
+    let bridge =
+        look_up(socket, config.bridge.as_str()).map_err(|source| failure(config, interface, source))?;
+    Ok(bridge.ok_or_else(|| NetError::NoBridge(config.bridge.clone()))?.index)
+}
+
+fn place(
+    socket: &mut Socket,
+    config: &NetConfig,
+    bridge: u32,
+    interface: &TaskInterface,
+) -> Result<(), NetError> {
+    let name = interface.host.as_str();
     let finish = [link::enslave(name, bridge), link::label_and_raise_port(name, &config.label())];
     socket.transact(&finish).map_err(|source| {
         // What is half made must not stay; the first failure is the one worth telling.
         let _ = socket.transact(&[link::delete(name)]);
-        failed(source)
+        failure(config, interface, source)
     })
+}
+
+fn failure(config: &NetConfig, interface: &TaskInterface, source: NetlinkError) -> NetError {
+    NetError::Attach { bridge: config.bridge.clone(), host: interface.host.clone(), source }
 }
 
 /// Whether the pair that is in the way is the very pair that is wanted.

@@ -151,6 +151,21 @@ impl Network {
         })
     }
 
+    /// Does what [`Network::attach`] does but for the interface's place on the bridge: for a task that is not known yet.
+    /// Nothing reaches the namespace, and the interface goes with it.
+    pub fn prepare(&self, netns: BorrowedFd<'_>, interface: &TaskInterface) -> Result<(), NetError> {
+        interface::prepare(&mut *self.route.borrow()?, &self.config, self.mtu, netns, interface)?;
+        interface::configure(netns, interface).inspect_err(|_| {
+            // The failure itself is the one worth telling.
+            let _ = self.detach(&interface.host);
+        })
+    }
+
+    /// Puts an interface that was [prepared](Network::prepare) on the bridge.
+    pub fn join(&self, interface: &TaskInterface) -> Result<(), NetError> {
+        interface::join(&mut *self.route.borrow()?, &self.config, interface)
+    }
+
     /// Gives the namespace `netns` its loopback and nothing else.
     pub fn loopback(netns: BorrowedFd<'_>) -> Result<(), NetError> {
         interface::loopback(netns)

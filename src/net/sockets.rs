@@ -11,6 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::NetError;
 use crate::kernel::netlink::{Family, Socket};
 
+/// Idle sockets that are kept: each has room for the longest answer, and many are on loan only when many tasks start.
+const IDLE: usize = 4;
+
 /// The network namespace of the calling thread.
 const HERE: &str = "/proc/thread-self/ns/net";
 
@@ -68,6 +71,9 @@ impl DerefMut for Borrowed<'_> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        self.from.idle().extend(self.socket.take());
+        let mut idle = self.from.idle();
+        if idle.len() < IDLE {
+            idle.extend(self.socket.take());
+        }
     }
 }

@@ -19,6 +19,7 @@ use oci_spec::{
 };
 
 use super::{
+    filter,
     shared::Shared,
     spec::{ContainerSpec, Network, TaskSpec},
 };
@@ -206,7 +207,9 @@ fn words(check: &HealthCheck) -> Vec<String> {
 fn load(bundle: &Path) -> Result<Spec, PrepareError> {
     let path = bundle.join("config.json");
     let text = fs::read(&path).map_err(|source| PrepareError::Read { path: path.clone(), source })?;
-    serde_json::from_slice(&text).map_err(|source| PrepareError::Parse { path, source })
+    let spec = serde_json::from_slice(&text).map_err(|source| PrepareError::Parse { path, source })?;
+    filter::know(bundle, &spec, &text);
+    Ok(spec)
 }
 
 /// Makes a container join a namespace by its path, whatever it had before.

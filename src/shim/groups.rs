@@ -96,6 +96,17 @@ impl Groups {
         layout.group(&self.scope(task).path()?.join(TASK)?).kill()
     }
 
+    /// Kills everything in a task's group, and removes it. A scope stays as long as the shim does.
+    pub fn clear(&self, task: &TaskId) -> Result<(), CgroupError> {
+        let layout = Layout::detect()?;
+        for path in [self.by_files(task)?, self.scope(task).path()?.join(TASK)?] {
+            let group = layout.group(&path);
+            group.kill()?;
+            group.delete()?;
+        }
+        Ok(())
+    }
+
     /// Removes a task's group and those below it, and has systemd forget its scope. There must be no process left in it.
     pub fn remove(&self, task: &TaskId) -> Result<(), CgroupError> {
         let layout = Layout::detect()?;

@@ -302,7 +302,7 @@ fn whole(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// Fowler, Noll and Vo's hash, variant 1a: enough to tell a torn line from a whole one.
-fn checksum(bytes: &[u8]) -> u64 {
+pub(super) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

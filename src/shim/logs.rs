@@ -32,6 +32,7 @@ mod json;
 mod last;
 mod lines;
 mod link;
+mod names;
 pub(super) mod output;
 mod pack;
 mod queue;

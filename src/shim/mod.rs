@@ -34,6 +34,7 @@ mod clock;
 mod connections;
 mod container;
 pub mod defaults;
+pub mod filter;
 pub mod groups;
 pub mod init;
 pub mod inside;

@@ -72,7 +72,12 @@ pub(super) fn groups(spec: &TaskSpec, layout: &Layout) -> Result<(Group, Vec<Not
         begun.map_err(|source| SetupError::Group { path: scope.unit().into(), source })?;
         make(&spec.shim_cgroup, Layout::create_leaf)?
     } else {
-        make(&spec.shim_cgroup, Layout::create)?
+        make(&spec.shim_cgroup, |layout, path| {
+            // The first shim makes it.
+            let there = layout.group(path);
+            let is_there = there.dirs().iter().all(|dir| dir.exists());
+            if is_there { Ok(there) } else { layout.create(path) }
+        })?
     };
     own.enter().map_err(|source| SetupError::Group { path: spec.shim_cgroup.clone(), source })?;
     let group = make(&spec.cgroup, Layout::create)?;

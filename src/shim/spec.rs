@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 mod log;
 
-pub use log::{Delivery, Driver, LogSpec, SyslogForm, SyslogSpec, Target, TlsSpec};
+pub use log::{Delivery, Driver, HostSpec, LogSpec, SyslogForm, SyslogSpec, Target, TlsSpec};
 
 use crate::model::{
     ids::{ContainerName, TaskId},

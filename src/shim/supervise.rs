@@ -305,6 +305,8 @@ impl Supervisor {
             eprintln!("clear away the task's control group: {}", report(&error));
         }
         self.see(Seen::AllStopped);
+        // Whoever listens need not wait for the disk.
+        self.converse();
         self.ledger.sync();
         let until = moment() + FAREWELL;
         let mut events = Vec::new();

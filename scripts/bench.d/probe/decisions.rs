@@ -17,7 +17,10 @@ use hythe::store::{Draft, Store};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{Failure, numbers};
+use crate::{
+    Failure, numbers,
+    paths::{self, counted},
+};
 
 #[derive(Deserialize)]
 struct Request {
@@ -38,7 +41,9 @@ pub(crate) fn run() -> Result<(), Failure> {
         for round in 0..request.rounds {
             times.push(event(&runtime, &store, round % services, tasks)?);
         }
-        found.push(json!({ "services": services, "tasks": services * tasks, "times": times }));
+        found.push(json!({
+            "services": services, "tasks": services * tasks, "times": times, "allocations": paths::allocations(),
+        }));
     }
     numbers::answer(&json!(found))
 }
@@ -65,7 +70,7 @@ fn event(runtime: &tokio::runtime::Runtime, store: &Store, service: u32, tasks: 
     };
     let key = (cluster(), name(service)?);
     let from = Instant::now();
-    let plan = services::plan(&snapshot, &key, &context);
+    let plan = counted(|| services::plan(&snapshot, &key, &context));
     let took = from.elapsed().as_secs_f64() * 1e6;
     if plan.actions.is_empty() {
         return Err("the pass saw nothing to do".into());

@@ -7,6 +7,7 @@
 //!   requests   many clients of one HTTP operation
 //!   fill       a store with many tasks in its history
 //!   decisions  one event in a large cluster, in memory
+//!   paths      paths that wait for nobody, for who counts their instructions
 //!   stamp      inside a container: says when it came to life
 //!   rest       inside a container: waits to be told to end
 //!   flood      inside a container: writes lines as fast as they are taken
@@ -24,6 +25,7 @@ mod flood;
 mod floor;
 mod http;
 mod numbers;
+mod paths;
 mod requests;
 mod stamp;
 mod starts;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         "starts" => starts::run(),
         "deaths" => deaths::run(),
         "requests" => requests::run(),
+        "paths" => paths::run(&rest),
         "fill" => fill::run(&rest),
         "decisions" => decisions::run(),
         other => Err(format!("there is no probe {other:?}").into()),

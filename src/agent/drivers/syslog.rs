@@ -1,11 +1,11 @@
 //! The options of the `syslog` driver, as addresses and numbers.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use super::Options;
 use crate::model::task_definition::validate::FACILITIES;
-use crate::shim::spec::{SyslogForm, SyslogSpec, Target, TlsSpec};
+use crate::shim::spec::{HostSpec, SyslogForm, SyslogSpec, Target, TlsSpec};
 
 /// Where a host's own syslog may listen.
 const LOCAL: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
@@ -16,7 +16,7 @@ const PORT: u16 = 514;
 /// `daemon`, as Docker takes it.
 const USUAL_FACILITY: u8 = 3;
 
-/// The ways to the server; none when its name has no address. A name is looked up here: a shim asks no name server.
+/// The ways to the server; none when its name has no address now.
 pub(super) fn targets(address: &str) -> Vec<Target> {
     let both = |path: &str| [Target::UnixDatagram(path.into()), Target::UnixStream(path.into())];
     match address.split_once("://") {
@@ -30,11 +30,23 @@ pub(super) fn targets(address: &str) -> Vec<Target> {
 }
 
 fn resolve(host: &str) -> Vec<SocketAddr> {
-    let found = match host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
-        Some(_) => host.to_socket_addrs(),
-        None => (host.trim_matches(['[', ']']), PORT).to_socket_addrs(),
-    };
+    let found = split(host).to_socket_addrs();
     found.map(Iterator::collect).unwrap_or_default()
+}
+
+/// A host and its port.
+fn split(host: &str) -> (&str, u16) {
+    let given = host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse().ok()?)));
+    let (name, port) = given.unwrap_or((host, PORT));
+    (name.trim_matches(['[', ']']), port)
+}
+
+/// The server's name where it has one.
+fn host(address: &str) -> Option<HostSpec> {
+    let (scheme, host) = address.split_once("://").filter(|(scheme, _)| !scheme.starts_with("unix"))?;
+    let (name, port) = split(host);
+    let is_address = name.parse::<IpAddr>().is_ok();
+    (!is_address).then(|| HostSpec { name: name.to_owned(), port, is_stream: scheme != "udp" })
 }
 
 /// The server as its options describe it.
@@ -51,6 +63,7 @@ pub(super) fn server(options: &Options<'_>, targets: Vec<Target>, tag: String, h
     };
     SyslogSpec {
         targets,
+        host: options.get("syslog-address").and_then(host),
         facility: options.get("syslog-facility").and_then(number).unwrap_or(USUAL_FACILITY),
         form,
         tag,
@@ -62,11 +75,10 @@ pub(super) fn server(options: &Options<'_>, targets: Vec<Target>, tag: String, h
 /// How the server is spoken to where its address says `tcp+tls`.
 fn tls(options: &Options<'_>) -> Option<TlsSpec> {
     let address = options.get("syslog-address")?.strip_prefix("tcp+tls://")?;
-    let host = address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
-    let host = host.map_or(address, |(host, _)| host);
+    let (name, _) = split(address);
     let file = |name: &str| options.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     Some(TlsSpec {
-        name: host.trim_matches(['[', ']']).to_owned(),
+        name: name.to_owned(),
         authority: file("syslog-tls-ca-cert"),
         certificate: file("syslog-tls-cert"),
         key: file("syslog-tls-key"),

@@ -159,6 +159,9 @@ fn a_syslog_server_is_known_by_its_address() {
     let tls = skips.tls.unwrap();
     assert_eq!((tls.name.as_str(), tls.skip_verify), ("::1", true));
     assert!(server(json!({ "syslog-address": "tcp://127.0.0.1" })).tls.is_none());
+    let named = server(json!({ "syslog-address": "tcp://localhost:6514" })).host.unwrap();
+    assert_eq!((named.name.as_str(), named.port, named.is_stream), ("localhost", 6514, true));
+    assert!(!server(json!({ "syslog-address": "udp://localhost" })).host.unwrap().is_stream);
     let given = server(json!({ "syslog-facility": "local3", "syslog-format": "rfc5424micro" }));
     assert_eq!((given.facility, given.form, given.hostname.as_str()), (19, SyslogForm::Rfc5424Micro, "box"));
 }
@@ -179,7 +182,9 @@ fn a_secret_option_counts_as_an_option_and_is_not_repeated() {
     let chosen = choose_with(&log, &gone, LogMode::NonBlocking);
     assert_eq!(
         chosen.notes,
-        ["container web: the host of its syslog-address has no address now: its output is dropped"]
+        [
+            "container web: the host of its syslog-address has no address now: its output is dropped until it has one"
+        ]
     );
 }
 

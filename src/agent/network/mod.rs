@@ -3,7 +3,7 @@
 //! A task's address and ports are first reserved in memory, then written into the task's directory, then made: in
 //! that order, so that an agent that dies at any step finds in the directory all that may exist. Letting go is the
 //! same backwards. The tables are always installed whole, from all reservations; of many who ask at once the last one
-//! installs for all.
+//! installs for all. Some networks are made [beforehand](ready) and get their task later.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,12 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::users;
 use crate::model::ids::TaskId;
-use crate::model::network::{LinkName, PortRange, PortRangeError, Protocol, TaskInterface};
+use crate::model::network::{LinkName, PortRange, PortRangeError, Protocol, Subnet, TaskInterface};
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode, PortMapping};
 use crate::net::{HoldError, Installed, NetError, Network, PortHold, ipam};
 
+mod ready;
 mod reservations;
 
+use ready::{Pool, Ready};
 pub(crate) use reservations::{Given, ReservationError, Reservations, Wanted};
 
 /// A network that a task cannot have.
@@ -79,12 +81,18 @@ pub(crate) struct Networks {
     holds: Mutex<BTreeMap<TaskId, Vec<PortHold>>>,
     /// The version of the reservations that the firewall holds.
     installed: Mutex<Option<u64>>,
+    pool: Pool,
+    /// Out of the pool, for tasks that have not got their namespace yet.
+    taken: Mutex<BTreeMap<TaskId, Ready>>,
 }
 
 impl Networks {
-    pub(crate) fn new(network: Option<Network>, publish_address: Ipv4Addr) -> Self {
+    /// So many networks are `ready` for tasks to come, once they are [filled](Self::fill) up.
+    pub(crate) fn new(network: Option<Network>, publish_address: Ipv4Addr, ready: usize) -> Self {
         Self {
             network,
+            pool: Pool::new(ready),
+            taken: Mutex::default(),
             publish_address,
             dynamic: ipam::dynamic_range(),
             book: Mutex::default(),
@@ -98,12 +106,27 @@ impl Networks {
         self.network.as_ref()
     }
 
-    /// Reserves what a task needs. Nothing is made yet.
+    /// Makes networks for tasks to come. Every task that is on the host must have been adopted.
+    pub(crate) fn fill(&self) -> Result<(), NetworkFailure> {
+        self.network.as_ref().map_or(Ok(()), |network| self.pool.fill(network, &self.book))
+    }
+
+    /// Takes those away again.
+    pub(crate) fn drain(&self) -> Result<(), NetError> {
+        while let Some(ready) = self.pool.take() {
+            self.detach_link(&ready.interface.host)?;
+            self.book().give_up(ready.interface.address);
+        }
+        Ok(())
+    }
+
+    /// Reserves what a task needs. Nothing is made yet, but where it may be the host's it may be one that is ready.
     pub(crate) fn reserve(
         &self,
         task: &TaskId,
         document: &Document,
         attachment_id: &str,
+        has_own_users: bool,
     ) -> Result<Record, NetworkFailure> {
         let mode = document.network_mode();
         let named = match mode {
@@ -114,29 +137,61 @@ impl Networks {
         let network = self.network.as_ref().ok_or(NetworkFailure::NoNetwork(named))?;
         let subnet = network.config().subnet;
         let wanted = wanted(document)?;
+        let interface = self.interface(task, subnet, has_own_users)?;
+        let address = interface.address;
         let mut book = self.book();
-        let address = book.address(task, subnet)?;
         let is_bindable = |protocol, port| ipam::is_bindable(protocol, self.publish_address, port);
         let given = book.ports(task, address, self.publish_address, &wanted, &self.dynamic, is_bindable)?;
         drop(book);
         let holds: Result<Vec<PortHold>, HoldError> =
             given.iter().map(|given| PortHold::take(&given.publish)).collect();
         self.holds().insert(task.clone(), holds?);
-        let interface = TaskInterface::on(subnet, task.as_str(), address);
         let attachment = crate::model::fact::Attachment { id: attachment_id.to_owned(), interface };
         Ok(Record { attachment: Some(attachment), given })
+    }
+
+    /// The interface of a task: one that is ready, or one with an address of its own that is still to be made.
+    fn interface(
+        &self,
+        task: &TaskId,
+        subnet: Subnet,
+        has_own_users: bool,
+    ) -> Result<TaskInterface, ReservationError> {
+        if !has_own_users && let Some(ready) = self.pool.take() {
+            self.book().give(task, ready.interface.address);
+            let interface = ready.interface.clone();
+            self.taken().insert(task.clone(), ready);
+            return Ok(interface);
+        }
+        let mut address = self.book().address(task, subnet);
+        // Tasks that are there go before tasks to come.
+        while address.is_err()
+            && let Some(ready) = self.pool.take()
+        {
+            self.book().give_up(ready.interface.address);
+            address = self.book().address(task, subnet);
+        }
+        Ok(TaskInterface::on(subnet, task.as_str(), address?))
     }
 
     /// A namespace for a task, with its interface, or with loopback alone; none on the host's network. It belongs to the
     /// task's own users where there are some.
     pub(crate) fn make(
         &self,
+        task: &TaskId,
         mode: NetworkMode,
         record: &Record,
         users: Option<u32>,
     ) -> Result<Option<OwnedFd>, NetworkFailure> {
         if mode == NetworkMode::Host {
             return Ok(None);
+        }
+        if let (Some(network), Some(ready)) = (&self.network, self.taken().remove(task)) {
+            // Somebody may have taken it away meanwhile.
+            if network.join(&ready.interface).is_err() {
+                network.attach(ready.netns.as_fd(), &ready.interface)?;
+            }
+            return Ok(Some(ready.netns));
         }
         let netns = match users {
             None => crate::net::new_namespace()?,
@@ -187,18 +242,20 @@ impl Networks {
         self.book().adopt(task, address, record.given);
     }
 
-    /// Takes a task's ports away and lets go of its address.
-    pub(crate) fn release(&self, task: &TaskId) -> Result<(), NetError> {
-        let was_held = self.book().release(task);
-        let installed = if was_held { self.install().map(drop) } else { Ok(()) };
+    /// Takes a task's ports away. Its address stays its own until it is [detached](Self::detach).
+    pub(crate) fn unpublish(&self, task: &TaskId) -> Result<(), NetError> {
+        let had_ports = self.book().unpublish(task);
+        let installed = if had_ports { self.install().map(drop) } else { Ok(()) };
         self.holds().remove(task);
         installed
     }
 
-    /// Deletes a task's interface.
-    pub(crate) fn detach(&self, task: &TaskId) -> Result<(), NetError> {
-        let Some(network) = &self.network else { return Ok(()) };
-        network.detach(&LinkName::for_task(task.as_str()))
+    /// Deletes a task's interface, which is the one in its directory's record, and lets go of its address.
+    pub(crate) fn detach(&self, task: &TaskId, record: &Path) -> Result<(), NetError> {
+        self.taken().remove(task);
+        self.detach_link(&link_of(task, record))?;
+        self.book().release(task);
+        Ok(())
     }
 
     /// Deletes an interface by the name of its end on the host.
@@ -211,6 +268,10 @@ impl Networks {
         self.network.as_ref().map_or_else(|| Ok(Vec::new()), Network::links)
     }
 
+    fn taken(&self) -> MutexGuard<'_, BTreeMap<TaskId, Ready>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn holds(&self) -> MutexGuard<'_, BTreeMap<TaskId, Vec<PortHold>>> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,6 +279,12 @@ impl Networks {
     fn book(&self) -> MutexGuard<'_, Reservations> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The host's end of a task's interface.
+pub(crate) fn link_of(task: &TaskId, record: &Path) -> LinkName {
+    let attachment = Record::load(record).and_then(|record| record.attachment);
+    attachment.map_or_else(|| LinkName::for_task(task.as_str()), |attachment| attachment.interface.host)
 }
 
 impl Record {
@@ -319,11 +386,11 @@ mod tests {
 
     #[test]
     fn without_a_network_only_the_modes_that_need_none_work() {
-        let networks = Networks::new(None, Ipv4Addr::UNSPECIFIED);
+        let networks = Networks::new(None, Ipv4Addr::UNSPECIFIED, 2);
         let task = TaskId::from_random([1; 16]);
-        let refused = networks.reserve(&task, &document("bridge", "[]"), "id").unwrap_err();
+        let refused = networks.reserve(&task, &document("bridge", "[]"), "id", false).unwrap_err();
         let said = "network mode bridge needs the instance's bridge, which this daemon runs without";
         assert_eq!(refused.to_string(), said);
-        assert_eq!(networks.reserve(&task, &document("host", "[]"), "id").unwrap(), Record::default());
+        assert_eq!(networks.reserve(&task, &document("host", "[]"), "id", false).unwrap(), Record::default());
     }
 }

@@ -107,6 +107,8 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct Reservations {
     held: BTreeMap<TaskId, Held>,
+    /// Addresses of interfaces that are made already, for tasks to come.
+    ready: BTreeSet<Ipv4Addr>,
     last_address: Option<Ipv4Addr>,
     last_port: Option<u16>,
     version: u64,
@@ -118,11 +120,35 @@ impl Reservations {
         if let Some(address) = self.held.get(task).and_then(|held| held.address) {
             return Ok(address);
         }
-        let used: BTreeSet<Ipv4Addr> = self.held.values().filter_map(|held| held.address).collect();
+        let address = self.free_address(subnet)?;
+        self.held.entry(task.clone()).or_default().address = Some(address);
+        Ok(address)
+    }
+
+    /// The next free address, for an interface that is made before its task is known.
+    pub(crate) fn spare(&mut self, subnet: Subnet) -> Result<Ipv4Addr, ReservationError> {
+        let address = self.free_address(subnet)?;
+        self.ready.insert(address);
+        Ok(address)
+    }
+
+    /// Gives the address of such an interface to `task`.
+    pub(crate) fn give(&mut self, task: &TaskId, address: Ipv4Addr) {
+        self.ready.remove(&address);
+        self.held.entry(task.clone()).or_default().address = Some(address);
+    }
+
+    /// Such an interface is no more.
+    pub(crate) fn give_up(&mut self, address: Ipv4Addr) {
+        self.ready.remove(&address);
+    }
+
+    fn free_address(&mut self, subnet: Subnet) -> Result<Ipv4Addr, ReservationError> {
+        let held = self.held.values().filter_map(|held| held.address);
+        let used: BTreeSet<Ipv4Addr> = held.chain(self.ready.iter().copied()).collect();
         let free = ipam::allocate(subnet, &used, self.last_address);
         let address = free.ok_or(ReservationError::NoAddress(subnet))?;
         self.last_address = Some(address);
-        self.held.entry(task.clone()).or_default().address = Some(address);
         Ok(address)
     }
 
@@ -165,7 +191,7 @@ impl Reservations {
             given.push(give(want, first, address, bind));
         }
         self.last_port = last;
-        self.version += 1;
+        self.version += u64::from(!given.is_empty());
         self.held.entry(task.clone()).or_default().given.clone_from(&given);
         Ok(given)
     }
@@ -176,10 +202,18 @@ impl Reservations {
         self.held.insert(task.clone(), Held { address, given });
     }
 
-    /// Lets go of everything a task holds; whether it held anything.
-    pub(crate) fn release(&mut self, task: &TaskId) -> bool {
-        self.version += 1;
-        self.held.remove(task).is_some()
+    /// Lets go of a task's ports; whether it held any.
+    pub(crate) fn unpublish(&mut self, task: &TaskId) -> bool {
+        let given = self.held.get_mut(task).map(|held| std::mem::take(&mut held.given));
+        let had_ports = given.is_some_and(|given| !given.is_empty());
+        self.version += u64::from(had_ports);
+        had_ports
+    }
+
+    /// Lets go of everything a task holds.
+    pub(crate) fn release(&mut self, task: &TaskId) {
+        self.unpublish(task);
+        self.held.remove(task);
     }
 
     /// The whole of the tables, in a steady order.

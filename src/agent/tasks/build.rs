@@ -26,6 +26,7 @@ use crate::image::store::Image;
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::ContainerOverride;
 use crate::model::task_definition::{ContainerDefinition, Document, IpcMode, NetworkMode, PidMode};
+use crate::shim::filter;
 use crate::shim::metadata::document::Known;
 use crate::shim::spec::{ContainerSpec, Network, SharedMemory, Sharing, TaskSpec};
 
@@ -155,6 +156,8 @@ impl Plot<'_> {
         let path = directory.join("config.json");
         let text = serde_json::to_vec(&spec).map_err(|err| failed(BuildError::Json(err)))?;
         write_private(&path, &text).map_err(|source| failed(BuildError::Write { path, source }))?;
+        filter::keep(&directory, &spec, &text)
+            .map_err(|source| failed(BuildError::Write { path: directory.join("filter"), source }))?;
         let log = self.log(definition, &image, notes)?;
         let config = image.config.config().clone().unwrap_or_default();
         let linux = definition.linux_parameters.as_ref();

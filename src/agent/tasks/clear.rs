@@ -1,5 +1,9 @@
 //! Removing what a task has on the host. Every step is tried, whatever came of the one before; a step with nothing to do
 //! is done.
+//!
+//! A task is STOPPED when it has let go of what others may want: its processes, its control group, its ports. What only
+//! takes room goes after that, when nobody waits for it any more: its interface, for which the kernel waits for all
+//! processors, and its directory, which is needed until it is written down elsewhere how the task ended.
 
 use std::fs;
 use std::io;
@@ -44,21 +48,31 @@ impl Hands {
         .await
     }
 
+    /// Lets go of what others may want. Its shim must have said that all containers ended.
+    pub(crate) async fn let_go(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
+        self.steps(task, Self::let_go_now).await
+    }
+
+    fn let_go_now(&self, task: &TaskId) -> Vec<Option<String>> {
+        let mut done = vec![step("clear its control group", || self.groups.clear(task))];
+        kill_point("group-removed");
+        done.push(step("take its ports away", || self.networks.unpublish(task)));
+        kill_point("ports-released");
+        done
+    }
+
     /// Removes everything but the logs.
     pub(crate) async fn clear(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
         self.steps(task, Self::clear_now).await
     }
 
     fn clear_now(&self, task: &TaskId) -> Vec<Option<String>> {
-        let mut done = vec![
-            step("end its shim", || alive::end(&self.places.task(task))),
-            step("kill its processes", || self.groups.kill(task)),
-            step("take its ports away", || self.networks.release(task)),
-        ];
-        kill_point("ports-released");
-        done.push(step("remove its interface", || self.networks.detach(task)));
-        done.push(step("remove its control group", || self.groups.remove(task)));
-        kill_point("group-removed");
+        let mut done = vec![step("end its shim", || alive::end(&self.places.task(task)))];
+        done.extend(self.let_go_now(task));
+        let record = self.places.network(task);
+        done.push(step("remove its interface", || self.networks.detach(task, &record)));
+        kill_point("interface-removed");
+        done.push(step("forget its control group", || self.groups.remove(task)));
         done.push(step("remove its socket", || gone(fs::remove_file(self.places.socket(task)))));
         let project = storage::of(&self.places, task);
         done.push(step("keep its logs", || storage::keep_logs(&self.places, task)));
@@ -72,7 +86,7 @@ impl Hands {
         done
     }
 
-    /// Waits until a task is over, removes what is left of it, and says so.
+    /// Waits until a task is over, removes what is left of it, and says so; of one that let go that is no news.
     pub(crate) async fn sweep(self: &Arc<Self>, task: &TaskId) -> Result<(), ClearError> {
         if !self.is_over(task) {
             let reason = "Task removed from this host".to_owned();

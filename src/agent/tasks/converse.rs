@@ -1,5 +1,8 @@
 //! Listening to a task's shim until it has nothing more to say.
 //!
+//! The last that it says is that all containers ended. That is passed on together with the word that the task has let go
+//! of what others may want, so that both are one commit.
+//!
 //! A shim that ends without having said that all containers ended was killed, and its containers with it, by the
 //! kernel. That is told in the agent's own words, because nobody saw how they ended.
 
@@ -102,7 +105,7 @@ pub(super) async fn converse(hands: &Arc<Hands>, task: &Task, mut connection: Co
             fact = connection.next() => match fact {
                 Ok(Some(fact)) => {
                     progress.take(&fact);
-                    hands.teller.pass(fact);
+                    pass(hands, fact).await;
                 }
                 Ok(None) => break,
                 Err(err) => {
@@ -126,6 +129,21 @@ pub(super) async fn converse(hands: &Arc<Hands>, task: &Task, mut connection: Co
     }
     drop(connection);
     finish(hands, task, &progress, true).await;
+}
+
+/// Passes on a fact; the last one once the task has let go, and with it that it has.
+pub(super) async fn pass(hands: &Arc<Hands>, fact: Fact) {
+    if fact.seen != Seen::AllStopped {
+        return hands.teller.pass(fact);
+    }
+    let task = fact.task.clone();
+    let gone = hands.let_go(&task).await;
+    hands.teller.pass(fact);
+    match gone {
+        Ok(()) => hands.teller.tell(&task, Seen::Removed),
+        // The sweep tries again and tells.
+        Err(err) => tracing::warn!(%task, error = sentence(&err), "task holds on to something"),
+    }
 }
 
 /// Tells the end of a task whose shim could not, once nothing of it runs.

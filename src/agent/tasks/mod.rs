@@ -6,6 +6,8 @@
 //!               └─▶ clear ─▶ over
 //!   adopt ────────────▶ converse ─▶ over
 //!   sweep: waits until it is over, clears, says Removed
+//!
+//! A task that converses to its end says Removed as soon as it has let go of what others may want; its sweep follows.
 //! ```
 //!
 //! [`Hands`] is what all of them share; what a task is told arrives through its [`InHand`]. Whoever asks for something
@@ -14,9 +16,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
 
 use crate::agent::facts::Teller;
+use crate::agent::failure::sentence;
 use crate::agent::images::Images;
 use crate::agent::network::Networks;
 use crate::agent::places::Places;
@@ -51,6 +55,8 @@ pub(crate) struct Hands {
     /// Which boot of the host this is.
     pub(crate) boot: String,
     tasks: Mutex<BTreeMap<TaskId, InHand>>,
+    /// Told when the last task is let go of.
+    emptied: Notify,
 }
 
 /// The two ends that the rest of the agent holds of a task.
@@ -101,7 +107,18 @@ impl Hands {
         let places = Places::new(&config.state_dir, &config.runtime_dir);
         let groups = Groups::new(&config.cgroup_parent, config.cgroup_driver);
         let roles = Roles::new(config.roles.clone());
-        Self { config, places, groups, images, networks, teller, roles, boot, tasks: Mutex::default() }
+        Self {
+            config,
+            places,
+            groups,
+            images,
+            networks,
+            teller,
+            roles,
+            boot,
+            tasks: Mutex::default(),
+            emptied: Notify::new(),
+        }
     }
 
     /// Starts a task unless it is in hand.
@@ -140,6 +157,16 @@ impl Hands {
         }
     }
 
+    /// Has networks made for tasks to come; nobody waits for them. A start that finds none makes its own.
+    pub(crate) fn fill_networks(self: &Arc<Self>) {
+        let hands = Arc::clone(self);
+        spawn_blocking(move || {
+            if let Err(err) = hands.networks.fill() {
+                tracing::debug!(error = sentence(&err), "no network is ready for the next task");
+            }
+        });
+    }
+
     /// The grace of containers that name none, in seconds.
     pub(crate) fn stop_timeout(&self) -> u32 {
         u32::try_from(self.config.policy.stop_timeout.as_secs()).unwrap_or(u32::MAX)
@@ -159,7 +186,22 @@ impl Hands {
 
     /// Lets go of a task.
     fn drop_task(&self, task: &TaskId) {
-        self.tasks().remove(task);
+        let mut tasks = self.tasks();
+        tasks.remove(task);
+        if tasks.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Returns once no task is in hand.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let told = self.emptied.notified();
+            if self.tasks().is_empty() {
+                return;
+            }
+            told.await;
+        }
     }
 
     fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, InHand>> {

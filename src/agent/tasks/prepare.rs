@@ -90,8 +90,10 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     let task = &start.task.id;
     let begun_us = since_boot();
     let mut timer = Timer::start();
-    // Whatever an earlier attempt left would only be in the way.
-    hands.clear(task).await.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+    // Whatever an earlier attempt left would only be in the way. Its directory came first and goes last.
+    if hands.places.task(task).exists() {
+        hands.clear(task).await.map_err(|err| Failure::of_task(Kind::Create, &err))?;
+    }
     let record = reserve(hands, start).await?;
     kill_point("task-reserved");
     let making = make_network(hands, start, record.clone(), timer.fork());
@@ -119,6 +121,7 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     let connection = client::spawn(launch).await.map_err(|err| Failure::of_task(Kind::Start, &err))?;
     kill_point("shim-started");
     timer.note("shim", None, from);
+    hands.fill_networks();
     hands.teller.tell(task, Seen::Timed { spans: timer.finish() });
     Ok(connection)
 }
@@ -155,7 +158,7 @@ async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failur
             hands.teller.tell(task, Seen::NotEnforced { what });
         }
         reserve_storage(&hands, &start)?;
-        let record = hands.networks.reserve(task, document, &Attachment::id_of(task));
+        let record = hands.networks.reserve(task, document, &Attachment::id_of(task), are_own);
         let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         let saved = record.save(&hands.places.network(task));
         saved.map_err(|err| Failure::of_task(Kind::Network, &err)).map(|()| record)
@@ -185,7 +188,7 @@ fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer
     spawn_blocking(move || {
         let from = Instant::now();
         let users = users::of(&hands.places.task(&task));
-        let netns = hands.networks.make(mode, &record, users);
+        let netns = hands.networks.make(&task, mode, &record, users);
         let netns = netns.map_err(|err| Failure::of_task(Kind::Network, &err))?;
         timer.note("network", None, from);
         kill_point("network-attached");

@@ -81,11 +81,16 @@ fn memory(stats: &Stats, detail: &Detail) -> Value {
     json!({
         "cache": cache,
         "usage": taken(&all),
-        "swap": taken(&detail.swap.unwrap_or_default()),
-        "kernel": taken(&detail.kernel_memory.unwrap_or_default()),
-        "kernelTCP": taken(&detail.tcp_memory.unwrap_or_default()),
+        "swap": detail.swap.as_ref().map_or_else(uncounted, taken),
+        "kernel": detail.kernel_memory.as_ref().map_or_else(uncounted, taken),
+        "kernelTCP": detail.tcp_memory.as_ref().map_or_else(uncounted, taken),
         "raw": counted,
     })
+}
+
+/// What the host does not count by itself.
+fn uncounted() -> Value {
+    json!({"limit": 0, "usage": 0, "max": 0, "failcnt": 0})
 }
 
 /// No limit is the largest number there is.
@@ -160,6 +165,7 @@ mod tests {
         let stats = Stats { pids: Some(4), cpu_throttled_usec: Some(5), ..Stats::default() };
         let memory = memory(&stats, &detail);
         assert_eq!((&memory["cache"], &memory["raw"]["file"]), (&json!(7), &json!(7)));
+        assert_eq!(memory["kernel"]["limit"], 0);
         assert_eq!(memory["swap"], json!({"limit": u64::MAX, "usage": 2, "max": 3, "failcnt": 1}));
         assert_eq!(
             disks(&detail),

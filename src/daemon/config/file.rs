@@ -66,6 +66,7 @@ struct Network {
     table: Option<String>,
     mtu: Option<u32>,
     publish_address: Option<Ipv4Addr>,
+    ready: Option<u8>,
 }
 
 #[derive(Default, Deserialize)]
@@ -183,6 +184,7 @@ impl From<File> for Config {
             given.map_or_else(|| PathBuf::from(usual), |path| path.0)
         };
         let runtime_dir = path(file.runtime_dir, "/run/hythe");
+        let ready_networks = file.network.ready.unwrap_or(2).into();
         let publish_address = file.network.publish_address.unwrap_or(Ipv4Addr::UNSPECIFIED);
         Self {
             state_dir: path(file.state_dir, "/var/lib/hythe"),
@@ -201,6 +203,7 @@ impl From<File> for Config {
             },
             network: file.network.into(),
             publish_address,
+            ready_networks,
             host: HostConfig {
                 cpu: file.host.cpu,
                 memory: file.host.memory,

@@ -31,11 +31,18 @@ struct Obedient {
     broken: Arc<Mutex<BTreeSet<String>>>,
     stuck_sweeps: Arc<Mutex<u32>>,
     forgotten: Arc<Mutex<Vec<TaskId>>>,
+    swept: UnboundedSender<TaskId>,
 }
 
 impl Obedient {
     fn say(&self, task: &TaskId, seen: Seen) {
         let _ = self.facts.send(Fact { task: task.clone(), at: clock::wall(), ledger: None, seen });
+    }
+
+    /// A task whose end and whose word that it has let go are one commit.
+    fn end_at_once(&self, task: &TaskId, request: StopRequest) {
+        self.end(task, request);
+        self.say(task, Seen::Removed);
     }
 
     fn end(&self, task: &TaskId, request: StopRequest) {
@@ -76,6 +83,7 @@ impl Doer for Obedient {
                 return Err("busy".into());
             }
             host.say(&task, Seen::Removed);
+            let _ = host.swept.send(task);
             Ok(())
         })
     }
@@ -94,6 +102,7 @@ struct World {
     store: Store,
     host: Obedient,
     watch: Watch,
+    swept: mpsc::UnboundedReceiver<TaskId>,
 }
 
 fn cluster() -> ClusterName {
@@ -166,8 +175,10 @@ impl World {
             .await
             .unwrap();
         let (sender, facts_in) = mpsc::unbounded_channel();
+        let (tell_swept, swept) = mpsc::unbounded_channel();
         let host = Obedient {
             facts: sender.clone(),
+            swept: tell_swept,
             broken: Arc::default(),
             stuck_sweeps: Arc::default(),
             forgotten: Arc::default(),
@@ -184,7 +195,7 @@ impl World {
         tokio::spawn(facts::run(store.clone(), Arc::default(), facts_in, settings.healthy_after));
         let looping = Reconciler::new(store.clone(), host.clone(), sender, settings, HandsOf::default());
         tokio::spawn(looping.run(store.watch()));
-        Self { store, host, watch }
+        Self { store, host, watch, swept }
     }
 
     async fn put(&self, service: Service) {
@@ -290,6 +301,20 @@ async fn a_service_comes_up_is_steady_and_replaces_what_dies() {
             running(now, "web") == 3 && now.task(&lost).is_some_and(|task| task.is_stopped())
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_stopped_at_once_is_swept_after_that() {
+    let mut world = World::start().await;
+    let id = world.run("web").await;
+    let run = id.clone();
+    world.until("it runs", move |now| now.task(&run).unwrap().known_status == TaskStatus::Running).await;
+    let reason = "Essential container in task exited".into();
+    world.host.end_at_once(&id, StopRequest { code: StopCode::EssentialContainerExited, reason });
+    let swept = tokio::time::timeout(Duration::from_secs(10), world.swept.recv()).await.unwrap();
+    assert_eq!(swept.as_ref(), Some(&id));
+    assert!(world.store.snapshot().task(&id).unwrap().is_stopped());
+    assert!(world.swept.try_recv().is_err(), "once is enough");
 }
 
 #[tokio::test]

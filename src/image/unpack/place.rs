@@ -23,7 +23,12 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, linkat, symlinkat, 
 use super::{Deletions, Parent, UnpackError, Unpacker, remove::remove_tree};
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::entries::{Entries, Entry, Kind};
-use crate::kernel::fs::{file_type, is_whiteout, open_beneath, set_xattr, set_xattr_on_path_fd, stat_at};
+use crate::kernel::fs::{
+    begin_writeback, file_type, is_whiteout, open_beneath, set_xattr, set_xattr_on_path_fd, stat_at,
+};
+
+/// Bytes of a file from which on the disk is asked to begin with it before the layer is complete.
+const WORTH_BEGINNING: u64 = 64 << 10;
 
 impl Unpacker {
     /// Makes `entry` as `name` in `parent`, in place of whatever has that name.
@@ -168,6 +173,10 @@ impl Unpacker {
         }
         if written_to != entry.length {
             file.set_len(entry.length).map_err(wrong)?;
+        }
+        if written_to >= WORTH_BEGINNING {
+            // The disk works while the next files are made. What it cannot begin now is flushed with the rest.
+            let _ = begin_writeback(file);
         }
         Ok(Content::Data(hasher.finish()))
     }

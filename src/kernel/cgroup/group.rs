@@ -60,11 +60,16 @@ impl Layout {
 
     fn create_everywhere(&self, path: &CgroupPath, pass_down: fn(&Path, bool)) -> Result<(), CgroupError> {
         for hierarchy in self.hierarchies() {
-            let inherit: &[&str] = if hierarchy.has("cpuset") { &CPUSET_INHERITED } else { &[] };
-            make_below(&hierarchy.mount, path, |parent, dir| inherit_files(parent, dir, inherit))?;
+            let is_cpuset = hierarchy.has("cpuset");
+            if make_last(&hierarchy.mount, path)? && (!is_cpuset || is_filled(&hierarchy.mount, path)) {
+                continue;
+            }
+            make_below(&hierarchy.mount, path, |parent, dir, is_new| {
+                if is_cpuset { inherit_cpuset(parent, dir, is_new) } else { Ok(()) }
+            })?;
         }
         if let Some(unified) = self.unified() {
-            make_below(&unified.mount, path, |parent, _| {
+            make_below(&unified.mount, path, |parent, _, _| {
                 pass_down(parent, parent == unified.mount);
                 Ok(())
             })?;
@@ -185,33 +190,55 @@ impl Group {
     }
 }
 
-/// Makes each missing directory of `path` below `mount`, calling `prepare` with its parent and itself.
+/// Makes the last directory of `path` below `mount`. False when those above it are not all there, or it is there itself.
+fn make_last(mount: &Path, path: &CgroupPath) -> Result<bool, CgroupError> {
+    let dir = mount.join(path.as_path());
+    match fs::create_dir(&dir) {
+        Ok(()) => Ok(true),
+        Err(err) if matches!(err.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Ok(false),
+        Err(source) => Err(CgroupError::Make { path: dir, source }),
+    }
+}
+
+/// Whether a new group of the cpuset controller has been given what the one above it has, by the kernel.
+fn is_filled(mount: &Path, path: &CgroupPath) -> bool {
+    let dir = mount.join(path.as_path());
+    CPUSET_INHERITED.iter().all(|file| read(&dir.join(file)).is_ok_and(|text| !text.trim().is_empty()))
+}
+
+/// Makes each missing directory of `path` below `mount`, calling `prepare` with its parent, itself and
+/// whether it is new.
 fn make_below(
     mount: &Path,
     path: &CgroupPath,
-    prepare: impl Fn(&Path, &Path) -> Result<(), CgroupError>,
+    prepare: impl Fn(&Path, &Path, bool) -> Result<(), CgroupError>,
 ) -> Result<(), CgroupError> {
     let mut dir = mount.to_path_buf();
     for part in path.as_path() {
         let parent = dir.clone();
         dir.push(part);
-        match fs::create_dir(&dir) {
-            Ok(()) => {}
-            Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
+        let is_new = match fs::create_dir(&dir) {
+            Ok(()) => true,
+            Err(err) if err.kind() == ErrorKind::AlreadyExists => false,
             Err(source) => return Err(CgroupError::Make { path: dir, source }),
-        }
-        prepare(&parent, &dir)?;
+        };
+        prepare(&parent, &dir, is_new)?;
     }
     Ok(())
 }
 
-/// Copies the parent's value of each file that is still empty in `dir`.
-fn inherit_files(parent: &Path, dir: &Path, files: &[&str]) -> Result<(), CgroupError> {
-    for file in files {
+/// Copies the parent's value of each file that is still empty in `dir`. Where `dir` is ours the kernel is to do so for the
+/// groups below it from now on: writing the files makes it look at the processors of every group on the host.
+fn inherit_cpuset(parent: &Path, dir: &Path, is_ours: bool) -> Result<(), CgroupError> {
+    for file in CPUSET_INHERITED {
         if read(&dir.join(file))?.trim().is_empty() {
             let value = read(&parent.join(file))?;
             write(&dir.join(file), value.trim())?;
         }
+    }
+    if is_ours {
+        // Where it cannot be had, the files are written each time.
+        let _ = write(&dir.join("cgroup.clone_children"), "1");
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ impl fmt::Display for Protocol {
 /// A task's own interface, named `eth0` inside the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskInterface {
-    /// The host's end of the pair, see [`LinkName::for_task`].
+    /// The host's end of the pair, see [`LinkName::for_task`] and [`LinkName::for_address`].
     pub host: LinkName,
     /// The task's address.
     pub address: Ipv4Addr,
@@ -86,6 +86,12 @@ impl TaskInterface {
     pub fn on(subnet: Subnet, task: &str, address: Ipv4Addr) -> Self {
         let (prefix, gateway) = (subnet.prefix(), subnet.gateway());
         Self { host: LinkName::for_task(task), address, prefix, gateway, mac: None }
+    }
+
+    /// The interface with `address` on `subnet` of a task that is not known yet.
+    #[must_use]
+    pub fn ready(subnet: Subnet, address: Ipv4Addr) -> Self {
+        Self { host: LinkName::for_address(address), ..Self::on(subnet, "", address) }
     }
 
     /// The hardware address the interface has.

@@ -218,6 +218,12 @@ impl LinkName {
         Self(format!("hy{:013x}", fnv(task.as_bytes()) >> 12))
     }
 
+    /// The host's end of an interface that was made before its task was known: `hyr` and its address.
+    #[must_use]
+    pub fn for_address(address: Ipv4Addr) -> Self {
+        Self(format!("hyr{:08x}", address.to_bits()))
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -6,7 +6,8 @@
 //!    └───────────────────────────────────────────────────────┴───────────┘ refused, closed
 //! ```
 //!
-//! Nobody is connected to before there is something to say. With TLS a connection is up once both ends know each other.
+//! Nobody is connected to before there is something to say. When no address of a server answers, its name is looked up
+//! anew ([`names`](super::names)) before they are tried again. With TLS a connection is up once both ends know each other.
 
 use std::{
     borrow::Cow,
@@ -23,14 +24,17 @@ use nix::{
     },
 };
 
-use super::tls::Tls;
+use super::{
+    names::{Lookup, Step},
+    tls::Tls,
+};
 use crate::{
     kernel::{
         event::{Interest, Poll, Token},
         process::send_with_fds,
     },
     model::time::Moment,
-    shim::spec::{Target, TlsSpec},
+    shim::spec::{HostSpec, SyslogSpec, Target, TlsSpec},
 };
 
 /// The pause after the first failure, and the longest one.
@@ -69,6 +73,10 @@ pub(super) struct Link {
     targets: Vec<Target>,
     /// How a stream over the network is kept from others.
     tls: Option<TlsSpec>,
+    /// The server's name, where it has one.
+    host: Option<HostSpec>,
+    /// Whether it is to be looked up before anything is tried.
+    is_stale: bool,
     /// Which of them is tried next.
     next: usize,
     state: State,
@@ -79,6 +87,7 @@ pub(super) struct Link {
 #[derive(Debug)]
 enum State {
     Down { again: Moment },
+    Asking(Box<Lookup>),
     Connecting { socket: Socket, until: Moment },
     Up(Socket),
 }
@@ -96,8 +105,15 @@ struct Socket {
 
 impl Link {
     /// A way to the first of `targets` that answers.
-    pub(super) fn new(targets: Vec<Target>, tls: Option<TlsSpec>) -> Self {
-        Self { targets, tls, next: 0, state: State::Down { again: Moment(0) }, pause: PAUSES.0, why: None }
+    pub(super) fn new(targets: Vec<Target>) -> Self {
+        let state = State::Down { again: Moment(0) };
+        Self { targets, tls: None, host: None, is_stale: false, next: 0, state, pause: PAUSES.0, why: None }
+    }
+
+    /// A way to a syslog server.
+    pub(super) fn to(server: &SyslogSpec) -> Self {
+        let (tls, host) = (server.tls.clone(), server.host.clone());
+        Self { tls, host, is_stale: server.targets.is_empty(), ..Self::new(server.targets.clone()) }
     }
 
     /// Whether somebody is there, however slow.
@@ -136,6 +152,7 @@ impl Link {
     pub(super) fn again(&self) -> Option<Moment> {
         match self.state {
             State::Down { again } | State::Connecting { until: again, .. } => Some(again),
+            State::Asking(ref lookup) => Some(lookup.until()),
             State::Up(_) => None,
         }
     }
@@ -147,18 +164,46 @@ impl Link {
         {
             self.lose(Errno::ETIMEDOUT.desc(), turn.now);
         }
+        self.ask(turn);
         while let State::Down { again } = self.state
             && again <= turn.now
         {
-            self.try_next(turn);
+            match self.host.as_ref().filter(|_| self.is_stale) {
+                Some(host) => {
+                    self.is_stale = false;
+                    self.state = State::Asking(Box::new(Lookup::begin(&host.name)));
+                    self.ask(turn);
+                }
+                None => self.try_next(turn),
+            }
         }
         self.is_up()
+    }
+
+    /// Goes on with looking the name up.
+    fn ask(&mut self, turn: Turn<'_>) {
+        let State::Asking(lookup) = &mut self.state else { return };
+        let step = lookup.go_on(turn.now);
+        if let Some(socket) = lookup.new_socket()
+            && let Err(errno) = turn.poll.add(socket, turn.token, Interest::READ)
+        {
+            eprintln!("wait for a name server: {errno}");
+        }
+        let (Step::Found(found), Some(host)) = (step, &self.host) else { return };
+        let target = |address| {
+            let address = SocketAddr::new(address, host.port);
+            if host.is_stream { Target::Tcp(address) } else { Target::Udp(address) }
+        };
+        self.state = State::Down { again: turn.now };
+        if !found.is_empty() {
+            self.targets = found.into_iter().map(target).collect();
+        }
     }
 
     fn try_next(&mut self, turn: Turn<'_>) {
         let Some(target) = self.targets.get(self.next) else {
             self.why.get_or_insert(Errno::EDESTADDRREQ.desc().into());
-            self.next = 0;
+            (self.next, self.is_stale) = (0, true);
             self.state = State::Down { again: turn.now + self.pause };
             self.pause = (self.pause * 2).min(PAUSES.1);
             return;
@@ -194,6 +239,8 @@ impl Link {
                 }
             }
             State::Connecting { .. } => self.arrive(now),
+            // What it says is seen to with the next line.
+            State::Asking(lookup) => lookup.hear(),
             State::Up(Socket { fd, tls: Some(tls), .. }) => {
                 if let Err(why) = tls.go_on(fd) {
                     self.lose(why, now);
@@ -222,7 +269,7 @@ impl Link {
                 let before = std::mem::replace(&mut self.state, State::Down { again: Moment(0) });
                 self.state = match before {
                     State::Connecting { socket, .. } => State::Up(socket),
-                    State::Down { .. } | State::Up(_) => before,
+                    State::Down { .. } | State::Asking(_) | State::Up(_) => before,
                 };
             }
         }
@@ -235,7 +282,7 @@ impl Link {
         let again = if self.next < self.targets.len() {
             now
         } else {
-            self.next = 0;
+            (self.next, self.is_stale) = (0, true);
             let again = now + self.pause;
             self.pause = (self.pause * 2).min(PAUSES.1);
             again
@@ -299,7 +346,7 @@ impl Link {
                 let is_connecting = !socket.is_there;
                 socket.wait(turn, is_connecting);
             }
-            State::Down { .. } => {}
+            State::Down { .. } | State::Asking(_) => {}
         }
     }
 }

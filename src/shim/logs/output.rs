@@ -49,12 +49,12 @@ impl Output {
             },
             Driver::File | Driver::JsonFile { .. } => ("file", Way::Files(Box::new(Writer::new(spec)))),
             Driver::Journald { socket, fields, delivery } => {
-                let link = Link::new(vec![Target::UnixDatagram(socket.clone())], None);
+                let link = Link::new(vec![Target::UnixDatagram(socket.clone())]);
                 let queue = Queue::new(Format::Journal(Journal::new(fields)), link, *delivery);
                 ("journald", Way::Away(Box::new(queue)))
             }
             Driver::Syslog { server, delivery } => {
-                let link = Link::new(server.targets.clone(), server.tls.clone());
+                let link = Link::to(server);
                 let queue = Queue::new(Format::Syslog(Syslog::new(server)), link, *delivery);
                 ("syslog", Way::Away(Box::new(queue)))
             }

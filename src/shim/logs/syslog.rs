@@ -79,6 +79,7 @@ mod tests {
         let text = |form, stream| {
             let spec = SyslogSpec {
                 targets: Vec::new(),
+                host: None,
                 facility: 3,
                 form,
                 tag: "my tag".to_owned(),

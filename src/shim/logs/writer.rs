@@ -22,7 +22,7 @@ use super::{
 use crate::shim::spec::{Driver, LogSpec};
 
 /// Bytes of records that are written at once.
-const BATCH: usize = 32 << 10;
+const BATCH: usize = 128 << 10;
 
 /// A container's output on its way to the disk.
 #[derive(Debug)]

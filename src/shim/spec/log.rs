@@ -74,8 +74,11 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SyslogSpec {
-    /// Where it may be, tried in this order. Names are addresses already: a shim asks no name server.
+    /// Where it may be, tried in this order.
     pub targets: Vec<Target>,
+    /// Its name, to be looked up anew when none of them answers; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostSpec>,
     /// The number of the facility, 0 to 23.
     pub facility: u8,
     /// How a message is written.
@@ -87,6 +90,18 @@ pub struct SyslogSpec {
     /// How what is said over the network is kept from others; it is not where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
+}
+
+/// A server's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostSpec {
+    /// The name.
+    pub name: String,
+    /// The port that it listens on.
+    pub port: u16,
+    /// Whether it takes a stream of lines; packets otherwise.
+    pub is_stream: bool,
 }
 
 /// How what is said to a server is kept from others.

@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use nix::fcntl::{FcntlArg, fcntl};
+
 use super::{Supervisor, number};
 use crate::{
     kernel::{
@@ -20,8 +22,14 @@ use crate::{
     },
 };
 
-/// Bytes of output that are read at once.
+/// Bytes of output that are read at once: what a pipe holds.
 const CHUNK: usize = 64 << 10;
+
+/// The same when some container has filled its pipe.
+const LARGE_CHUNK: usize = 256 << 10;
+
+/// What the pipe of such a container holds from then on. The kernel lends the pages only while something is in them.
+const ROOM: i32 = 1 << 20;
 
 /// How long whoever takes output may take the last of it, once every container has ended.
 const LAST_OF_IT: Duration = Duration::from_secs(2);
@@ -36,10 +44,16 @@ impl Supervisor {
             Stream::Note => return false,
         };
         let Some(fd) = pipe else { return false };
-        self.chunk.resize(CHUNK, 0);
+        if self.chunk.is_empty() {
+            self.chunk.resize(CHUNK, 0);
+        }
         match read_output(fd, &mut self.chunk) {
             Ok(0) => {}
             Ok(count) => {
+                // A terminal, or a user with too many pipes: then it stays as it is.
+                if count == CHUNK && fcntl(&*fd, FcntlArg::F_SETPIPE_SZ(ROOM)).is_ok() {
+                    self.chunk.resize(LARGE_CHUNK, 0);
+                }
                 if let Some(output) = &mut self.outputs[at] {
                     let turn = Turn { poll: &self.poll, token: taker(at), now: moment() };
                     output.take(stream, &self.chunk[..count], nanos(), &mut self.batch, turn);

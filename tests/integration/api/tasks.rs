@@ -165,3 +165,16 @@ async fn requests_that_make_no_sense_are_refused() {
     }
     assert_eq!(api.ok("ListTasks", json!({})).await["taskArns"], json!([]));
 }
+
+#[tokio::test]
+async fn the_tags_of_a_definition_go_to_tasks_that_propagate_them() {
+    let api = fixture().await;
+    let tags = json!([{"key": "team", "value": "a"}, {"key": "stage", "value": "x"}]);
+    api.register("web", json!({"tags": tags})).await;
+    let own = json!([{"key": "stage", "value": "y"}]);
+    let mut run = json!({"taskDefinition": "web", "tags": own});
+    assert_eq!(api.ok("RunTask", run.clone()).await["tasks"][0]["tags"], own);
+    run["propagateTags"] = json!("TASK_DEFINITION");
+    let both = json!([{"key": "team", "value": "a"}, {"key": "stage", "value": "y"}]);
+    assert_eq!(api.ok("RunTask", run).await["tasks"][0]["tags"], both);
+}

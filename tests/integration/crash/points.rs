@@ -25,8 +25,15 @@ const STARTING: [&str; 8] = [
 ];
 
 /// Points on the way of a task that ends.
-const ENDING: [&str; 6] =
-    ["stop", "sweep", "ports-released", "group-removed", "directory-aside", "facts-written:2"];
+const ENDING: [&str; 7] = [
+    "stop",
+    "group-removed",
+    "ports-released",
+    "facts-written:2",
+    "sweep",
+    "interface-removed",
+    "directory-aside",
+];
 
 /// A daemon that dies at `point`.
 fn doomed(instance: &mut Instance, point: &str) -> Starting {

@@ -228,6 +228,11 @@ pub fn strace() -> Probe {
     program("strace")
 }
 
+/// A program that counts instructions.
+pub fn valgrind() -> Probe {
+    program("valgrind")
+}
+
 /// Whether `name` can be run.
 pub fn program(name: &str) -> Probe {
     let path = std::env::var_os("PATH").unwrap_or_default();

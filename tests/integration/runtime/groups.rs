@@ -190,6 +190,31 @@ fn a_container_whose_group_above_is_frozen_ends_at_once() {
     fs::write(above.join("freezer.state"), "THAWED").unwrap();
 }
 
+#[test]
+fn a_host_of_version_2_has_groups_below_and_counters_as_well() {
+    require!(root, busybox, unshare, files_driver);
+    let mut container = Container::new();
+    let Some(dir) = unified(&container) else { return };
+    container.script("sleep 1000");
+    let hide = "busybox awk '$3 == \"cgroup\" {print $2}' /proc/mounts | busybox xargs -r umount;";
+    let script = format!(
+        "{hide} \"$@\" create --bundle \"$BUNDLE\" \"$ID\" </dev/null >/dev/null 2>&1; \"$@\" start \"$ID\"; \
+         mkdir {0}/below; \"$@\" exec --cgroup below \"$ID\" grep ^0:: /proc/self/cgroup; \
+         \"$@\" exec --cgroup memory:below \"$ID\" true || echo refused; \
+         \"$@\" events --stats \"$ID\"; \"$@\" delete --force \"$ID\"",
+        dir.display()
+    );
+    let ran = container.unshared(&["--mount", "--propagation", "private"], &script);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines[..2], ["0::/below", "refused"], "{ran:?}");
+    let told: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+    for member in ["cpu", "cpuset", "memory", "pids", "blkio", "hugetlb"] {
+        assert!(told["data"][member].is_object(), "{member} in {told:#}");
+    }
+    assert!(ran.err.contains("memory:/below"), "{ran:?}");
+}
+
 /// Makes every control group unwritable, as it is for others than root.
 const NO_GROUPS: &str = "busybox awk '$3 ~ /^cgroup/ {print $2}' /proc/mounts | while read -r place; do mount -o remount,bind,ro $place; done;";
 

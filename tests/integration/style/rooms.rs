@@ -25,7 +25,7 @@ const TABLE: [(&str, &[&str]); 12] = [
 
 /// The programs and the rooms that they may name.
 const PROGRAMS: [(&str, &[&str]); 2] =
-    [("main", &["cli", "daemon", "shim"]), ("rootfs-tools", &["model", "image", "kernel"])];
+    [("main", &["cli", "daemon", "shim", "kernel"]), ("rootfs-tools", &["model", "image", "kernel"])];
 
 fn files_of(room: &str) -> Vec<Source> {
     source::rust_files("src")

@@ -134,7 +134,7 @@ impl Yard {
         };
         assert!(names("state/tasks").is_empty() && names("run/tasks").is_empty());
         let links: Vec<_> = links().into_iter().filter(|name| *name != bridge()).collect();
-        assert_eq!(links, [] as [&str; 0]);
+        assert!(links.len() <= 1, "more than the one that is ready for the next task: {links:?}");
         let own = |path: &PathBuf| {
             !path.ends_with(&self.cgroup) && !path.ends_with(Path::new(&self.cgroup).join("shims"))
         };
@@ -196,6 +196,7 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         executable: env!("CARGO_BIN_EXE_hythe").into(),
         image_pull_policy: PullPolicy::Default,
         publish_address: Ipv4Addr::UNSPECIFIED,
+        ready_networks: 1,
         registry: RegistryConfig::default(),
         policy: Policy::default(),
         local: LocalStores::default(),

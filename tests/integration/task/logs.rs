@@ -73,7 +73,12 @@ async fn a_flood_stays_below_its_ceiling_and_starves_nobody() {
 async fn a_terminal_is_one_output() {
     require!(root, busybox, cgroup_memory);
     let mut lab = Lab::new();
-    lab.container("app", "test -t 0 && test -t 1 && test -t 2 && echo a terminal").tty = true;
+    let app = lab.container("app", "test -t 0 && test -t 1 && test -t 2 && echo a terminal");
+    app.tty = true;
+    let config = app.bundle.join("config.json");
+    let mut bundle: serde_json::Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    bundle["process"]["terminal"] = true.into();
+    fs::write(config, bundle.to_string()).unwrap();
     let mut talk = lab.start().await;
     talk.end().await;
     assert_eq!(talk.exit("app").0, Exit::Code(0));

@@ -114,3 +114,41 @@ fn a_volume_of_a_kind_that_this_host_does_not_have_ends_the_task_and_is_named() 
         assert_eq!((word(&task, "stopCode"), &*instance.said(&id, "app")), ("TaskFailedToStart", ""));
     }
 }
+
+#[test]
+fn a_task_may_have_the_processes_and_queues_of_the_host_or_no_shared_memory() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("host-modes");
+    let script =
+        "readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc; grep -c ' /dev/shm ' /proc/mounts; true";
+    let told = |modes: Value| -> [String; 3] {
+        let said = instance.says_in(&with(definition("modes", &[container("app", script)]), modes));
+        let lines: Vec<String> = said.lines().map(str::to_owned).collect();
+        lines.try_into().unwrap()
+    };
+    let [pid, ipc] = ["pid", "ipc"].map(|kind| {
+        let link = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+        link.display().to_string()
+    });
+    let own = told(json!({}));
+    assert!(own[0] != pid && own[1] != ipc && own[2] == "1", "{own:?}");
+    let host = told(json!({ "pidMode": "host", "ipcMode": "host" }));
+    assert_eq!(host[..2], [pid.clone(), ipc.clone()]);
+    let none = told(json!({ "ipcMode": "none" }));
+    assert!(none[0] != pid && none[1] != ipc && none[2] == "0", "{none:?}");
+}
+
+#[test]
+fn a_privileged_container_has_the_rights_and_devices_of_the_host_that_allows_it() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox_and("allowed", "[containers]\nallow_privileged = true\n");
+    let rights = |status: &str| -> Vec<String> {
+        let lines = status.lines().filter(|line| line.starts_with("CapEff") || line.starts_with("Seccomp:"));
+        lines.map(|line| line.split_whitespace().nth(1).unwrap_or_default().to_owned()).collect()
+    };
+    let script = "cat /proc/self/status; test -c /dev/kmsg && echo devices; touch /proc/sys/kernel/hostname && echo writable";
+    let said = instance.says(&with(container("app", script), json!({ "privileged": true })));
+    let own = rights(&std::fs::read_to_string("/proc/self/status").unwrap());
+    assert_eq!(rights(&said), [own[0].clone(), "0".to_owned()], "{said}");
+    assert!(said.contains("\ndevices\n") && said.contains("\nwritable\n"), "{said}");
+}

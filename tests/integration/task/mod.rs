@@ -19,6 +19,7 @@ mod members;
 mod metadata;
 mod order;
 mod output;
+mod paths;
 mod placement;
 mod ports;
 mod restart;

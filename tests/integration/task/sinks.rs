@@ -33,6 +33,7 @@ fn syslog(target: Target, delivery: Delivery) -> Driver {
     let tag = "tag".to_owned();
     let server = SyslogSpec {
         targets: vec![target],
+        host: None,
         facility: 3,
         form: SyslogForm::Rfc3164,
         tag,

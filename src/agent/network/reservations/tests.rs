@@ -29,9 +29,28 @@ fn an_address_is_kept_and_let_go() {
         book.address(&task(number), subnet).unwrap();
     }
     assert_eq!(book.address(&task(6), subnet), Err(ReservationError::NoAddress(subnet)));
-    assert!(book.release(&task(3)));
-    assert!(!book.release(&task(3)));
+    assert!(!book.unpublish(&task(3)), "it has no ports");
+    assert_eq!(
+        book.address(&task(6), subnet),
+        Err(ReservationError::NoAddress(subnet)),
+        "nor let go of its address"
+    );
+    book.release(&task(3));
     assert_eq!(book.address(&task(6), subnet), Ok(Ipv4Addr::new(10, 88, 0, 4)));
+}
+
+#[test]
+fn the_address_of_a_ready_interface_is_nobody_elses_until_it_is_given() {
+    let subnet = "10.88.0.0/29".parse().unwrap();
+    let mut book = Reservations::default();
+    let (first, second) = (book.spare(subnet).unwrap(), book.spare(subnet).unwrap());
+    let others = (1..=3).map(|number| book.address(&task(number), subnet).unwrap());
+    assert!(others.collect::<Vec<_>>().iter().all(|other| *other != first && *other != second));
+    book.give(&task(4), first);
+    assert_eq!(book.address(&task(4), subnet), Ok(first));
+    assert!(book.address(&task(5), subnet).is_err());
+    book.give_up(second);
+    assert_eq!(book.address(&task(5), subnet), Ok(second));
 }
 
 #[test]

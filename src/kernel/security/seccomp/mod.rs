@@ -44,6 +44,9 @@ pub struct Filter {
     flags: u64,
 }
 
+/// The profile that was asked for last, and its program.
+static LAST: Mutex<Option<(LinuxSeccomp, Filter)>> = Mutex::new(None);
+
 /// A program as the kernel takes it (`struct sock_fprog`).
 #[repr(C)]
 struct Program {
@@ -75,7 +78,6 @@ impl Filter {
 
     /// The same, compiled once for as long as the same profile is asked for again.
     pub fn compiled(profile: &LinuxSeccomp) -> Result<Self, SeccompError> {
-        static LAST: Mutex<Option<(LinuxSeccomp, Filter)>> = Mutex::new(None);
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, filter)) = &*last
             && known == profile
@@ -85,6 +87,24 @@ impl Filter {
         let filter = Self::compile(profile)?;
         *last = Some((profile.clone(), filter.clone()));
         Ok(filter)
+    }
+
+    /// The program as bytes, for another process of this host to [know](Self::know).
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.program.iter().flat_map(|one| one.to_bytes()).collect()
+    }
+
+    /// Makes known what another process has compiled `profile` to, so that [`Self::compiled`] need not. Bytes that are no
+    /// program, and a profile that somebody listens to, are passed over.
+    pub fn know(profile: &LinuxSeccomp, bytes: &[u8]) {
+        let (instructions, rest) = bytes.as_chunks();
+        let program: Vec<Instruction> = instructions.iter().copied().map(Instruction::from_bytes).collect();
+        if program.is_empty() || program.len() > LONGEST || !rest.is_empty() || is_notified(profile) {
+            return;
+        }
+        let filter = Self { program, flags: flags(profile) };
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some((profile.clone(), filter));
     }
 
     /// How many instructions it has.

@@ -35,6 +35,22 @@ pub(super) struct Instruction {
     pub value: u32,
 }
 
+impl Instruction {
+    /// As it lies in memory.
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[..2].copy_from_slice(&self.code.to_ne_bytes());
+        bytes[2..4].copy_from_slice(&[self.yes, self.no]);
+        bytes[4..].copy_from_slice(&self.value.to_ne_bytes());
+        bytes
+    }
+
+    /// The opposite.
+    pub(super) fn from_bytes([c0, c1, yes, no, v0, v1, v2, v3]: [u8; 8]) -> Self {
+        Self { code: u16::from_ne_bytes([c0, c1]), yes, no, value: u32::from_ne_bytes([v0, v1, v2, v3]) }
+    }
+}
+
 type Code = Vec<Instruction>;
 
 const fn plain(code: u16, value: u32) -> Instruction {

@@ -278,3 +278,21 @@ proptest! {
         prop_assert_eq!(said == errno(1), expected);
     }
 }
+
+#[test]
+fn what_another_process_has_compiled_is_known_and_rubbish_is_not() {
+    let profile = |name: &str| -> LinuxSeccomp {
+        let rule = json!({ "names": [name], "action": "SCMP_ACT_ALLOW" });
+        serde_json::from_value(json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule] })).unwrap()
+    };
+    let (read, write) = (profile("read"), profile("write"));
+    let filter = Filter::compile(&read).unwrap();
+    // Known as the other's, so that whoever compiles shows.
+    Filter::know(&write, &filter.to_bytes());
+    assert_eq!(Filter::compiled(&write).unwrap(), filter);
+    for rubbish in [&[][..], &[1; 9], &vec![0; 8 * (LONGEST + 1)]] {
+        Filter::know(&read, rubbish);
+        assert_eq!(Filter::compiled(&write).unwrap(), filter, "what is no program changes nothing");
+    }
+    assert_eq!(Filter::compiled(&read).unwrap(), filter);
+}

@@ -16,7 +16,7 @@ use crate::{
         event::{Poll, Token},
         process::recv_with_fds,
     },
-    shim::spec::{SyslogForm, SyslogSpec, Target},
+    shim::spec::{HostSpec, SyslogForm, SyslogSpec, Target},
 };
 
 const TOKEN: Token = Token(7);
@@ -33,6 +33,7 @@ impl Bench {
     fn new(targets: Vec<Target>, blocking: bool, most: u64) -> Self {
         let spec = SyslogSpec {
             targets: targets.clone(),
+            host: None,
             facility: 3,
             form: SyslogForm::Local,
             tag: "tag".to_owned(),
@@ -44,7 +45,7 @@ impl Bench {
     }
 
     fn of(format: Format, targets: Vec<Target>, delivery: Delivery) -> Self {
-        let queue = Queue::new(format, Link::new(targets, None), delivery);
+        let queue = Queue::new(format, Link::new(targets), delivery);
         Self { queue, poll: Poll::new().unwrap(), now: Moment(1), said: 0 }
     }
 
@@ -290,4 +291,37 @@ fn a_burst_that_is_larger_than_the_room_is_no_loss_to_whoever_is_quick() {
         bench.tend();
         assert_eq!((bench.queue.lost(), bench.queue.bytes), (None, 0));
     }
+}
+
+#[test]
+fn a_server_that_has_moved_is_found_by_its_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Nobody listens at the address of before; the host's table of names knows the one of now.
+    let gone = vec![Target::Tcp(std::net::SocketAddr::from(([127, 0, 0, 77], port)))];
+    let mut bench = Bench::new(gone.clone(), false, 1 << 20);
+    bench.queue.link = Link::to(&SyslogSpec {
+        targets: gone,
+        host: Some(HostSpec { name: "localhost".to_owned(), port, is_stream: true }),
+        facility: 3,
+        form: SyslogForm::Local,
+        tag: "tag".to_owned(),
+        hostname: "box".to_owned(),
+        tls: None,
+    });
+    bench.say(1);
+    for _ in 0..20 {
+        if bench.queue.bytes == 0 {
+            break;
+        }
+        bench.now = bench.queue.again().unwrap_or(bench.now);
+        let mut events = Vec::new();
+        bench.poll.wait(&mut events, Some(Duration::from_millis(50))).unwrap();
+        bench.queue.look(bench.now);
+        bench.tend();
+    }
+    let (mut taken, _) = listener.accept().unwrap();
+    let mut got = vec![0; 200];
+    let count = taken.read(&mut got).unwrap();
+    assert!(got[..count].ends_with(b"]: line 0\n"));
 }

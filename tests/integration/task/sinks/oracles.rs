@@ -92,6 +92,7 @@ fn directory() -> tempfile::TempDir {
 fn speaks(target: Target, form: SyslogForm, tls: Option<TlsSpec>) -> Driver {
     let server = SyslogSpec {
         targets: vec![target],
+        host: None,
         facility: 16,
         form,
         tag: "shop".to_owned(),
