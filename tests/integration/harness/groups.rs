@@ -69,7 +69,8 @@ impl Groups {
             Driver::Systemd if configuration.contains("[containers]\n") => {
                 configuration.replace("[containers]\n", line)
             }
-            Driver::Systemd => format!("{configuration}\n{line}"),
+            // Before the table of the network, which a test may add to.
+            Driver::Systemd => configuration.replace("[network]\n", &format!("{line}[network]\n")),
         }
     }
 
