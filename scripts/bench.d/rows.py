@@ -97,7 +97,7 @@ def one_off(ground):
         except Missing as why:
             results["podman"] = not_run(why)
         ground.hythe()
-        results.update(commands(ground, 6 if ground.quick else 30, contenders))
+        results.update(commands(ground, 4 if ground.quick else 30, contenders))
         goal = "≤ 20 ms" if mode == "bridge" else ""
         lines.append(line(f"one-off task from the CLI, {mode}", "ms", goal, results))
     return lines
@@ -107,7 +107,7 @@ def first_instruction(ground):
     """The call of the API to the container's first instruction."""
     hythe = ground.hythe()
     ear = ground.shared / "ear"
-    request = {"rounds": 20 if ground.quick else 200, "ear": str(ear),
+    request = {"rounds": 10 if ground.quick else 200, "ear": str(ear),
                "hythe": [str(hythe.socket), {"cluster": "default", "taskDefinition": "stamp"}]}
     results = {}
     try:
@@ -128,7 +128,7 @@ def first_instruction(ground):
 
 def replacement(ground):
     """A killed container to its replacement's first instruction."""
-    count = 8 if ground.quick else 30
+    count = 4 if ground.quick else 30
     ear = ground.shared / "ear"
     hythe = ground.hythe()
     def ours():
@@ -267,12 +267,12 @@ def many(ground):
 
 def idle(ground):
     """Wake-ups and bytes written while nothing happens."""
-    lines, hythe, span = [], ground.hythe(), 10 if ground.quick else 60
+    lines, hythe, span = [], ground.hythe(), 5 if ground.quick else 60
     for family, checks in [("sleeper", "off"), ("checked", "on")]:
         for _ in range(10):
             hythe.call("RunTask", {"cluster": "default", "taskDefinition": family, "count": 10})
         until("100 tasks", 120, lambda: hythe.counts()[0] == 100)
-        time.sleep(15)  # threads that are kept for more work have gone by then
+        time.sleep(11)  # threads that are kept for more work have gone by then
         pids = [hythe.pid, *hythe.shims()]
         before, written_before = switches(pids), written(pids)
         time.sleep(span)
@@ -341,7 +341,7 @@ def decisions(ground):
 
 def logs(ground):
     """One container writes as fast as its output is taken."""
-    hythe, size = ground.hythe(), 300 if ground.quick else 2000
+    hythe, size = ground.hythe(), 100 if ground.quick else 2000
     lines_written = -(-size * 1000000 // 64000) * 640
     rates, costs, lost = {}, {}, {}
     def ours():

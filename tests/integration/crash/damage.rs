@@ -1,11 +1,11 @@
-//! Files of a running task that somebody damages: its shim is the truth while it lives.
+//! Files of a running task that somebody damages: its shim is the truth while it lives. And networks that were ready.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use nix::{sys::signal::kill, unistd::Pid};
 
 use crate::harness::{
-    Instance, PATIENCE, require,
+    Instance, PATIENCE, leaks, require,
     tasks::{container_of, document, id, idle, shell},
     wait_for,
 };
@@ -58,4 +58,28 @@ fn a_task_that_ends_over_a_damaged_ledger_without_a_daemon_is_told_truly() {
     instance.start_daemon();
     let task = instance.stopped(&arn);
     assert_eq!(container_of(&task, "main")["exitCode"], 7, "{task:#}");
+}
+
+/// The interfaces that were made for tasks to come.
+fn ready() -> Vec<String> {
+    let output = Command::new("ip").args(["-o", "link", "show", "type", "veth"]).output().expect("ip runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names = text.lines().filter_map(|line| line.split(": ").nth(1)?.split('@').next());
+    names.filter(|name| name.starts_with("hyr")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_ready_network_that_somebody_takes_away_is_made_again() {
+    require!(host, busybox);
+    let instance = Instance::start("ready");
+    wait_for("two networks to be ready", PATIENCE, || (ready().len() == 2).then_some(()));
+    assert!(leaks::links_on(&instance.bridge()).is_empty(), "nobody is to reach them yet");
+    for link in ready() {
+        assert!(Command::new("ip").args(["link", "del", &link]).status().expect("ip runs").success());
+    }
+    let arn = instance.run(document("ready", &[idle("main")]));
+    instance.running(&arn);
+    assert_eq!(leaks::links_on(&instance.bridge()).len(), 1);
+    instance.stop(&arn);
+    instance.nothing_is_left();
 }

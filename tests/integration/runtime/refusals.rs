@@ -135,6 +135,40 @@ fn a_working_directory_that_leads_out_of_the_container() {
 }
 
 #[test]
+fn descriptors_that_the_caller_has_left_open_lead_nowhere() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    // Both are open across every exec, as a careless engine leaves them: the host's root, and a file of its own.
+    let with_open = |container: &Container, words: &[&str]| -> Ran {
+        let oci = container.command(words);
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "exec 7</ 9</etc/hostname; exec \"$@\"", "sh"]).arg(oci.get_program());
+        command.args(oci.get_args()).output().unwrap().into()
+    };
+    let bundle = container.bundle().display().to_string();
+    let run = |container: &Container| {
+        container.save();
+        with_open(container, &["run", "--bundle", &bundle, &container.id])
+    };
+    // The three streams, and the directory that is listed.
+    let ran = run(container.script("ls /proc/self/fd | wc -l"));
+    assert_eq!((ran.out.as_str(), ran.code), ("4", 0), "{ran:?}");
+    for place in ["/proc/self/fd/7", "/proc/self/fd/7/etc"] {
+        container.config["process"]["cwd"] = json!(place);
+        let ran = run(container.script("pwd; ls"));
+        assert!(ran.code != 0 && ran.out.is_empty(), "{place}: {ran:?}");
+        assert_eq!(container.left(), Vec::<String>::new());
+    }
+    container.config["process"]["cwd"] = json!("/");
+    container.script("sleep 1000");
+    container.start();
+    let ran = with_open(&container, &["exec", &container.id, "sh", "-c", "ls /proc/self/fd | wc -l"]);
+    assert_eq!((ran.out.as_str(), ran.code), ("4", 0), "{ran:?}");
+    let ran = with_open(&container, &["exec", "--cwd", "/proc/self/fd/7", &container.id, "ls"]);
+    assert!(ran.code != 0 && ran.out.is_empty(), "{ran:?}");
+}
+
+#[test]
 fn a_name_that_is_taken_or_is_none() {
     require!(root, busybox);
     let mut container = Container::new();
