@@ -116,6 +116,11 @@ impl Output {
         }
     }
 
+    /// Whether it goes into files here, which take what comes at once.
+    pub(in crate::shim) fn is_kept(&self) -> bool {
+        self.queue().is_none()
+    }
+
     /// Whether the container has to wait: its output is not to be read.
     pub(in crate::shim) fn is_full(&self) -> bool {
         self.queue().is_some_and(Queue::is_full)

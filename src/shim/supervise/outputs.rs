@@ -50,8 +50,10 @@ impl Supervisor {
         match read_output(fd, &mut self.chunk) {
             Ok(0) => {}
             Ok(count) => {
-                // A terminal, or a user with too many pipes: then it stays as it is.
-                if count == CHUNK && fcntl(&*fd, FcntlArg::F_SETPIPE_SZ(ROOM)).is_ok() {
+                // What waits in a pipe for somebody slow would be lost with the end of the container. A terminal, or a
+                // user with too many pipes: then it stays as it is.
+                let is_kept = self.outputs[at].as_ref().is_some_and(Output::is_kept);
+                if count == CHUNK && is_kept && fcntl(&*fd, FcntlArg::F_SETPIPE_SZ(ROOM)).is_ok() {
                     self.chunk.resize(LARGE_CHUNK, 0);
                 }
                 if let Some(output) = &mut self.outputs[at] {
