@@ -25,7 +25,10 @@ fn a_command_in_a_container_that_has_covered_its_own_files_is_held_all_the_same(
     );
     let app = with(
         container("app", &format!("{script}; while :; do sleep 0.1; done")),
-        json!({ "linuxParameters": { "capabilities": { "add": ["SYS_ADMIN"], "drop": ["NET_RAW"] } } }),
+        json!({
+            "linuxParameters": { "capabilities": { "add": ["SYS_ADMIN"], "drop": ["NET_RAW"] } },
+            "stopTimeout": 2,
+        }),
     );
     let id = instance.launch(&definition("hostile", &[app]));
     instance.running(&id);

@@ -77,9 +77,10 @@ fn one_that_floods_its_log_keeps_to_its_room() {
 fn one_that_fills_its_memory_disk_fills_nobody_elses() {
     require!(host, busybox);
     let instance = Instance::with_busybox("fills");
-    let tmpfs = json!({ "linuxParameters": {
-        "tmpfs": [{ "containerPath": "/full", "size": 2 }], "sharedMemorySize": 2,
-    } });
+    let tmpfs = json!({
+        "linuxParameters": { "tmpfs": [{ "containerPath": "/full", "size": 2 }], "sharedMemorySize": 2 },
+        "stopTimeout": 2,
+    });
     let script =
         "head -c 9m /dev/zero >/full/x; head -c 9m /dev/zero >/dev/shm/x; head -c 9m /dev/zero >/dev/x
         echo over; sleep 1000";
