@@ -332,8 +332,14 @@ fn bad_visitors_cost_the_others_nothing() {
     let _ = half.read_to_end(&mut heard);
     assert_eq!(heard, b"");
     drop(idle);
+    // 60 at once and 40 a second are answered: 200 are too many, unless the machine is too slow to ask faster.
+    let begin = Instant::now();
     let refused = (0..200).map(|_| inside.get(path(&url)).0).find(|status| *status != 200);
-    assert_eq!(refused, Some(429), "more than ECS's rate is answered");
+    let slow = begin.elapsed() >= Duration::from_millis(3500);
+    assert!(
+        refused == Some(429) || slow && refused.is_none(),
+        "more than ECS's rate is answered: {refused:?}"
+    );
     assert_eq!(instance.task(&id)["lastStatus"], "RUNNING");
     wait_for("an answer again", PATIENCE, || (inside.get(path(&url)).0 == 200).then_some(()));
 }
