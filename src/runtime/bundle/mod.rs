@@ -174,7 +174,7 @@ impl Bundle {
 
     /// The process that the container is made for. Where the specification has none, it has no program and no rights, as
     /// it can only wait.
-    pub(super) fn first_process(&self) -> &Process {
+    pub fn first_process(&self) -> &Process {
         static WAITING: OnceLock<Process> = OnceLock::new();
         self.spec.process().as_ref().unwrap_or_else(|| WAITING.get_or_init(waiting))
     }

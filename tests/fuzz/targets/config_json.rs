@@ -22,7 +22,7 @@ static LAYOUT: LazyLock<Layout> = LazyLock::new(|| Layout::detect().expect("see 
 fuzz_target!(|data: &[u8]| {
     let Ok(spec) = serde_json::from_slice(data) else { return };
     let Ok(bundle) = Bundle::new(&BUNDLE, spec) else { return };
-    let process = bundle.process().expect("a checked bundle has a process");
+    let process = bundle.first_process();
     let host = Host::look(&LAYOUT, process);
     let cgroup = CgroupPath::parse("/fuzz").expect("a good path");
     let placement = LAYOUT.group(&cgroup).placement();
