@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::users;
 use crate::model::ids::TaskId;
 use crate::model::network::{LinkName, PortRange, PortRangeError, Protocol, Subnet, TaskInterface};
+use crate::model::reading;
 use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode, PortMapping};
 use crate::net::{HoldError, Installed, NetError, Network, PortHold, ipam};
 
@@ -298,7 +299,7 @@ impl Record {
 
     /// Reads it again; nothing when there is nothing usable.
     pub(crate) fn load(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+        reading::from_slice(&std::fs::read(path).ok()?).ok()
     }
 }
 
