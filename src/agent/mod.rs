@@ -28,6 +28,7 @@ mod network;
 mod orphans;
 mod places;
 mod roles;
+mod runs_as;
 mod secrets;
 mod storage;
 mod tasks;
@@ -57,6 +58,7 @@ pub use crate::shim::groups::CgroupDriver;
 pub use exec::ExecError;
 pub use logs::{LogLine, LogOf, LogQuery};
 pub use roles::RoleSource;
+pub use runs_as::RunsAs;
 pub use storage::FIRST_PROJECT;
 
 use facts::Teller;
