@@ -9,7 +9,7 @@ use oci_spec::runtime::{Capability, Linux, Process, Spec};
 
 use super::attend::{DeliveryError, HookState, take};
 use super::bundle::{BundleError, check_process};
-use super::create::detail;
+use super::create::{detail, join};
 use super::failure::ExecFailure;
 use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
 use super::init::{self, Brought};
@@ -112,6 +112,7 @@ impl Running {
             [] => container.group.placement(),
             below => container.group.placement_below(below)?,
         };
+        let placement = join(placement, container.class.as_ref());
         let plan = exec_plan(container, process, &host, &placement, options)?;
         let streams = stdio.open().map_err(ExecError::Make)?;
         let (ours, theirs) = handshake::line().map_err(ExecError::Make)?;

@@ -19,6 +19,7 @@ use super::handshake::{self, ParentEnd, Report};
 use super::steps::{MAKE_NODES, Plan};
 use crate::kernel::cgroup::{CgroupError, Group, HELD_AFTER, NotEnforced};
 use crate::kernel::process::{self, Exit, Pid, Pidfd, Signal};
+use crate::kernel::resctrl::{Class, ResctrlError};
 use crate::kernel::security::bounding_of;
 
 /// Why the program of a container did not start.
@@ -38,6 +39,9 @@ pub enum DeleteError {
     /// Its processes or its control group remain.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// Its class of service remains.
+    #[error(transparent)]
+    Class(#[from] ResctrlError),
     /// Its first process could not be waited for.
     #[error("wait for the container's first process")]
     Wait(#[source] Errno),
@@ -51,6 +55,8 @@ pub(super) struct Container {
     pub(super) pidfd: Pidfd,
     pub(super) group: Group,
     pub(super) die_with_parent: bool,
+    /// Its class of service, if it asked for one.
+    pub(super) class: Option<Class>,
     is_child: bool,
     exit: Cell<Option<Exit>>,
 }
@@ -58,7 +64,7 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn new(id: ContainerId, child: process::Child, group: Group, die_with_parent: bool) -> Self {
         let process::Child { pid, pidfd } = child;
-        Self { id, pid, pidfd, group, die_with_parent, is_child: true, exit: Cell::new(None) }
+        Self { id, pid, pidfd, group, die_with_parent, class: None, is_child: true, exit: Cell::new(None) }
     }
 
     fn try_wait(&self) -> Result<Option<Exit>, Errno> {
@@ -106,7 +112,8 @@ impl Container {
         } else {
             wait_for_end(&self.pidfd).map_err(DeleteError::Wait)?;
         }
-        Ok(self.group.delete()?)
+        self.group.delete()?;
+        Ok(self.class.as_ref().map_or(Ok(()), Class::remove)?)
     }
 }
 
@@ -174,6 +181,12 @@ impl Created {
         &self.container.group
     }
 
+    /// Its class of service, if it asked for one.
+    #[must_use]
+    pub fn class(&self) -> Option<&Class> {
+        self.container.class.as_ref()
+    }
+
     /// What this host does not hold to.
     #[must_use]
     pub fn not_enforced(&self) -> &[NotEnforced] {
@@ -233,10 +246,11 @@ pub struct Running {
 
 impl Running {
     /// A container that another process has started. Its exit status is not ours to learn.
-    pub fn adopt(id: ContainerId, pid: Pid, group: Group) -> Result<Self, Errno> {
+    pub fn adopt(id: ContainerId, pid: Pid, group: Group, class: Option<Class>) -> Result<Self, Errno> {
         let pidfd = Pidfd::open(pid)?;
         let exit = Cell::new(None);
-        let container = Container { id, pid, pidfd, group, die_with_parent: false, is_child: false, exit };
+        let container =
+            Container { id, pid, pidfd, group, die_with_parent: false, class, is_child: false, exit };
         Ok(Self { container })
     }
 
