@@ -93,9 +93,8 @@ fn features() -> Value {
                 "supportedFlags": supported,
             },
             "apparmor": {"enabled": true},
-            // Processes are labelled; mounts, of which linux.mountLabel is, are not.
-            "selinux": {"enabled": false},
-            "intelRdt": {"enabled": false, "schemata": false, "monitoring": false},
+            "selinux": {"enabled": true},
+            "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
             "memoryPolicy": {"modes": MEMORY_MODES, "flags": MEMORY_FLAGS},
             "mountExtensions": {"idmap": {"enabled": true}},
             "netDevices": {"enabled": true},

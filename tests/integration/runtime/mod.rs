@@ -19,6 +19,7 @@ mod net_devices;
 mod outside;
 mod pty;
 mod refusals;
+mod remounts;
 mod seccomp;
 mod specification;
 mod systemd;
