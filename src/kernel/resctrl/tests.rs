@@ -114,7 +114,7 @@ fn a_container_is_counted_by_a_group_of_its_own() {
     class.remove().unwrap();
     assert!(!stand_in.path("mon_groups/web").exists() && stand_in.path("tasks").exists());
 
-    let cmt = json!({"closID": "gold", "enableCMT": true});
+    let cmt = json!({"closID": "gold", "enableCmt": true});
     let lacking = stand_in.refusal(cmt.clone());
     assert!(lacking.starts_with("linux.intelRdt.enableCMT: this host does not count it"), "{lacking}");
     stand_in.has("info/L3_MON/mon_features", "llc_occupancy\nmbm_total_bytes\n");
