@@ -2,7 +2,11 @@
 
 use oci_spec::runtime::Linux;
 
-use super::{Host, PlanError};
+use super::mounts::Entry;
+use super::{Host, PlanError, Users};
+
+/// The option that labels all files of a filesystem (`selinux_add_opt`).
+pub(super) const CONTEXT: &str = "context";
 
 /// Filesystems whose labels are the policy's to give (`selinux_set_mnt_opts`).
 const BY_POLICY: [&str; 4] = ["cgroup", "cgroup2", "proc", "sysfs"];
@@ -20,7 +24,18 @@ pub(super) fn mount_label<'a>(linux: &'a Linux, host: &Host) -> Result<Option<&'
     Ok(label)
 }
 
+/// The same mount with a label for its files, where it is a new filesystem that takes one and has none.
+pub(super) fn labelled<'a>(mut entry: Entry<'a>, label: Option<&str>, users: &Users) -> Entry<'a> {
+    let is_new = entry.bind().is_none() && !entry.remounts();
+    let takes = entry.fstype().is_ok_and(|fstype| takes_label(fstype, users.are_apart()));
+    let has_own = entry.options.data.iter().any(|(key, _)| key == CONTEXT);
+    if let Some(label) = label.filter(|_| is_new && takes && !has_own) {
+        entry.options.data.push((CONTEXT.to_owned(), Some(label.to_owned())));
+    }
+    entry
+}
+
 /// Whether a new filesystem of this type can be given a label.
-pub(super) fn takes_label(fstype: &str, is_in_user_namespace: bool) -> bool {
+fn takes_label(fstype: &str, is_in_user_namespace: bool) -> bool {
     if is_in_user_namespace { BY_ANY_USER.contains(&fstype) } else { !BY_POLICY.contains(&fstype) }
 }

@@ -7,9 +7,10 @@ use std::path::{Component, Path};
 
 use oci_spec::runtime::Mount as SpecMount;
 
-use super::label::takes_label;
+use super::label::CONTEXT;
 use super::namespaces::mappings;
 use super::options::Options;
+use super::remount::check_versions;
 use super::{FsOption, Host, Mount, Source, SourceWhat, Step, Users, What};
 use crate::kernel::cgroup::CgroupPath;
 use crate::kernel::mapping::Mappings;
@@ -118,32 +119,8 @@ impl<'a> Entry<'a> {
     pub(super) fn read(at: usize, mount: &'a SpecMount) -> Result<Self, MountPlanError> {
         let options = Options::read(mount.options().as_deref().unwrap_or_default());
         let entry = Self { at, mount, options };
-        entry.check_versions()?;
+        check_versions(&entry)?;
         if entry.covers_proc() { Err(MountPlanError::Proc { at }) } else { Ok(entry) }
-    }
-
-    /// Versions are the filesystem's to count, so who mounts another's has no say.
-    fn check_versions(&self) -> Result<(), MountPlanError> {
-        let is_new = self.bind().is_none() && !self.remounts() && !self.is_root();
-        match self.options.versions {
-            Some(counts) if !is_new => {
-                let option = if counts { "iversion" } else { "noiversion" }.to_owned();
-                let reason = "is for a filesystem that is new and not the root";
-                Err(MountPlanError::Option { at: self.at, option, reason })
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// The same with a label for its files, where it is a filesystem that takes one and has none.
-    pub(super) fn labelled(mut self, label: Option<&str>, users: &Users) -> Self {
-        let is_new = self.bind().is_none() && !self.remounts();
-        let takes = self.fstype().is_ok_and(|fstype| takes_label(fstype, users.are_apart()));
-        let has_own = self.options.data.iter().any(|(key, _)| key == CONTEXT);
-        if let Some(label) = label.filter(|_| is_new && takes && !has_own) {
-            self.options.data.push((CONTEXT.to_owned(), Some(label.to_owned())));
-        }
-        self
     }
 
     /// Whether it changes what is mounted, and mounts nothing.
@@ -222,9 +199,6 @@ impl<'a> Entry<'a> {
         .collect()
     }
 }
-
-/// The option that labels all files of a filesystem (`selinux_add_opt`).
-pub(super) const CONTEXT: &str = "context";
 
 pub(super) fn with_source(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {
     let mut options = entry.data()?;

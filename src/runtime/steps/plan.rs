@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Hooks, Linux, LinuxNetDevice, LinuxSeccomp, Process, Spec};
 
 use super::attributes::{labels, surroundings};
-use super::label::mount_label;
+use super::label::{labelled, mount_label};
 use super::mounts::{self, Entry, Scene, clean};
 use super::namespaces::{Users, Wanted};
 use super::nodes;
@@ -222,7 +222,7 @@ fn filesystem(
 ) -> Result<Vec<Step>, PlanError> {
     let entries = spec.mounts().iter().flatten().enumerate();
     let entries = entries
-        .map(|(at, mount)| Ok(Entry::read(at, mount)?.labelled(scene.label, scene.users)))
+        .map(|(at, mount)| Ok(labelled(Entry::read(at, mount)?, scene.label, scene.users)))
         .collect::<Result<Vec<_>, MountPlanError>>()?;
     let masked = linux.masked_paths().as_deref().unwrap_or_default();
 

@@ -1,4 +1,4 @@
-//! `remount`: what is mounted in the container already, changed where it is.
+//! `remount` changes what is mounted in the container already, where it is; `iversion` is for what is new.
 //!
 //! Attributes are the mount's own and change by what the options name; the others stay, as with mount(8). Options of the
 //! filesystem reach all its mounts, so they are only for one that the host has not mounted as well.
@@ -27,6 +27,19 @@ impl<'a> Kept<'a> {
             at.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.paths.iter().map(|path| clean(path.as_ref())).any(|path| is_below(&path))
+    }
+}
+
+/// Versions are the filesystem's to count, so who mounts another's has no say.
+pub(super) fn check_versions(entry: &Entry<'_>) -> Result<(), MountPlanError> {
+    let is_new = entry.bind().is_none() && !entry.remounts() && !entry.is_root();
+    match entry.options.versions {
+        Some(counts) if !is_new => {
+            let option = if counts { "iversion" } else { "noiversion" }.to_owned();
+            let reason = "is for a filesystem that is new and not the root";
+            Err(MountPlanError::Option { at: entry.at, option, reason })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
-use super::mounts::{CONTEXT, Entry, MountPlanError, Scene, with_source};
+use super::label::CONTEXT;
+use super::mounts::{Entry, MountPlanError, Scene, with_source};
 use super::{FsOption, Host, RootMount, RootWhat, SourceWhat, Step};
 use crate::kernel::mount::{Attributes, MOST_OPENED_LAYERS};
 
