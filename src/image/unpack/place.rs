@@ -5,7 +5,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -32,7 +32,7 @@ const WORTH_BEGINNING: u64 = 64 << 10;
 
 impl Unpacker {
     /// Makes `entry` as `name` in `parent`, in place of whatever has that name.
-    pub(super) fn place<R: Read>(
+    pub(super) fn place<R: BufRead>(
         &mut self,
         parent: &Parent,
         name: &OsStr,
@@ -146,7 +146,7 @@ impl Unpacker {
     }
 
     /// Writes the data of a file where its map says, and leaves the rest as holes.
-    fn fill<R: Read>(
+    fn fill<R: BufRead>(
         &mut self,
         file: &File,
         entry: &Entry,
@@ -159,15 +159,17 @@ impl Unpacker {
         for segment in entry.segments.iter().filter(|segment| segment.length > 0) {
             let (mut at, mut left) = (segment.offset, segment.length);
             while left > 0 {
-                let wanted = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let read = data.read(&mut self.buffer[..wanted]).map_err(UnpackError::Archive)?;
-                if read == 0 {
+                let piece = data.fill_buf().map_err(UnpackError::Archive)?;
+                let piece = &piece[..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+                if piece.is_empty() {
                     return Err(UnpackError::Archive(io::ErrorKind::UnexpectedEof.into()));
                 }
-                hasher.update(&self.buffer[..read]);
-                file.write_all_at(&self.buffer[..read], at).map_err(wrong)?;
-                at += read as u64;
-                left -= read as u64;
+                hasher.update(piece);
+                file.write_all_at(piece, at).map_err(wrong)?;
+                let length = piece.len();
+                data.consume(length);
+                at += length as u64;
+                left -= length as u64;
             }
             written_to = at.max(written_to);
         }
