@@ -97,9 +97,7 @@ impl BufRead for Ahead {
 
 impl Read for Ahead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let piece = self.fill_buf()?;
-        let length = buffer.len().min(piece.len());
-        buffer[..length].copy_from_slice(&piece[..length]);
+        let length = self.fill_buf()?.read(buffer)?;
         self.consume(length);
         Ok(length)
     }

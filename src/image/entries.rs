@@ -281,9 +281,7 @@ impl<R: BufRead> BufRead for Entries<R> {
 
 impl<R: BufRead> Read for Entries<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let piece = self.fill_buf()?;
-        let length = buffer.len().min(piece.len());
-        buffer[..length].copy_from_slice(&piece[..length]);
+        let length = self.fill_buf()?.read(buffer)?;
         self.consume(length);
         Ok(length)
     }
