@@ -270,6 +270,9 @@ impl<R: BufRead> BufRead for Entries<R> {
             return Ok(&[]);
         }
         let piece = self.input.fill_buf()?;
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(&piece[..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))])
     }
 
