@@ -122,7 +122,9 @@ impl TheirSystemd {
         }
         let is_ours = !systemctl("is-active");
         assert!(!is_ours || systemctl("start"), "the user's systemd does not start");
-        wait_for("their bus", PATIENCE, || Path::new(&format!("/run/user/{USER}/bus")).exists().then_some(()));
+        wait_for("their bus", PATIENCE, || {
+            Path::new(&format!("/run/user/{USER}/bus")).exists().then_some(())
+        });
         Some(Self { is_ours })
     }
 }
@@ -146,8 +148,7 @@ fn their_own_systemd_makes_scopes_with_limits() {
     let Some(_systemd) = TheirSystemd::begin() else { return };
     let mut container = Container::of(Driver::Systemd);
     container.config["linux"]["cgroupsPath"] = json!(format!(":box:{}", container.id));
-    container.config["linux"]["resources"] =
-        json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 50}, "devices": [{"allow": false, "access": "rwm"}]});
+    container.config["linux"]["resources"] = json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 50}, "devices": [{"allow": false, "access": "rwm"}]});
     container.script("sleep 1000");
     let container = theirs(container);
     let Some(room) = Room::open() else { return };

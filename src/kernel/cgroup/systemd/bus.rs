@@ -4,8 +4,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::{Manager, SystemdError};
 use super::message::{FIXED, Heard, Target, Writer, call, length_of, read};
+use super::{Manager, SystemdError};
 
 /// How long systemd may take for a job.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -100,7 +100,9 @@ impl Drop for Begun {
 /// Whether systemd is there and answers on its bus.
 pub fn answers() -> Result<(), SystemdError> {
     let systemd = Scope::named("systemd");
-    systemd.ask_of(PEER_OF_MANAGER, &mut connect()?, "a sign of life", "Ping", "", &Writer::default()).map(drop)
+    systemd
+        .ask_of(PEER_OF_MANAGER, &mut connect()?, "a sign of life", "Ping", "", &Writer::default())
+        .map(drop)
 }
 
 fn connect() -> Result<Bus, SystemdError> {
@@ -343,7 +345,9 @@ mod tests {
 
     #[test]
     fn a_slice_is_a_path_with_a_level_for_each_dash() {
-        let path = |text: &str| Scope::parse(text, "system.slice").unwrap().path().unwrap().as_path().display().to_string();
+        let path = |text: &str| {
+            Scope::parse(text, "system.slice").unwrap().path().unwrap().as_path().display().to_string()
+        };
         assert_eq!(path("machine.slice:libpod:abc"), "machine.slice/libpod-abc.scope");
         assert_eq!(path("a-b-c.slice:cri:x"), "a.slice/a-b.slice/a-b-c.slice/cri-x.scope");
         assert_eq!(path("::x"), "system.slice/x.scope");
