@@ -65,7 +65,7 @@ impl Launch<'_> {
                             || enter().and_then(|()| make(&as_ours)),
                         )?
                     }
-                    (made, _) => made?,
+                    (directly, _) => directly?,
                 }
             }
         };
