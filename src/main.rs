@@ -33,7 +33,7 @@ fn main() -> ExitCode {
                 let _ = memory::share_heaps(HEAPS);
                 daemon::main(configuration.as_deref())
             }
-            Next::Down(configuration) => daemon::down(configuration.as_deref()),
+            Next::Down(configuration) => daemon::take_down(configuration.as_deref()),
         },
     }
 }
