@@ -1,9 +1,61 @@
-//! How much of what is over is remembered: a decision over ends and sizes.
+//! How much of what is over is remembered: a decision over ends and sizes, and when it is made again.
 
-use crate::model::{task::Task, time::Timestamp};
+use super::config::HistoryConfig;
+use crate::model::{
+    task::Task,
+    time::{Moment, Timestamp},
+};
 
 /// Bytes that a stopped task takes besides its logs.
 const RECORD: u64 = 4096;
+
+/// So many ends later the history is looked at, whatever the clock says.
+const MOST_ENDED: usize = 64;
+
+/// When the history is looked at again.
+#[derive(Debug)]
+pub(super) struct Pruning {
+    config: HistoryConfig,
+    at: Option<Moment>,
+    /// Tasks that have ended since the last look.
+    ended: usize,
+}
+
+impl Pruning {
+    /// A first look now.
+    pub(super) fn of(config: HistoryConfig, now: Moment) -> Self {
+        Self { config, at: Some(now), ended: 0 }
+    }
+
+    /// One more task is over.
+    pub(super) fn count_one(&mut self) {
+        self.ended += 1;
+    }
+
+    /// Has what ended just now looked at once it is old enough.
+    pub(super) fn expect(&mut self, now: Moment) {
+        if self.ended > 0 && self.at.is_none() {
+            self.at = Some(now + self.config.keep);
+        }
+    }
+
+    /// When the clock alone is a reason to look.
+    pub(super) fn at(&self) -> Option<Moment> {
+        self.at
+    }
+
+    /// Whether it is time: by the clock, or because so much has ended.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        let is_crowded = self.ended > (self.config.most_tasks / 4 + 1).min(MOST_ENDED);
+        is_crowded || self.at.is_some_and(|at| at <= now)
+    }
+
+    /// It was looked at, and is empty now or not.
+    pub(super) fn done(&mut self, now: Moment, is_empty: bool) {
+        self.ended = 0;
+        self.at = (!is_empty).then(|| now + self.config.keep);
+    }
+}
 
 /// Since when stopped tasks are kept, so that the kept ones take at most `most` bytes: each comes as the time of its
 /// end and the bytes of its logs, the newest first. The newest is always kept.
