@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod features;
 mod listing;
+mod plain;
 mod ps;
 mod report;
 mod run;
@@ -31,7 +32,9 @@ use arguments::{
 
 /// Runs `hythe oci` with its arguments, the first of which is the program's name.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let oci = match Oci::try_parse_from(args) {
+    let words: Vec<OsString> = args.collect();
+    let plain = plain::read(words.iter().skip(1).cloned());
+    let oci = match plain.map_or_else(|| Oci::try_parse_from(words), Ok) {
         Ok(oci) => oci,
         Err(err) => {
             // Nothing is left to say if standard error is closed.

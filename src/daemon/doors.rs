@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 use tracing::warn;
 
 use super::{
@@ -33,6 +33,7 @@ pub(super) async fn listen(api: &ApiConfig) -> Result<Vec<Listener>, DaemonError
 
 /// Answers at each until `stopped` says true.
 pub(super) fn serve(
+    callers: &Handle,
     listeners: Vec<Listener>,
     api: &Arc<Api>,
     stopped: &watch::Receiver<bool>,
@@ -42,7 +43,7 @@ pub(super) fn serve(
         let stop = async move {
             let _ = stopped.wait_for(|&is_stopped| is_stopped).await;
         };
-        tokio::spawn(api::serve(listener, Arc::clone(api), stop))
+        callers.spawn(api::serve(listener, Arc::clone(api), stop))
     };
     listeners.into_iter().map(serve_one).collect()
 }

@@ -12,9 +12,12 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use tokio::sync::{
-    mpsc::{self, UnboundedReceiver, UnboundedSender},
-    watch,
+use tokio::{
+    runtime::Handle,
+    sync::{
+        mpsc::{self, UnboundedReceiver, UnboundedSender},
+        watch,
+    },
 };
 use tracing::{error, info, warn};
 
@@ -58,13 +61,17 @@ pub(super) struct Learnt {
     hands: HandsOf,
 }
 
-/// Runs a daemon until it is told to stop.
-pub async fn run(config: Config) -> Result<(), DaemonError> {
+/// Runs a daemon until it is told to stop; `callers` are the threads that answer.
+pub async fn run(config: Config, callers: Handle) -> Result<(), DaemonError> {
     let config = Arc::new(config);
     let mut told = Told::listen()?;
     let _lock = hold(&config)?;
     agent::try_driver(config.containers.cgroup_driver).map_err(DaemonError::CgroupDriver)?;
-    let listeners = doors::listen(&config.api).await?;
+    let listening = callers.spawn({
+        let config = Arc::clone(&config);
+        async move { doors::listen(&config.api).await }
+    });
+    let listeners = listening.await.unwrap_or(Err(DaemonError::LoopEnded("listening")))?;
     let (begun, learnt) = begin(&config).await?;
     let mut loops = Loops::default();
     let settings = Settings::of(&config);
@@ -85,7 +92,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     });
     tokio::spawn(network::keep(agent));
     let (stop, stopped) = watch::channel(false);
-    let serving = doors::serve(listeners, &api, &stopped);
+    let serving = doors::serve(&callers, listeners, &api, &stopped);
     notify::tell(&format!("READY=1\nSTATUS=serving {}", config.api.socket.display()));
     info!(socket = %config.api.socket.display(), state = %config.state_dir.display(), "ready");
 

@@ -40,7 +40,7 @@ use super::{
     clock::{self, Moments},
     doer::Doer,
     hands::{HandsOf, Holdings},
-    history::Pruning,
+    history::{Pruning, Sizes},
     report::chain,
     services::{self, Outcome, PassContext},
 };
@@ -69,6 +69,7 @@ pub struct Reconciler<D> {
     starved: BTreeSet<ServiceKey>,
     waiting: BTreeSet<TaskId>,
     pruning: Pruning,
+    sizes: Sizes,
 }
 
 impl<D: Doer> Reconciler<D> {
@@ -81,8 +82,9 @@ impl<D: Doer> Reconciler<D> {
         hands: HandsOf,
     ) -> Self {
         let capacity = Arc::new(settings.capacity.clone());
-        let pruning = Pruning::of(settings.history, clock::moment());
         let snapshot = store.snapshot();
+        let ended = snapshot.stopped_tasks().map(|task| task.id.clone()).collect();
+        let pruning = Pruning::of(settings.history, clock::moment(), ended);
         let dirty = snapshot.services().map(|of| (of.cluster.clone(), of.name.clone())).collect();
         let mut holdings = Holdings::default();
         for task in snapshot.live_tasks() {
@@ -102,6 +104,7 @@ impl<D: Doer> Reconciler<D> {
             starved: BTreeSet::new(),
             waiting: BTreeSet::new(),
             pruning,
+            sizes: Sizes::default(),
         }
     }
 
@@ -147,7 +150,9 @@ impl<D: Doer> Reconciler<D> {
             if task.is_none_or(|task| task.is_stopped()) {
                 self.let_go(id);
                 self.waiting.remove(id);
-                self.pruning.count_one();
+            }
+            if task.is_some_and(|task| task.is_stopped()) {
+                self.pruning.note(id.clone());
             }
             self.holdings.refresh(&snapshot, id, self.hands.of(id));
         }

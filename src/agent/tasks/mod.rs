@@ -41,8 +41,10 @@ mod prepare;
 mod publish;
 mod reserve;
 mod secrets;
+mod turns;
 
 pub(crate) use clear::ClearError;
+use turns::Turns;
 
 /// What all tasks share.
 #[derive(Debug)]
@@ -56,6 +58,7 @@ pub(crate) struct Hands {
     pub(crate) roles: Roles,
     /// Which boot of the host this is.
     pub(crate) boot: String,
+    turns: Turns,
     tasks: Mutex<BTreeMap<TaskId, InHand>>,
     /// Told when the last task is let go of.
     emptied: Notify,
@@ -118,6 +121,7 @@ impl Hands {
             teller,
             roles,
             boot,
+            turns: Turns::of_host(),
             tasks: Mutex::default(),
             emptied: Notify::new(),
         }

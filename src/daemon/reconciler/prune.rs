@@ -6,7 +6,7 @@ use tracing::{error, warn};
 
 use super::Reconciler;
 use crate::{
-    daemon::{clock, config::HistoryConfig, doer::Doer, history, report::chain, services},
+    daemon::{clock, config::HistoryConfig, doer::Doer, report::chain, services},
     model::{ids::TaskId, time::Timestamp},
     store::{Retention, Snapshot},
 };
@@ -24,7 +24,7 @@ impl<D: Doer> Reconciler<D> {
         let retention = Retention { before, most_stopped_tasks: most_tasks };
         let pruned = self.store.write(move |draft| Ok::<_, Infallible>(draft.prune(retention))).await;
         let snapshot = self.store.snapshot();
-        let is_empty = !snapshot.tasks().any(|task| task.is_stopped());
+        let is_empty = snapshot.stopped_tasks().next().is_none();
         self.pruning.done(now, is_empty);
         self.forget_moments(&snapshot);
         match pruned {
@@ -38,20 +38,16 @@ impl<D: Doer> Reconciler<D> {
     }
 
     /// The time before which stopped tasks are too many bytes, the newer ones included.
-    async fn over_the_ceiling(&self, most_bytes: u64) -> Timestamp {
+    async fn over_the_ceiling(&mut self, most_bytes: u64) -> Timestamp {
         let snapshot = self.store.snapshot();
-        let stopped = snapshot.tasks().filter(|task| task.is_stopped());
-        let mut stopped: Vec<(Timestamp, TaskId, u64)> = stopped
-            .map(|task| {
-                let at = task.times.stopped_at.unwrap_or(task.created_at);
-                (at, task.id.clone(), history::words(task))
-            })
-            .collect();
-        stopped.sort_by(|one, other| other.cmp(one));
-        let ids = stopped.iter().map(|(_, id, _)| id.clone()).collect();
-        let sizes = self.doer.log_bytes(ids).await.into_iter();
-        let sizes = stopped.iter().zip(sizes).map(|((at, _, words), logs)| (*at, logs + words));
-        history::kept_since(sizes, most_bytes)
+        let ended = self.pruning.take_ended();
+        let ended: Vec<_> = ended.iter().filter_map(|id| snapshot.task(id)).collect();
+        let logs = self.doer.log_bytes(ended.iter().map(|task| task.id.clone()).collect()).await;
+        for (task, logs) in ended.into_iter().zip(logs) {
+            self.sizes.note(task, logs);
+        }
+        self.sizes.forget(|id| snapshot.task(id).is_some());
+        self.sizes.kept_since(most_bytes)
     }
 
     fn forget(&self, task: TaskId) {
