@@ -29,7 +29,7 @@ use super::ops::{Container, Created};
 use super::sources;
 use super::steps::{Host, MAKE_NODES, Manner, Setting, plan};
 use super::streams::Stdio;
-use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced, Scope};
+use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Manager, NotEnforced, Scope};
 use crate::kernel::event::monotonic;
 use crate::kernel::process;
 use crate::kernel::resctrl::Class;
@@ -256,9 +256,11 @@ pub fn place(
     let wanted = wanted.filter(|path| !path.as_os_str().is_empty());
     let text = wanted.map(|path| path.to_string_lossy().into_owned());
     if systemd {
-        let text = text.unwrap_or_else(|| format!("system.slice:hythe:{id}"));
-        let scope = Scope::parse(&text).map_err(|err| CreateError::CgroupPath(err.into()))?;
-        return Ok((scope.path().map_err(CreateError::CgroupPath)?, Some(scope)));
+        let manager = Manager::ours();
+        let text = text.unwrap_or_else(|| format!(":hythe:{id}"));
+        let scope = Scope::parse(&text, manager.usual_slice());
+        let scope = scope.map_err(|err| CreateError::CgroupPath(err.into()))?;
+        return Ok((scope.path_of(manager)?, Some(scope)));
     }
     let path = CgroupPath::parse(&text.unwrap_or_else(|| id.to_string())).map_err(CreateError::CgroupPath)?;
     Ok((path, None))

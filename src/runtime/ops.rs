@@ -7,10 +7,8 @@ use std::cell::Cell;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::bundle::ContainerId;
 use super::create::Timing;
@@ -104,35 +102,16 @@ impl Container {
             let _ = self.pidfd.signal(Signal::KILL);
         }
         self.group.kill()?;
-        if !has_ended_within(&self.pidfd, HELD_AFTER).map_err(DeleteError::Wait)? {
+        if !self.pidfd.ends_within(Some(HELD_AFTER)).map_err(DeleteError::Wait)? {
             self.group.kill_namespace_of(self.pid);
         }
         if self.is_child {
             self.wait().map_err(DeleteError::Wait)?;
         } else {
-            wait_for_end(&self.pidfd).map_err(DeleteError::Wait)?;
+            self.pidfd.ends_within(None).map_err(DeleteError::Wait)?;
         }
         self.group.delete()?;
         Ok(self.class.as_ref().map_or(Ok(()), Class::remove)?)
-    }
-}
-
-/// Waits until a process that is not our child has ended.
-fn wait_for_end(pidfd: &Pidfd) -> Result<(), Errno> {
-    poll_for_end(pidfd, PollTimeout::NONE).map(drop)
-}
-
-/// Waits until a process has ended, but no longer than `limit`; whether it has.
-fn has_ended_within(pidfd: &Pidfd, limit: Duration) -> Result<bool, Errno> {
-    poll_for_end(pidfd, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
-}
-
-fn poll_for_end(pidfd: &Pidfd, limit: PollTimeout) -> Result<bool, Errno> {
-    loop {
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit) {
-            Err(Errno::EINTR) => {}
-            other => return other.map(|ready| ready > 0),
-        }
     }
 }
 
@@ -290,7 +269,7 @@ impl Running {
 
     /// Waits for the first process to end, whoever's child it is, and leaves it to be reaped.
     pub fn wait_end(&self) -> Result<(), Errno> {
-        wait_for_end(&self.container.pidfd)
+        self.container.pidfd.ends_within(None).map(drop)
     }
 
     /// Sends a signal to the first process.

@@ -83,7 +83,7 @@ fn features() -> Value {
         "linux": {
             "namespaces": NAMESPACES,
             "capabilities": known().names(),
-            "cgroup": {"v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true},
+            "cgroup": {"v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true},
             "seccomp": {
                 "enabled": true,
                 "actions": ACTIONS,

@@ -16,6 +16,7 @@ mod keys;
 mod limits;
 mod mounts;
 mod net_devices;
+mod ordinary_users;
 mod outside;
 mod pty;
 mod refusals;
