@@ -12,7 +12,8 @@ use crate::kernel::cgroup::NotEnforced;
 pub(super) fn specification(text: &[u8]) -> Result<(Spec, Vec<NotEnforced>), (String, serde_json::Error)> {
     let mut value: Value = serde_json::from_slice(text).map_err(|err| (".".to_owned(), err))?;
     let completed = value.get_mut("process").map(complete).unwrap_or_default();
-    Ok((read(text, completed.is_changed.then_some(&value))?, completed.missed))
+    let is_changed = spell(&mut value) || completed.is_changed;
+    Ok((read(text, is_changed.then_some(&value))?, completed.missed))
 }
 
 /// Reads a process that is to be run in a container, and what is in it that cannot be held to.
@@ -44,6 +45,21 @@ fn read<T: DeserializeOwned>(
 struct Completed {
     is_changed: bool,
     missed: Vec<NotEnforced>,
+}
+
+/// Abbreviations are written in capitals by the specification, and not by its types here. Gives whether there were some.
+fn spell(spec: &mut Value) -> bool {
+    let Some(classes) = spec.pointer_mut("/linux/intelRdt").and_then(Value::as_object_mut) else {
+        return false;
+    };
+    let mut is_changed = false;
+    for (specified, typed) in [("enableCMT", "enableCmt"), ("enableMBM", "enableMbm")] {
+        if let Some(value) = classes.remove(specified) {
+            classes.insert(typed.to_owned(), value);
+            is_changed = true;
+        }
+    }
+    is_changed
 }
 
 /// Nobody named is root, and a capability that is none cannot be given.
@@ -172,6 +188,15 @@ mod tests {
         // The text that is read is another one where something was added, and the member is the same.
         let text = r#"{"ociVersion": "1.2.0", "process": {"cwd": "/", "user": {}, "args": ["a", 5]}}"#;
         assert_eq!(specification(text.as_bytes()).unwrap_err().0, "process.args[1]");
+    }
+
+    #[test]
+    #[allow(deprecated, reason = "still written by container managers")]
+    fn abbreviations_are_read_as_the_specification_has_them() {
+        let text = br#"{"ociVersion": "1.2.0", "linux": {"intelRdt": {"closID": "a", "enableCMT": true, "enableMBM": true}}}"#;
+        let (spec, _) = specification(text).unwrap();
+        let classes = spec.linux().clone().unwrap().intel_rdt().clone().unwrap();
+        assert_eq!((*classes.enable_cmt(), *classes.enable_mbm()), (Some(true), Some(true)));
     }
 
     #[test]
