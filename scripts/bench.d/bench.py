@@ -188,7 +188,7 @@ def go_before_others():
     group = Path("/sys/fs/cgroup/cpu") / CGROUP
     try:
         (group / "own").mkdir(parents=True, exist_ok=True)
-        (group / "cpu.shares").write_text("262144")
+        (group / "cpu.shares").write_text("4096")
         (group / "own" / "cgroup.procs").write_text("0")
     except OSError:
         pass
