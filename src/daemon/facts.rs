@@ -1,7 +1,7 @@
 //! Facts into the store: all that wait are one commit.
 //!
-//! Of a start many things are seen that nobody waits for: when its pulls began, where its time went. They wait a moment
-//! for the next that somebody does wait for, a container that runs say, and are one commit with it.
+//! Of a start many things are seen that nobody waits for: when its pulls began, that its shim runs, where its time went.
+//! They wait a moment for the next that somebody does wait for, a container that runs say, and are one commit with it.
 //!
 //! What a fact does to a task is `model::lifecycle`'s to say; what the end of a task means for its service is
 //! `plan::crash_loop`'s. When the commit fails, a full disk say, the facts wait here and are tried again: nothing
@@ -67,7 +67,7 @@ async fn next(source: &mut UnboundedReceiver<Fact>) -> Option<Vec<Fact>> {
         {
             batch.push(more);
         }
-        if batch.len() >= BATCH || batch.iter().any(|fact| is_awaited(&fact.seen)) {
+        if batch.len() >= BATCH || !batch.iter().all(can_wait) {
             return Some(batch);
         }
         match timeout_at(latest, source.recv()).await {
@@ -77,26 +77,22 @@ async fn next(source: &mut UnboundedReceiver<Fact>) -> Option<Vec<Fact>> {
     }
 }
 
-/// Whether somebody may wait for it: a caller, a service, or what is decided next.
-fn is_awaited(seen: &Seen) -> bool {
-    match seen {
-        Seen::ContainerStarted { .. }
+/// Whether nobody waits for it, nor would miss it if the daemon died now: a ledger has it, or the start would begin anew.
+fn can_wait(fact: &Fact) -> bool {
+    match &fact.seen {
+        Seen::PullStarted | Seen::ImageResolved { .. } | Seen::Timed { .. } => true,
+        Seen::ShimStarted | Seen::LastLines { .. } | Seen::NotEnforced { .. } => fact.ledger.is_some(),
+        Seen::PullStopped
+        | Seen::UsersChosen { .. }
+        | Seen::NetworkAttached { .. }
+        | Seen::PortsPublished { .. }
+        | Seen::ContainerStarted { .. }
         | Seen::ContainerExited { .. }
         | Seen::ContainerFailed { .. }
         | Seen::HealthChanged { .. }
         | Seen::Stopping { .. }
         | Seen::AllStopped
-        | Seen::Removed => true,
-        Seen::PullStarted
-        | Seen::ImageResolved { .. }
-        | Seen::PullStopped
-        | Seen::UsersChosen { .. }
-        | Seen::NetworkAttached { .. }
-        | Seen::PortsPublished { .. }
-        | Seen::ShimStarted
-        | Seen::LastLines { .. }
-        | Seen::NotEnforced { .. }
-        | Seen::Timed { .. } => false,
+        | Seen::Removed => false,
     }
 }
 
