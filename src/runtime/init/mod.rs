@@ -1,9 +1,11 @@
 //! The child: runs the list, reports, waits, executes. Allocates nothing.
 //!
 //! The child never executes our own program again: the list of steps is in the memory that clone has copied. So a
-//! container finds no handle to the runtime's executable to overwrite, with two exceptions. An image whose
-//! program is `/proc/self/exe` is refused by comparing what is about to be executed with ourselves. And a first
-//! process that attends the program is our own one, through a mount of its own that cannot be written through.
+//! container finds no handle to the runtime's executable to overwrite, with three exceptions. An image whose
+//! program is `/proc/self/exe` is refused by comparing what is about to be executed with ourselves. A script for
+//! `#!/proc/self/exe` is not seen through; but who makes containers runs through a mount of its own that cannot be
+//! written through (`close_own_program`). And a first process that attends the program is our own one, through such a
+//! mount too.
 
 mod copy;
 mod home;
