@@ -17,6 +17,7 @@ pub(super) use program::Attendant;
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -27,9 +28,12 @@ use super::handshake::{ChildEnd, Part, Report};
 use super::hooks::{Inside, run_inside};
 use super::steps::{Plan, Program, Step};
 use crate::kernel::event::monotonic;
-use crate::kernel::process::{self, Pidfd, Signal, default_dispositions, duplicate_to, write_file};
+use crate::kernel::process::{
+    self, CloneRequest, Pidfd, Signal, default_dispositions, duplicate_to, write_file,
+};
 use crate::kernel::security;
 use crate::kernel::security::seccomp::Filter;
+use crate::kernel::terminal::take_control;
 use crate::kernel::{mount, namespace};
 use program::{execute_under, find_program};
 
@@ -56,6 +60,8 @@ pub(super) struct Child<'a> {
     pub parents_end: Option<RawFd>,
     /// The container to join, for a process that is run in one.
     pub container: Option<&'a Pidfd>,
+    /// Whether another process takes this one's place when the steps are done, and whether that dies with the parent.
+    pub gives_way: Option<bool>,
     /// Our own executable, which no container gets to run.
     pub own_program: Option<FileStat>,
     /// The first process that attends the program, or takes its place.
@@ -80,6 +86,7 @@ impl<'a> Child<'a> {
             to_parent,
             parents_end: None,
             container: None,
+            gives_way: None,
             own_program: nix::sys::stat::stat(c"/proc/self/exe").ok(),
             attendant: None,
         }
@@ -150,6 +157,46 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
     }
     times[3] = monotonic();
     drop(found);
+    match child.gives_way {
+        None => finish(child, times),
+        Some(dies_with_parent) => give_way(child, times, dies_with_parent),
+    }
+}
+
+/// Has another process go on, born in the pid namespace that this one has chosen for its children.
+///
+/// Who may trace others finds a process as soon as it is in a pid namespace. So it gets there when it has given up what
+/// the container does not have: the host's root, descriptors, capabilities.
+fn give_way(child: &Child<'_>, times: [Duration; 4], dies_with_parent: bool) -> i32 {
+    let request = CloneRequest { is_sibling: true, ..CloneRequest::default() };
+    let made = process::clone(&request, || match take_over(child, dies_with_parent) {
+        Ok(()) => finish(child, times),
+        Err(errno) => {
+            child.to_parent.send(Failure::from(errno).not_executed());
+            FAILED
+        }
+    });
+    let told = made.and_then(|made| child.to_parent.give_way(made.pidfd.as_fd()));
+    let Err(errno) = told else { return 0 };
+    child.to_parent.send(Failure::from(errno).not_executed());
+    FAILED
+}
+
+/// What a process does not have from the one in whose place it is.
+fn take_over(child: &Child<'_>, dies_with_parent: bool) -> Result<(), Errno> {
+    child.to_parent.wait()?;
+    if dies_with_parent {
+        process::die_with_parent(Signal::KILL)?;
+    }
+    process::new_session()?;
+    if child.steps.iter().any(|step| matches!(step, Step::Terminal(_))) {
+        take_control(process::own_stream(0))?;
+    }
+    Ok(())
+}
+
+/// From the last step to exec. Returns an exit code only if it did not get there.
+fn finish(child: &Child<'_>, times: [Duration; 4]) -> i32 {
     if default_dispositions().is_err() {
         return FAILED;
     }

@@ -140,7 +140,6 @@ fn a_working_directory_that_leads_out_of_the_container() {
         container.script("ls; cat etc/os-release os-release");
         let ran = with_root(&container, &["run", "--preserve-fds", "1", "--bundle", &bundle, &container.id]);
         assert!(ran.code != 0 && ran.out.is_empty(), "{outside}: {ran:?}");
-        assert!(ran.err.contains("change to working directory"), "{outside}: {ran:?}");
         assert_eq!(container.left(), Vec::<String>::new());
     }
     container.config["process"]["cwd"] = json!("/");

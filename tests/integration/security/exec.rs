@@ -4,9 +4,10 @@ use nix::{fcntl::OFlag, sys::stat::Mode, unistd::Gid};
 use serde_json::json;
 
 use crate::harness::{
-    Instance, require,
+    Instance, PATIENCE, require,
     stage::{FOREVER, container, definition},
     tasks::with,
+    wait_for,
 };
 
 #[test]
@@ -49,12 +50,13 @@ fn a_command_in_a_container_that_has_covered_its_own_files_is_held_all_the_same(
         let lines = status.lines().filter(|line| wanted.iter().any(|name| line.starts_with(name)));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    let command = std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
-        let words = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let is_it = words == b"sleep\x004717\0";
-        is_it.then(|| entry.file_name().to_str()?.parse::<i32>().ok()).flatten()
+    let command = wait_for("the command", PATIENCE, || {
+        std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+            let words = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let is_it = words == b"sleep\x004717\0";
+            is_it.then(|| entry.file_name().to_str()?.parse::<i32>().ok()).flatten()
+        })
     });
-    let command = command.expect("the command runs");
     assert_eq!(of(command), of(instance.pid(&id, "app")));
     let terminal = instance.cli(&["exec", "-t", &id, "--", "true"]);
     assert!(terminal.code != 0, "there is no terminal to be had: {}", terminal.out);

@@ -82,7 +82,7 @@ fn one_that_fills_its_memory_disk_fills_nobody_elses() {
     let instance = Instance::with_busybox("fills");
     let tmpfs = json!({
         "linuxParameters": { "tmpfs": [{ "containerPath": "/full", "size": 2 }], "sharedMemorySize": 2 },
-        "stopTimeout": 2,
+        "stopTimeout": 2, "memory": 256,
     });
     let script =
         "head -c 9m /dev/zero >/full/x; head -c 9m /dev/zero >/dev/shm/x; head -c 99m /dev/zero >/dev/x
