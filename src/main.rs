@@ -8,7 +8,7 @@ use std::{env, ffi::OsStr, path::Path, process::ExitCode};
 use hythe::{
     cli::{self, Next},
     daemon,
-    kernel::memory,
+    kernel::{memory, process},
     shim,
 };
 
@@ -31,9 +31,16 @@ fn main() -> ExitCode {
             Next::Daemon(configuration) => {
                 // Before there is a second thread. Without it the daemon is only larger.
                 let _ = memory::share_heaps(HEAPS);
-                daemon::main(configuration.as_deref())
+                // Whoever calls is not to wait for the tasks that begin meanwhile. Without it only later.
+                let _ = process::take_short_turns();
+                daemon::main(configuration.as_deref(), work_for_tasks)
             }
             Next::Down(configuration) => daemon::down(configuration.as_deref()),
         },
     }
+}
+
+/// How a thread of the daemon begins that works for tasks, and not for callers.
+fn work_for_tasks() {
+    let _ = process::take_usual_turns();
 }

@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod features;
 mod listing;
+mod plain;
 mod ps;
 mod report;
 mod run;
@@ -36,12 +37,13 @@ const GO_INSIDE: [&str; 3] = ["create", "exec", "run"];
 
 /// Runs `hythe oci` with its arguments, the first of which is the program's name.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let args: Vec<_> = args.collect();
+    let words: Vec<OsString> = args.collect();
     // Before anything else, because it begins again. An option's value that reads like a command costs a moment.
-    if args.iter().any(|word| GO_INSIDE.iter().any(|name| word == name)) {
+    if words.iter().any(|word| GO_INSIDE.iter().any(|name| word == name)) {
         close_own_program();
     }
-    let oci = match Oci::try_parse_from(args) {
+    let plain = plain::read(words.iter().skip(1).cloned());
+    let oci = match plain.map_or_else(|| Oci::try_parse_from(words), Ok) {
         Ok(oci) => oci,
         Err(err) => {
             // Nothing is left to say if standard error is closed.

@@ -19,6 +19,7 @@ use std::{
 };
 
 use tokio::{
+    runtime::{Builder, Handle, Runtime},
     signal::unix::{SignalKind, signal},
     sync::{
         mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -53,6 +54,9 @@ use crate::{
 
 /// Threads for work that waits for the kernel. Each takes some 70 KB, and most of what they wait for is one lock anyway.
 const BLOCKING: usize = 64;
+
+/// The same for callers, such as those who read logs.
+const BLOCKING_FOR_CALLERS: usize = 16;
 
 /// Wrong configuration: nothing that starting again would change.
 const MISCONFIGURED: u8 = 2;
@@ -113,33 +117,32 @@ pub enum DaemonError {
 }
 
 /// The daemon's face: runs until SIGTERM or SIGINT, with the configuration in the file at `path`.
+///
+/// Each thread that works for tasks begins with `begin_thread`; those that answer callers stay as this one is.
 #[must_use]
-pub fn main(path: Option<&Path>) -> ExitCode {
-    face(path, run)
+pub fn main(path: Option<&Path>, begin_thread: fn()) -> ExitCode {
+    face(path, begin_thread, run)
 }
 
 /// The daemon's other face: stops every task, gives the host back what it lent, and ends.
 #[must_use]
 pub fn down(path: Option<&Path>) -> ExitCode {
-    face(path, super::down::run)
+    face(path, || (), |config, _| super::down::run(config))
 }
 
-fn face<Life>(path: Option<&Path>, life: impl FnOnce(Config) -> Life) -> ExitCode
+fn face<Life>(path: Option<&Path>, begin_thread: fn(), life: impl FnOnce(Config, Handle) -> Life) -> ExitCode
 where
     Life: Future<Output = Result<(), DaemonError>>,
 {
     logging::start();
     let ended = Config::load(path).map_err(DaemonError::from).and_then(|config| {
-        let what = "start the async runtime";
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .thread_name("hythe")
-            .max_blocking_threads(BLOCKING)
-            .build()
-            .map_err(|source| DaemonError::System { what, source })?;
-        let ended = runtime.block_on(life(config));
+        let tasks = threads("hythe", BLOCKING, begin_thread)?;
+        // While many tasks begin, the threads that work for them have no time for anybody else.
+        let callers = threads("hythe-api", BLOCKING_FOR_CALLERS, || ())?;
+        let ended = tasks.block_on(life(config, callers.handle().clone()));
         // Work on blocking threads may wait for the kernel; nothing of it has to be finished.
-        runtime.shutdown_background();
+        callers.shutdown_background();
+        tasks.shutdown_background();
         ended
     });
     match ended {
@@ -167,6 +170,13 @@ where
     }
 }
 
+fn threads(name: &str, blocking: usize, begin: fn()) -> Result<Runtime, DaemonError> {
+    let what = "start the async runtime";
+    let mut threads = Builder::new_multi_thread();
+    threads.enable_all().thread_name(name).max_blocking_threads(blocking).on_thread_start(begin);
+    threads.build().map_err(|source| DaemonError::System { what, source })
+}
+
 /// What every daemon has before its loops run, whatever it does then.
 pub(super) struct Begun {
     pub(super) store: Store,
@@ -184,13 +194,17 @@ pub(super) struct Learnt {
     hands: HandsOf,
 }
 
-/// Runs a daemon until it is told to stop.
-pub async fn run(config: Config) -> Result<(), DaemonError> {
+/// Runs a daemon until it is told to stop; `callers` are the threads that answer.
+pub async fn run(config: Config, callers: Handle) -> Result<(), DaemonError> {
     let config = Arc::new(config);
     let mut told = Told::listen()?;
     let _lock = hold(&config)?;
     agent::try_driver(config.containers.cgroup_driver).map_err(DaemonError::CgroupDriver)?;
-    let listeners = listen(&config).await?;
+    let listening = callers.spawn({
+        let config = Arc::clone(&config);
+        async move { listen(&config).await }
+    });
+    let listeners = listening.await.unwrap_or(Err(DaemonError::LoopEnded("listening")))?;
     let (begun, learnt) = begin(&config).await?;
     let mut loops = Loops::default();
     let settings = settings(&config);
@@ -211,7 +225,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     });
     tokio::spawn(network::keep(agent));
     let (stop, stopped) = watch::channel(false);
-    let serving = serve(listeners, &api, &stopped);
+    let serving = serve(&callers, listeners, &api, &stopped);
     notify::tell(&format!("READY=1\nSTATUS=serving {}", config.api.socket.display()));
     info!(socket = %config.api.socket.display(), state = %config.state_dir.display(), "ready");
 
@@ -344,13 +358,18 @@ async fn listen(config: &Config) -> Result<Vec<Listener>, DaemonError> {
     Ok(listeners)
 }
 
-fn serve(listeners: Vec<Listener>, api: &Arc<Api>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+fn serve(
+    callers: &Handle,
+    listeners: Vec<Listener>,
+    api: &Arc<Api>,
+    stopped: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
     let serve_one = |listener| {
         let mut stopped = stopped.clone();
         let stop = async move {
             let _ = stopped.wait_for(|&is_stopped| is_stopped).await;
         };
-        tokio::spawn(api::serve(listener, Arc::clone(api), stop))
+        callers.spawn(api::serve(listener, Arc::clone(api), stop))
     };
     listeners.into_iter().map(serve_one).collect()
 }

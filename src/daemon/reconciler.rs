@@ -90,7 +90,9 @@ pub struct Reconciler<D> {
     starved: BTreeSet<ServiceKey>,
     waiting: BTreeSet<TaskId>,
     prune_at: Option<Moment>,
-    ended: usize,
+    /// Those that have stopped since the history was looked at.
+    ended: BTreeSet<TaskId>,
+    sizes: history::Sizes,
 }
 
 impl<D: Doer> Reconciler<D> {
@@ -123,7 +125,8 @@ impl<D: Doer> Reconciler<D> {
             starved: BTreeSet::new(),
             waiting: BTreeSet::new(),
             prune_at: Some(clock::moment()),
-            ended: 0,
+            ended: snapshot.stopped_tasks().map(|task| task.id.clone()).collect(),
+            sizes: history::Sizes::default(),
         }
     }
 
@@ -169,11 +172,13 @@ impl<D: Doer> Reconciler<D> {
             if task.is_none_or(|task| task.is_stopped()) {
                 self.let_go(id);
                 self.waiting.remove(id);
-                self.ended += 1;
+            }
+            if task.is_some_and(|task| task.is_stopped()) {
+                self.ended.insert(id.clone());
             }
             self.holdings.refresh(&snapshot, id, self.hands.of(id));
         }
-        if self.ended > 0 && self.prune_at.is_none() {
+        if !self.ended.is_empty() && self.prune_at.is_none() {
             self.prune_at = Some(clock::moment() + self.settings.history.keep);
         }
     }
@@ -350,17 +355,16 @@ impl<D: Doer> Reconciler<D> {
     async fn prune(&mut self) {
         let now = clock::moment();
         let HistoryConfig { keep, most_tasks, most_bytes } = self.settings.history;
-        let crowded = self.ended > (most_tasks / 4 + 1).min(MOST_ENDED);
+        let crowded = self.ended.len() > (most_tasks / 4 + 1).min(MOST_ENDED);
         if !crowded && self.prune_at.is_none_or(|at| at > now) {
             return;
         }
-        self.ended = 0;
         let before = Timestamp(clock::wall().0.saturating_sub(millis(keep)));
         let before = before.max(self.over_the_ceiling(most_bytes).await);
         let retention = Retention { before, most_stopped_tasks: most_tasks };
         let pruned = self.store.write(move |draft| Ok::<_, Infallible>(draft.prune(retention))).await;
         let snapshot = self.store.snapshot();
-        self.prune_at = snapshot.tasks().any(|task| task.is_stopped()).then(|| now + keep);
+        self.prune_at = snapshot.stopped_tasks().next().is_some().then(|| now + keep);
         self.forget_moments(&snapshot);
         match pruned {
             Ok(forgotten) => {
@@ -373,20 +377,16 @@ impl<D: Doer> Reconciler<D> {
     }
 
     /// The time before which stopped tasks are too many bytes, the newer ones included.
-    async fn over_the_ceiling(&self, most_bytes: u64) -> Timestamp {
+    async fn over_the_ceiling(&mut self, most_bytes: u64) -> Timestamp {
         let snapshot = self.store.snapshot();
-        let stopped = snapshot.tasks().filter(|task| task.is_stopped());
-        let mut stopped: Vec<(Timestamp, TaskId, u64)> = stopped
-            .map(|task| {
-                let at = task.times.stopped_at.unwrap_or(task.created_at);
-                (at, task.id.clone(), history::words(task))
-            })
-            .collect();
-        stopped.sort_by(|one, other| other.cmp(one));
-        let ids = stopped.iter().map(|(_, id, _)| id.clone()).collect();
-        let sizes = self.doer.log_bytes(ids).await.into_iter();
-        let sizes = stopped.iter().zip(sizes).map(|((at, _, words), logs)| (*at, logs + words));
-        history::kept_since(sizes, most_bytes)
+        let ended = std::mem::take(&mut self.ended);
+        let ended: Vec<_> = ended.iter().filter_map(|id| snapshot.task(id)).collect();
+        let logs = self.doer.log_bytes(ended.iter().map(|task| task.id.clone()).collect()).await;
+        for (task, logs) in ended.into_iter().zip(logs) {
+            self.sizes.note(task, logs);
+        }
+        self.sizes.forget(|id| snapshot.task(id).is_some());
+        self.sizes.kept_since(most_bytes)
     }
 
     fn forget(&self, task: TaskId) {

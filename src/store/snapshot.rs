@@ -138,7 +138,12 @@ impl Snapshot {
 
     /// Every task, live ones first, by id.
     pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.live_tasks().chain(self.tasks.all.stopped.values())
+        self.live_tasks().chain(self.stopped_tasks())
+    }
+
+    /// Every task that nothing is left of, by id.
+    pub fn stopped_tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.all.stopped.values()
     }
 
     /// Every task that something is left of, by id.

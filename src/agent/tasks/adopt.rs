@@ -49,7 +49,7 @@ impl Hands {
 
     fn go_on(self: &Arc<Self>, task: &Task, connection: Connection, mut reins: Reins) {
         let (hands, task) = (Arc::clone(self), task.clone());
-        tokio::spawn(async move { converse(&hands, &task, connection, &mut reins).await });
+        tokio::spawn(async move { converse(&hands, &task, connection, None, &mut reins).await });
     }
 
     /// A task without a spec had not come as far as a shim, or was removed but for the word of it.

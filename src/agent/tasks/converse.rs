@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::credentials::Renewals;
+use super::turns::Turn;
 use super::{Hands, Reins};
 use crate::agent::failure::sentence;
 use crate::agent::logs;
@@ -68,6 +69,11 @@ impl Progress {
         }
     }
 
+    /// Whether a container has run, or none will.
+    fn has_begun(&self) -> bool {
+        self.has_run || self.is_stopping || self.is_finished
+    }
+
     /// What is told of a task whose shim ended too early: nothing when it did not.
     pub(super) fn lost(&self, is_same_boot: bool) -> Vec<Seen> {
         if self.is_finished {
@@ -95,7 +101,15 @@ impl Progress {
 }
 
 /// Passes on what the shim says, brings it the credentials of its role, and tells it to stop when the task is.
-pub(super) async fn converse(hands: &Arc<Hands>, task: &Task, mut connection: Connection, reins: &mut Reins) {
+///
+/// A start that others wait for has its turn until something of it runs.
+pub(super) async fn converse(
+    hands: &Arc<Hands>,
+    task: &Task,
+    mut connection: Connection,
+    mut turn: Option<Turn>,
+    reins: &mut Reins,
+) {
     let mut progress = Progress::of(task);
     let mut is_told = false;
     let mut renewals = Renewals::of(hands, &task.id);
@@ -105,6 +119,7 @@ pub(super) async fn converse(hands: &Arc<Hands>, task: &Task, mut connection: Co
             fact = connection.next() => match fact {
                 Ok(Some(fact)) => {
                     progress.take(&fact);
+                    turn = turn.filter(|_| !progress.has_begun());
                     pass(hands, fact).await;
                 }
                 Ok(None) => break,

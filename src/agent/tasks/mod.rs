@@ -39,8 +39,10 @@ mod metadata;
 mod output;
 mod prepare;
 mod secrets;
+mod turns;
 
 pub(crate) use clear::ClearError;
+use turns::Turns;
 
 /// What all tasks share.
 #[derive(Debug)]
@@ -54,6 +56,7 @@ pub(crate) struct Hands {
     pub(crate) roles: Roles,
     /// Which boot of the host this is.
     pub(crate) boot: String,
+    turns: Turns,
     tasks: Mutex<BTreeMap<TaskId, InHand>>,
     /// Told when the last task is let go of.
     emptied: Notify,
@@ -116,6 +119,7 @@ impl Hands {
             teller,
             roles,
             boot,
+            turns: Turns::of_host(),
             tasks: Mutex::default(),
             emptied: Notify::new(),
         }

@@ -18,6 +18,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::build::Plot;
 use super::metadata::Settled;
+use super::turns::Turn;
 use super::{Hands, Reins, credentials, secrets};
 use crate::agent::StartTask;
 use crate::agent::facts::{Timer, now};
@@ -66,8 +67,8 @@ pub(super) async fn run(hands: Arc<Hands>, start: StartTask, mut reins: Reins) {
     let task = start.task.id.clone();
     let prepared = prepare(&hands, &start, &mut reins).await;
     let halt = match prepared {
-        Ok(connection) => {
-            super::converse::converse(&hands, &start.task, connection, &mut reins).await;
+        Ok((connection, turn)) => {
+            super::converse::converse(&hands, &start.task, connection, Some(turn), &mut reins).await;
             return;
         }
         Err(halt) => halt,
@@ -86,7 +87,11 @@ pub(super) async fn run(hands: Arc<Hands>, start: StartTask, mut reins: Reins) {
     hands.teller.tell(&task, Seen::AllStopped);
 }
 
-async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Result<Connection, Halt> {
+async fn prepare(
+    hands: &Arc<Hands>,
+    start: &StartTask,
+    reins: &mut Reins,
+) -> Result<(Connection, Turn), Halt> {
     let task = &start.task.id;
     let begun_us = since_boot();
     let mut timer = Timer::start();
@@ -102,7 +107,7 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     let built = pull_and_build(hands, start, reins, (&record, address), begun_us, &mut timer).await;
     // Awaited in any case: what is half made cannot be removed.
     let made = making.await.unwrap_or(Err(Failure::of_task(Kind::Network, &DirectoryError::Broken)));
-    let role = built?;
+    let (role, turn) = built?;
     let (network, network_timer) = made?;
     timer.join(network_timer);
     publish(hands, start, &record).await?;
@@ -123,7 +128,7 @@ async fn prepare(hands: &Arc<Hands>, start: &StartTask, reins: &mut Reins) -> Re
     timer.note("shim", None, from);
     hands.fill_networks();
     hands.teller.tell(task, Seen::Timed { spans: timer.finish() });
-    Ok(connection)
+    Ok((connection, turn))
 }
 
 /// Makes the task's directory and reserves its users, address and ports in it.
@@ -220,7 +225,7 @@ async fn pull_and_build(
     (record, door): (&Record, Option<SocketAddr>),
     begun_us: u64,
     timer: &mut Timer,
-) -> Result<Option<KnownRole>, Halt> {
+) -> Result<(Option<KnownRole>, Turn), Halt> {
     let task = &start.task.id;
     let wanted = wanted(hands, start)?;
     let role = credentials::role(hands, start).unwrap_or_else(|what| {
@@ -244,13 +249,19 @@ async fn pull_and_build(
     };
     hands.teller.tell(task, Seen::PullStopped);
     let pulled = pulled?;
+    let pull_stopped = now();
     kill_point("images-pulled");
-    let settled = Settled { begun_us, pull_started, pull_stopped: now(), role: role.clone(), door };
+    let turn = tokio::select! {
+        biased;
+        request = reins.stopped() => return Err(Halt::Stopped(request)),
+        turn = hands.turns.next() => turn,
+    };
+    let settled = Settled { begun_us, pull_started, pull_stopped, role: role.clone(), door };
     let notes = build(hands, start, reins, pulled, record, settled, timer).await?;
     for what in notes {
         hands.teller.tell(task, Seen::NotEnforced { what });
     }
-    Ok(role)
+    Ok((role, turn))
 }
 
 /// The credentials of the task's role, if it has one.

@@ -14,6 +14,9 @@ macro_rules! spec_version {
 /// The same as a value.
 pub(super) const OCI_VERSION: &str = spec_version!();
 
+/// Where containers are remembered.
+pub(super) const ROOT: &str = "/run/hythe-oci";
+
 /// What `--version` says: lines that container managers read.
 const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: ", spec_version!());
 
@@ -35,7 +38,7 @@ pub(super) struct Global {
     #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
     /// Directory for what is remembered of each container
-    #[arg(long, value_name = "DIR", default_value = "/run/hythe-oci")]
+    #[arg(long, value_name = "DIR", default_value = ROOT)]
     pub root: PathBuf,
     /// File to write errors and warnings to as well
     #[arg(long, value_name = "FILE")]

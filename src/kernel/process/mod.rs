@@ -28,6 +28,7 @@ pub use pidfd::{Exit, Pidfd};
 pub use rights::{MAX_RIGHTS, accept, recv_with_fds, send_with_fd, send_with_fds};
 pub use schedule::{
     Processors, Scheduling, keep_to, schedule, set_io_priority, set_memory_policy, set_personality,
+    take_short_turns, take_usual_turns,
 };
 pub use signal::{Signal, SignalMask, UnknownSignal, default_dispositions};
 pub use spawn::{Spawn, SpawnError, Spawned, spawn};

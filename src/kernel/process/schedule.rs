@@ -1,6 +1,7 @@
 //! When and where a process runs: scheduler, I/O priority, processors, memory nodes, personality.
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 
 /// How a process is scheduled (`struct sched_attr` of sched_setattr(2)).
 #[repr(C)]
@@ -57,6 +58,41 @@ pub fn schedule(wanted: &Scheduling) -> Result<(), Errno> {
     let wanted = Scheduling { size: size_of::<Scheduling>() as u32, ..*wanted };
     // SAFETY: the call reads as many bytes as the structure says it has; it lives across the call.
     Errno::result(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) }).map(drop)
+}
+
+/// The shortest turn that the kernel gives.
+const SHORT_TURN: u64 = 100_000;
+
+/// Asks for short turns of the processor: this thread, and those that it makes, get one sooner when they wake, and no more
+/// of it in all. Linux before 6.12 has one length for everybody.
+///
+/// Programs that [`super::spawn`] executes have usual turns again.
+pub fn take_short_turns() -> Result<(), Errno> {
+    take_turns(SHORT_TURN)
+}
+
+/// Gives short turns up, for this thread and those that it makes.
+pub fn take_usual_turns() -> Result<(), Errno> {
+    take_turns(0)
+}
+
+/// Changes nothing else; a thread that somebody has put under another scheduler stays there.
+fn take_turns(nanoseconds: u64) -> Result<(), Errno> {
+    let own = scheduling_of(Pid::from_raw(0))?;
+    if own.policy != libc::SCHED_OTHER.cast_unsigned() {
+        return Ok(());
+    }
+    schedule(&Scheduling { runtime: nanoseconds, ..own })
+}
+
+/// How a process is scheduled; zero is this thread.
+pub(super) fn scheduling_of(pid: Pid) -> Result<Scheduling, Errno> {
+    let mut found = Scheduling::default();
+    // SAFETY: the call writes no more bytes than it is told that the structure has.
+    let read = unsafe {
+        libc::syscall(libc::SYS_sched_getattr, pid.as_raw(), &raw mut found, size_of::<Scheduling>(), 0)
+    };
+    Errno::result(read).map(|_| found)
 }
 
 /// Sets the I/O priority of this process: class above, level in the lower 13 bits (ioprio_set(2)).

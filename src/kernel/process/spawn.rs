@@ -234,6 +234,8 @@ extern "C" fn run_child(prepared: *mut c_void) -> c_int {
 
 fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, Errno> {
     super::default_dispositions()?;
+    // Who asks for short turns does so for itself.
+    let _ = super::schedule::take_usual_turns();
     if prepared.new_session {
         super::new_session()?;
     }

@@ -109,6 +109,31 @@ fn a_control_group_that_takes_nobody_keeps_no_program_from_running() {
 }
 
 #[test]
+fn a_program_has_usual_turns_of_the_processor_whoever_executes_it() {
+    let turn = |pid| schedule::scheduling_of(pid).unwrap().runtime;
+    let this = Pid::from_raw(0);
+    let usual = turn(this);
+    let (of_thread, of_child) = std::thread::spawn(move || {
+        take_short_turns().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let args = words(&["sh", "-c", "read word"]);
+        let fds = [(reader.as_fd(), 0)];
+        let request =
+            Spawn { program: Some(Path::new("/bin/sh")), args: &args, fds: &fds, ..Spawn::default() };
+        let child = spawn(&request).unwrap();
+        let turns = (turn(this), turn(child.pid));
+        drop(writer);
+        child.pidfd.wait().unwrap();
+        turns
+    })
+    .join()
+    .unwrap();
+    assert_eq!(of_child, usual);
+    // Before Linux 6.12 nobody has any other.
+    assert!(of_thread < usual || usual == 0, "{of_thread} of {usual}");
+}
+
+#[test]
 fn a_program_that_is_not_there_is_an_error_of_spawn() {
     let request = Spawn {
         program: Some(Path::new("/nonexistent/program")),

@@ -250,12 +250,15 @@ fn mount(
 fn cgroup(scene: &Scene<'_>, entry: &Entry<'_>, at: &str) -> Result<Vec<Step>, MountPlanError> {
     let layout = &scene.host.layout;
     let attributes = entry.options.attributes;
-    let view = |fstype: &str, options: Vec<FsOption>, from: &Path| -> Result<What, MountPlanError> {
-        if scene.cgroup_namespace {
-            return Ok(What::New { fstype: entry.text(fstype)?, options, or_bind: None });
-        }
+    let new = |fstype: &str, options: Vec<FsOption>| -> Result<What, MountPlanError> {
+        Ok(What::New { fstype: entry.text(fstype)?, options, or_bind: None })
+    };
+    let own = |from: &Path| -> Result<What, MountPlanError> {
         let own = from.join(scene.cgroup.as_path());
         Ok(What::Bind(entry.text(own.as_os_str().as_bytes())?, false))
+    };
+    let view = |fstype: &str, options: Vec<FsOption>, from: &Path| {
+        if scene.cgroup_namespace { new(fstype, options) } else { own(from) }
     };
     if let (true, Some(unified)) = (layout.is_v2_only(), layout.unified()) {
         let what = view("cgroup2", Vec::new(), &unified.mount)?;
@@ -279,8 +282,12 @@ fn cgroup(scene: &Scene<'_>, entry: &Entry<'_>, at: &str) -> Result<Vec<Step>, M
             }
         }
         let label = hierarchy.label();
-        let what = view("cgroup", options, &hierarchy.mount)?;
-        steps.push(mount(entry, &format!("{at}/{label}"), what, attributes, None)?);
+        // Mounted anew it would be the same directory; but for that the kernel first waits for the end of all groups of
+        // version 2 that are on their way out, wherever.
+        let is_own = !(scene.cgroup_namespace && scene.users.are_apart());
+        let what = if is_own { own(&hierarchy.mount)? } else { new("cgroup", options)? };
+        let propagation = is_own.then_some((Propagation::Private, true));
+        steps.push(mount(entry, &format!("{at}/{label}"), what, attributes, propagation)?);
         for name in hierarchy.controllers.iter().filter(|name| **name != label && !name.starts_with("name="))
         {
             steps.push(Step::Link(
