@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
@@ -31,12 +31,21 @@ fn prepared_with(right: &str, script: &str) -> Container {
     container
 }
 
-/// Runs a command that must not wait for anybody.
+/// Runs a command that must not wait for anybody. What it says goes to files, which nobody can keep open.
 fn at_once(container: &Container, words: &[&str]) -> Ran {
-    let oci = container.command(words);
-    let mut command = Command::new("timeout");
-    command.arg0("timeout").args(["-s", "KILL", "20"]).arg(oci.get_program()).args(oci.get_args());
-    command.output().unwrap().into()
+    let [out, err] = ["said", "complained"].map(|name| container.path(name));
+    let (to_out, to_err) = (fs::File::create(&out).unwrap(), fs::File::create(&err).unwrap());
+    let mut child = container.command(words).stdout(to_out).stderr(to_err).spawn().unwrap();
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_for("a process that need not wait", Duration::from_secs(20), || child.try_wait().unwrap())
+    }));
+    let Ok(status) = done else {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("{words:?} keeps waiting");
+    };
+    let read = |path| fs::read_to_string(path).unwrap().trim_end().to_owned();
+    Ran { out: read(out), err: read(err), code: status.code().unwrap_or(-1) }
 }
 
 #[test]
