@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use hythe::model::report::chain;
 
 mod mount;
 mod pack;
@@ -62,16 +63,10 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("rootfs-tools: {}", report(&*failure));
+            eprintln!("rootfs-tools: {}", chain(&*failure));
             ExitCode::FAILURE
         }
     }
-}
-
-/// The whole chain on one line: `a: b: c`.
-fn report(failure: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(failure), |&err| err.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// `DIR[:TAG]` as a user writes an output.

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
                 let _ = process::take_short_turns();
                 daemon::main(configuration.as_deref(), work_for_tasks)
             }
-            Next::Down(configuration) => daemon::down(configuration.as_deref()),
+            Next::Down(configuration) => daemon::take_down(configuration.as_deref()),
         },
     }
 }

@@ -95,11 +95,18 @@ class Ground:
 
     def hythe(self, name="hythe"):
         """An instance with the bench's definitions. One at a time lives, as all share the bench's names."""
-        for other, thing in list(self.begun.items()):
-            if isinstance(thing, Hythe) and other != name:
-                thing.stop()
-                del self.begun[other]
+        self.end(lambda other, thing: isinstance(thing, Hythe) and other != name)
         return self.keep(name, lambda: self.make_hythe(name))
+
+    def end_daemons(self):
+        """Ends every daemon, for a row that begins its own; the next row that wants one begins it anew."""
+        self.end(lambda _, thing: isinstance(thing, (Hythe, Docker)))
+
+    def end(self, which):
+        for name, thing in list(self.begun.items()):
+            if which(name, thing):
+                thing.stop()
+                del self.begun[name]
 
     def make_hythe(self, name):
         hythe = Hythe(self.hythe_program, self.place / name)
@@ -134,6 +141,12 @@ class Ground:
         run(self.tools, "pack", *[source / str(layer) for layer in range(3)], "-o", f"{unfinished}:latest", "--compress", packing)
         unfinished.rename(layout)
         return layout
+
+    @staticmethod
+    def remove(place):
+        """Removes what peers have left mounted below `place` and the place itself."""
+        subprocess.run(["sh", "-c", f"grep -o ' {place}/[^ ]*' /proc/self/mounts | sort -r | xargs -r umount -l"], check=False)
+        shutil.rmtree(place, ignore_errors=True)
 
     def stop(self):
         for thing in reversed(list(self.begun.values())):
@@ -245,8 +258,7 @@ def main():
         if ground:
             ground.stop()
         clean_groups()
-        subprocess.run(["sh", "-c", f"grep -o ' {place}/[^ ]*' /proc/self/mounts | sort -r | xargs -r umount -l"], check=False)
-        shutil.rmtree(place, ignore_errors=True)
+        Ground.remove(place)
     if broken:
         sys.exit("hythe could not run:\n" + "\n".join(broken))
 

@@ -234,9 +234,8 @@ class Docker:
         (place / "home" / "config.json").write_text("{}")
         # An empty configuration, whatever the host's own says.
         (place / "none.json").write_text("{}")
-        os.environ["DOCKER_CONFIG"] = str(place / "home")
         program = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else "docker"
-        self.words = [program, "-H", f"unix://{self.socket}"]
+        self.words = [program, "-H", f"unix://{self.socket}", "--config", str(place / "home")]
         self.server = Server("dockerd", [
             "dockerd", "-H", f"unix://{self.socket}", "--data-root", place / "data", "--exec-root", place / "exec",
             "--pidfile", place / "docker.pid", "--config-file", place / "none.json", "--cgroup-parent", f"/{CGROUP}/docker",

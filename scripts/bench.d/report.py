@@ -1,4 +1,8 @@
-"""From samples to a table, to JSON and to a picture."""
+"""From samples to a table, to JSON and to a picture.
+
+A line has a name, a unit, whether more is better, a goal in words, and for each contender its samples, or why it could
+not run.
+"""
 
 import json
 import re
@@ -6,8 +10,29 @@ import shutil
 import statistics
 import subprocess
 
+from host import Missing
+
 COLOURS = {"hythe": "#1b6ca8", "floor": "#9aa5b1"}
 OTHERS = ["#d1495b", "#edae49", "#66a182", "#8d6a9f", "#b08968"]
+
+
+def line(row, unit, goal, results, more=False):
+    return {"row": row, "unit": unit, "goal": goal, "more_is_better": more, "results": results}
+
+
+def seen(samples):
+    return {"samples": [float(one) for one in samples]}
+
+
+def not_run(why):
+    return {"failed": str(why)}
+
+
+def attempt(work):
+    try:
+        return work()
+    except (Missing, OSError, subprocess.SubprocessError) as why:
+        return not_run(why)
 
 
 def percentile(samples, part):

@@ -1,37 +1,14 @@
-"""The rows: each takes the ground that everything stands on, and gives what it saw of hythe and of each peer.
-
-A row gives a list of lines. A line has a name, a unit, whether more is better, a goal in words, and for each contender
-its samples, or why it could not run.
-"""
+"""The rows: each takes the ground that everything stands on, and gives lines of what it saw of hythe and of each peer."""
 
 import json
-import os
 import shutil
-import statistics
 import subprocess
 import time
 from pathlib import Path
 
+import pulls
 from host import CGROUP, ULIMITS, Missing, children_of, cover_unified, cpu_seconds, has, pss, run, until
-
-
-def line(row, unit, goal, results, more=False):
-    return {"row": row, "unit": unit, "goal": goal, "more_is_better": more, "results": results}
-
-
-def seen(samples):
-    return {"samples": [float(one) for one in samples]}
-
-
-def not_run(why):
-    return {"failed": str(why)}
-
-
-def attempt(work):
-    try:
-        return work()
-    except (Missing, OSError, subprocess.SubprocessError) as why:
-        return not_run(why)
+from report import attempt, line, not_run, seen
 
 
 def probe(ground, name, request):
@@ -152,67 +129,6 @@ def replacement(ground):
     attempt(lambda: run(ground.hythe_program, "service", "rm", "stay", "--force"))
     attempt(hythe.stop_all)
     return [line("killed to its replacement's first instruction", "ms", "p50 ≤ 15 ms", results)]
-
-
-def pull(ground):
-    """Pull and unpack of three layers from a registry on loopback."""
-    lines = []
-    for packing in ["gzip", "zstd"]:
-        layout = ground.big_image(packing)
-        name = f"{ground.registry().name}/bench/big-{packing}:latest"
-        run(ground.tools, "push", f"{layout}:latest", name)
-        hythe, place = ground.hythe(), ground.place / "pulled"
-        size = sum(one.stat().st_size for one in (layout / "blobs" / "sha256").iterdir()) / 1e6
-        contenders = {"hythe": ([ground.hythe_program, "image", "pull", name], [ground.hythe_program, "image", "rm", name])}
-        results, peak = {}, []
-        try:
-            words = ground.podman().words
-            contenders["podman"] = ([*words, "pull", "--tls-verify=false", name], [*words, "rmi", "-f", name])
-        except Missing as why:
-            results["podman"] = not_run(why)
-        try:
-            words = ground.docker().words
-            contenders["docker"] = ([*words, "pull", name], [*words, "rmi", "-f", name])
-        except Missing as why:
-            results["docker"] = not_run(why)
-        if has("skopeo") and has("umoci"):
-            both = (f"skopeo copy --src-tls-verify=false docker://{name} oci:{place}/oci:latest && "
-                    f"umoci unpack --image {place}/oci:latest {place}/bundle")
-            contenders["skopeo + umoci"] = (["sh", "-c", both], ["rm", "-rf", place])
-        else:
-            results["skopeo + umoci"] = not_run("not installed")
-        if packing == "gzip":
-            blobs = sorted((layout / "blobs" / "sha256").iterdir(), key=lambda one: one.stat().st_size)[-3:]
-            contenders["gzip -dc, one core"] = (["sh", "-c", "gzip -dc " + " ".join(map(str, blobs)) + " >/dev/null"], ["true"])
-        samples = {}
-        for _ in range(1 if ground.quick else 3):
-            for contender, (get, drop) in contenders.items():
-                if contender in results:
-                    continue
-                place.mkdir(exist_ok=True)
-                Path(f"/proc/{hythe.pid}/clear_refs").write_text("5")
-                os.sync()  # what others have left to write is nobody's here
-                begun = time.monotonic()
-                try:
-                    run(*get)
-                    os.sync()
-                    samples.setdefault(contender, []).append(time.monotonic() - begun)
-                    if contender == "hythe":
-                        peak.append(high_water(hythe.pid))
-                except Missing as why:
-                    results[contender] = not_run(why)
-                attempt(lambda: run(*drop))
-        results.update({name: seen(times) for name, times in samples.items()})
-        lines.append(line(f"pull and unpack, 3 {packing} layers, {size:.0f} MB, on disk", "s", "≤ 1/3 of the fastest peer", results))
-        lines.append(line(f"memory of that, {packing}", "MB", "≤ 64 MB", {"hythe": seen(peak)}))
-    return lines
-
-
-def high_water(pid):
-    for entry in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if entry.startswith("VmHWM"):
-            return int(entry.split()[1]) / 1024
-    return 0.0
 
 
 def thirty(ground):
@@ -403,5 +319,5 @@ def binary(ground):
 
 
 ROWS = {"lifecycle": lifecycle, "one-off": one_off, "first-instruction": first_instruction, "replacement": replacement,
-        "pull": pull, "thirty": thirty, "many": many, "idle": idle, "api": api, "decisions": decisions, "logs": logs,
+        "pull": pulls.gzip, "pull-zstd": pulls.zstd, "thirty": thirty, "many": many, "idle": idle, "api": api, "decisions": decisions, "logs": logs,
         "binary": binary}

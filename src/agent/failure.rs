@@ -5,6 +5,7 @@ use std::iter;
 
 use crate::model::fact::Seen;
 use crate::model::ids::ContainerName;
+use crate::model::report::chain;
 use crate::model::task::{StopCode, StopRequest};
 
 /// The longest reason that ECS gives.
@@ -89,10 +90,7 @@ fn reason(kind: Kind, text: &str) -> String {
 
 /// The whole chain of an error on one line.
 pub(crate) fn sentence(error: &dyn Error) -> String {
-    let chain = iter::successors(Some(error), |&error| error.source());
-    let mut parts: Vec<String> = chain.map(ToString::to_string).collect();
-    parts.dedup(); // a transparent error says what its source says
-    parts.join(": ").replace('\n', " ")
+    chain(error).replace('\n', " ")
 }
 
 #[cfg(test)]

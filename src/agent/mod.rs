@@ -14,11 +14,13 @@
 //! seen the store.
 
 mod bundle;
+mod config;
 mod drivers;
 mod environment;
 mod exec;
 mod facts;
 mod failure;
+mod host;
 pub mod images;
 pub(crate) mod kill_point;
 mod leave;
@@ -28,25 +30,23 @@ mod network;
 mod orphans;
 mod places;
 mod roles;
+mod runs_as;
 mod secrets;
 mod storage;
 mod tasks;
 mod users;
 mod volumes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::image::pull::PullOptions;
 use crate::image::store::StoreError;
-use crate::model::arn::Owner;
 use crate::model::fact::Fact;
 use crate::model::ids::TaskId;
 use crate::model::task::{StopRequest, Task};
@@ -54,148 +54,18 @@ use crate::model::task_definition::{LogMode, TaskDefinition};
 use crate::net::{Installed, NetError, Network};
 
 pub use crate::shim::groups::CgroupDriver;
+pub use config::{AgentConfig, ContainersConfig, ImagesConfig, LocalStores, PullPolicy};
 pub use exec::ExecError;
+pub use host::{control_groups, foreign_projects, has_quotas, try_driver, try_overlay};
 pub use logs::{LogLine, LogOf, LogQuery};
 pub use roles::RoleSource;
-pub use storage::FIRST_PROJECT;
+pub use runs_as::RunsAs;
 
 use facts::Teller;
 use images::Images;
 use network::Networks;
-use places::Places;
 use secrets::SecretStore;
 use tasks::{ClearError, Hands};
-
-/// What an agent is told about its instance.
-#[derive(Debug, Clone)]
-pub struct AgentConfig {
-    /// In whose names ARNs are written.
-    pub owner: Owner,
-    /// Where tasks, images, volumes and logs are kept.
-    pub state_dir: PathBuf,
-    /// Where the shims' sockets are.
-    pub runtime_dir: PathBuf,
-    /// The cgroup above all tasks, such as `hythe`.
-    pub cgroup_parent: String,
-    /// Who makes the cgroups of tasks.
-    pub cgroup_driver: CgroupDriver,
-    /// The program that a shim is: this one.
-    pub executable: PathBuf,
-    /// When an image is pulled.
-    pub image_pull_policy: PullPolicy,
-    /// The host address that ports are published on.
-    pub publish_address: std::net::Ipv4Addr,
-    /// How many networks are kept ready for tasks to come.
-    pub ready_networks: usize,
-    /// Where images come from.
-    pub registry: RegistryConfig,
-    /// What a container may ask of the host.
-    pub policy: Policy,
-    /// Where the operator keeps what definitions name by ARN.
-    pub local: LocalStores,
-    /// Whom the credentials of each task role, by its ARN, come from.
-    pub roles: BTreeMap<String, RoleSource>,
-    /// Where the API listens on this host, for what a task asks of it about itself.
-    pub api_socket: Option<PathBuf>,
-}
-
-/// Where the operator keeps what definitions name by ARN.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalStores {
-    /// Secrets and parameters: a directory of files that only root can read.
-    pub secrets: PathBuf,
-    /// Environment files: a directory with one for each bucket.
-    pub environment_files: PathBuf,
-}
-
-impl Default for LocalStores {
-    fn default() -> Self {
-        Self { secrets: "/etc/hythe/secrets".into(), environment_files: "/etc/hythe/environment".into() }
-    }
-}
-
-/// Where images come from.
-#[derive(Debug, Clone)]
-pub struct RegistryConfig {
-    /// Docker's `config.json`, when it is not in its usual place.
-    pub docker_config: Option<PathBuf>,
-    /// Hosts that may be spoken to in plain HTTP. Loopback always may.
-    pub insecure_hosts: Vec<String>,
-    /// Files with certificates of further authorities.
-    pub ca_files: Vec<PathBuf>,
-    /// How many layers of an image are brought at a time.
-    pub parallel_layers: usize,
-    /// How often a task's pull is tried where waiting may help.
-    pub pull_attempts: u32,
-}
-
-impl Default for RegistryConfig {
-    fn default() -> Self {
-        Self {
-            docker_config: None,
-            insecure_hosts: Vec::new(),
-            ca_files: Vec::new(),
-            parallel_layers: 3,
-            pull_attempts: 5,
-        }
-    }
-}
-
-/// When an image is pulled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PullPolicy {
-    /// Every time; an image that is here will do when that fails.
-    #[default]
-    Default,
-    /// Every time, or the task fails.
-    Always,
-    /// Once; an image that is here will do for ever.
-    Once,
-    /// Only when it is not here.
-    PreferCached,
-}
-
-/// What a container may ask of the host.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    /// Whether `privileged` is granted.
-    pub allow_privileged: bool,
-    /// Whether a program may gain privileges by running a set-user-id file.
-    pub allow_new_privileges: bool,
-    /// Whether tasks have users of their own, so that root in a container is nobody on the host.
-    pub user_namespaces: bool,
-    /// The most processes and threads in a container; `None` for the host's limit.
-    pub pids_limit: Option<i64>,
-    /// The grace between the stop signal and SIGKILL where the definition names none.
-    pub stop_timeout: Duration,
-    /// The largest log file, in bytes.
-    pub log_max_size: u64,
-    /// How many log files of a container are kept.
-    pub log_max_files: u32,
-    /// Where the host's journal listens.
-    pub journal: PathBuf,
-    /// The first of the project ids by which tasks are held to what they may write.
-    pub first_project: u32,
-}
-
-/// Where the journal of a host with systemd listens.
-pub const JOURNAL: &str = "/run/systemd/journal/socket";
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            allow_privileged: false,
-            allow_new_privileges: false,
-            user_namespaces: false,
-            pids_limit: Some(4096),
-            stop_timeout: Duration::from_secs(30),
-            log_max_size: 10 << 20,
-            log_max_files: 5,
-            journal: JOURNAL.into(),
-            first_project: FIRST_PROJECT,
-        }
-    }
-}
 
 /// A task to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,36 +152,6 @@ pub enum AgentError {
     Broken,
 }
 
-/// The layout of this host's control groups, and which of these controllers, named as in version 2, it has not. A host
-/// without control groups is a sentence.
-pub fn control_groups<'name>(wanted: &[&'name str]) -> Result<(&'static str, Vec<&'name str>), String> {
-    crate::shim::groups::lacking(wanted).map_err(|why| failure::sentence(&why))
-}
-
-/// Whether control groups can be made by `driver` on this host; a sentence where not.
-///
-/// # Errors
-/// Why systemd does not answer.
-pub fn try_driver(driver: CgroupDriver) -> Result<(), String> {
-    driver.try_it().map_err(|why| failure::sentence(&why))
-}
-
-/// Lays one empty directory over another in `state_dir`, to see whether containers can be laid over their images there.
-///
-/// # Errors
-/// What the kernel or the file system says to it.
-pub fn try_overlay(state_dir: &Path) -> io::Result<()> {
-    crate::image::try_overlay(state_dir)
-}
-
-/// Whether the file system of `state_dir` holds projects to limits, as ephemeralStorage needs it.
-///
-/// # Errors
-/// What the kernel says where it cannot be looked at.
-pub fn has_quotas(state_dir: &Path) -> io::Result<bool> {
-    crate::shim::storage::Storage::of(state_dir).map(|storage| storage.is_some())
-}
-
 impl From<ClearError> for AgentError {
     fn from(error: ClearError) -> Self {
         Self::Sweep { task: error.task, left: error.left.join("; ") }
@@ -327,7 +167,7 @@ impl Agent {
         network: Option<Network>,
         facts: mpsc::UnboundedSender<Fact>,
     ) -> Result<Self, AgentError> {
-        let places = Places::new(&config.state_dir, &config.runtime_dir);
+        let places = config.places();
         if let Err(err) = SecretStore::new(&config.local.secrets).check() {
             tracing::warn!(error = failure::sentence(&err), "secrets are refused");
         }
@@ -335,15 +175,7 @@ impl Agent {
             let made = fs::create_dir_all(&path);
             made.map_err(|source| AgentError::Directory { path, source })?;
         }
-        let options = PullOptions {
-            docker_config: config.registry.docker_config.clone(),
-            insecure_hosts: config.registry.insecure_hosts.clone(),
-            ca_files: config.registry.ca_files.clone(),
-            parallel: config.registry.parallel_layers,
-            ..PullOptions::default()
-        };
-        let attempts = config.registry.pull_attempts;
-        let images = Images::open(&places.images(), config.image_pull_policy, options, attempts);
+        let images = Images::open(&places.images(), &config.images);
         let images = images.map_err(AgentError::Images)?;
         let networks = Networks::new(network, config.publish_address, config.ready_networks);
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -89,7 +89,7 @@ fn look(hands: &Hands, known: &BTreeSet<TaskId>) -> Result<Vec<Orphan>, AgentErr
             found.insert(Kind::Path(places.volumes().join(name)));
         }
     }
-    match storage::left(places, hands.config.policy.first_project) {
+    match storage::left(places) {
         Ok(projects) => found.extend(projects.into_iter().map(Kind::Project)),
         // No reason to leave the others where they are.
         Err(err) => tracing::warn!(error = sentence(&err), "quotas not looked at"),

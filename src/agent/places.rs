@@ -4,6 +4,7 @@
 //!   <state>/tasks/<task>/            task.json · spec.json · metadata.json · ledger · network.json · boot · project
 //!                        shm · volumes/<name>
 //!                        containers/<name>/  config.json · filter · rootfs · upper · work · hosts · hostname · resolv.conf
+//!   <state>/projects/<number>
 //!   <state>/volumes/<name>
 //!   <state>/logs/<task>/<name>.log
 //!   <runtime>/tasks/<task>.sock
@@ -60,6 +61,16 @@ impl Places {
     /// What the task may learn of itself.
     pub(crate) fn metadata(&self, task: &TaskId) -> PathBuf {
         self.task(task).join(metadata::document::FILE)
+    }
+
+    /// What says which project ids are this instance's: an empty file each.
+    pub(crate) fn projects(&self) -> PathBuf {
+        self.state.join("projects")
+    }
+
+    /// One of them.
+    pub(crate) fn project(&self, project: u32) -> PathBuf {
+        self.projects().join(project.to_string())
     }
 
     /// Which boot of the host a task was started in.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::agent::Policy;
+use crate::agent::ContainersConfig;
 use crate::model::task_definition::{ContainerDefinition, Document, IpcMode, NetworkMode, PidMode};
 
 /// The first number of the first range: above those that systemd gives to its containers (systemd.io/UIDS-GIDS).
@@ -54,7 +54,10 @@ pub(crate) enum UsersError {
 
 /// Whether the containers of a task have users of their own, and a sentence if they do not although the host's
 /// configuration says so.
-pub(crate) fn are_own(document: &Document, policy: &Policy) -> Result<(bool, Option<String>), UsersError> {
+pub(crate) fn are_own(
+    document: &Document,
+    policy: &ContainersConfig,
+) -> Result<(bool, Option<String>), UsersError> {
     let words: Vec<bool> = document.container_definitions.iter().filter_map(asked).collect();
     let asks = words.contains(&true);
     match (asks, words.contains(&false)) {
@@ -129,7 +132,7 @@ mod tests {
             .collect();
         let text = format!(r#"{{"family": "f", "containerDefinitions": [{}]{task}}}"#, containers.join(","));
         let document: Document = serde_json::from_str(&text).unwrap();
-        let policy = Policy { user_namespaces: by_default, ..Policy::default() };
+        let policy = ContainersConfig { user_namespaces: by_default, ..ContainersConfig::default() };
         are_own(&document, &policy).map(|(own, note)| (own, note.is_some())).map_err(|err| err.to_string())
     }
 

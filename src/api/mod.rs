@@ -112,21 +112,3 @@ type Answer = Result<Value, Refused>;
 fn input<T: DeserializeOwned>(value: Value) -> Result<T, Refused> {
     reading::read(value).map_err(|refusal| Refused::unreadable(&refusal, Kind::InvalidParameterException))
 }
-
-/// Sixteen random bytes as a UUID.
-fn uuid(bytes: [u8; 16]) -> String {
-    let number = u128::from_be_bytes(bytes);
-    // Version 4, variant 1.
-    let number = (number & !(0xf << 76) | (0x4 << 76)) & !(0x3 << 62) | (0x2 << 62);
-    let digits = format!("{number:032x}");
-    format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_uuid_says_that_it_is_random() {
-        assert_eq!(super::uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-        assert_eq!(super::uuid([0; 16]), "00000000-0000-4000-8000-000000000000");
-    }
-}

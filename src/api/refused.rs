@@ -1,7 +1,5 @@
 //! What a caller is told when a call is not done: a name from the service model and a sentence.
 
-use std::{error::Error, iter};
-
 use serde_json::{Map, Value};
 
 use crate::{
@@ -10,6 +8,7 @@ use crate::{
         arn::BadArn,
         ids::BadName,
         reading::{Fault, Refusal},
+        report::chain,
     },
     store::WriteError,
 };
@@ -200,10 +199,4 @@ impl From<WriteError<Refused>> for Refused {
             WriteError::Commit(_) | WriteError::Closed => Self::new(Kind::ServerException, chain(&error)),
         }
     }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

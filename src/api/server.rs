@@ -39,9 +39,8 @@ use super::{
     signature::{self, Signature},
     takeover,
     tls::Tls,
-    uuid,
 };
-use crate::model::reading;
+use crate::model::{ids::uuid, reading};
 
 /// Most bytes of a request's body.
 const MOST_BYTES: usize = 1024 * 1024;

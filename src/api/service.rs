@@ -17,7 +17,7 @@ use super::{
 use crate::{
     model::{
         ids::{DeploymentId, ServiceName, TaskDefinitionId},
-        service::{Breaker, CrashLoop, DeploymentBounds, SchedulingStrategy, Service, ServiceStatus},
+        service::{Breaker, DeploymentBounds, SchedulingStrategy, Service, ServiceStatus},
         task::Tag,
         time::Timestamp,
     },
@@ -178,21 +178,12 @@ impl Wanted {
             )));
         }
         let mut service = Service {
-            cluster,
-            name,
-            status: ServiceStatus::Active,
             scheduling_strategy: self.strategy,
-            desired_count: self.count,
-            deployments: Vec::new(),
             bounds: self.bounds,
             breaker: self.breaker,
-            history: Vec::new(),
-            revisions: Vec::new(),
-            crash_loop: CrashLoop::default(),
-            events: Vec::new(),
-            created_at: self.now,
             tags: self.tags,
             extra: self.settings,
+            ..Service::new(cluster, name, self.count, self.now)
         };
         service.deploy(deployment_id(self.random), id, self.now);
         draft.put_service(service);

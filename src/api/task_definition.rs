@@ -33,14 +33,10 @@ pub(super) async fn register(api: &Api, value: Value) -> Answer {
     let (definition, tags) = api
         .store
         .write(move |draft| {
-            let family = document.family.clone();
+            let revision = draft.next_revision(&document.family);
             let definition = TaskDefinition {
-                id: TaskDefinitionId { revision: draft.next_revision(&family), family },
-                document,
-                status: TaskDefinitionStatus::Active,
-                registered_at,
-                deregistered_at: None,
                 tags: given_tags.clone(),
+                ..TaskDefinition::new(document, revision, registered_at)
             };
             draft.put_task_definition(definition.clone());
             Ok::<_, Refused>((definition, given_tags))

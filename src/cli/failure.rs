@@ -12,9 +12,9 @@
 //!
 //! `hythe run --wait` ends with the container's own code instead.
 
-use std::{error::Error, fmt, iter, process::ExitCode};
+use std::{fmt, process::ExitCode};
 
-use crate::api::client::ClientError;
+use crate::{api::client::ClientError, model::report::chain};
 
 /// It failed.
 pub(super) const FAILED: u8 = 1;
@@ -81,7 +81,7 @@ impl fmt::Display for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let mut message = report(&error);
+        let mut message = chain(&error);
         let code = match &error {
             ClientError::Unreachable { source, .. } => {
                 message.push_str(hint(source.kind()));
@@ -116,14 +116,6 @@ fn kind_of(code: &str, message: &str) -> u8 {
         }
         _ => REFUSED,
     }
-}
-
-/// The whole chain on one line: `a: b: c`.
-pub(super) fn report(error: &dyn Error) -> String {
-    iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

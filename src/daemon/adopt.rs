@@ -164,34 +164,20 @@ pub async fn sweep_orphans(agent: &Agent, snapshot: &Snapshot) {
 mod tests {
     use super::*;
     use crate::model::{
-        ids::TaskDefinitionId,
-        task::{NewTask, TaskOverride},
-        task_definition::{Document, LogMode, TaskDefinitionStatus},
+        task::NewTask,
+        task_definition::{Document, LogMode},
     };
 
     fn kept() -> StartTask {
         let text = r#"{"family":"web","containerDefinitions":[{"name":"web","image":"i"}]}"#;
         let document: Document = serde_json::from_str(text).unwrap();
-        let definition = Arc::new(TaskDefinition {
-            id: TaskDefinitionId { family: document.family.clone(), revision: 3 },
-            document,
-            status: TaskDefinitionStatus::Active,
-            registered_at: Timestamp(0),
-            deregistered_at: None,
-            tags: Vec::new(),
-        });
-        let task = Task::from(NewTask {
-            id: TaskId::from_random([9; 16]),
-            cluster: ClusterName::parse("edge").unwrap(),
-            definition: &definition,
-            owner: None,
-            group: None,
-            started_by: None,
-            overrides: TaskOverride::default(),
-            tags: Vec::new(),
-            extra: serde_json::Map::new(),
-            at: Timestamp(5),
-        });
+        let definition = Arc::new(TaskDefinition::new(document, 3, Timestamp(0)));
+        let task = Task::from(NewTask::of(
+            TaskId::from_random([9; 16]),
+            ClusterName::parse("edge").unwrap(),
+            &definition,
+            Timestamp(5),
+        ));
         StartTask { task, definition, log_mode: LogMode::default() }
     }
 

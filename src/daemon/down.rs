@@ -16,7 +16,9 @@ use tracing::{info, warn};
 use super::{
     adopt, clock,
     config::Config,
-    life::{self, Begun, DaemonError, Loops, Told},
+    failure::DaemonError,
+    life::{self, Begun},
+    loops::{Loops, Told, until_told},
     reconciler::Settings,
     report::chain,
     settings,
@@ -43,13 +45,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let stopped = stop_all(&begun.store).await?;
     info!(tasks = stopped, "stopping every task");
     let mut loops = Loops::default();
-    let settings = Settings { is_ending: true, ..life::settings(&config) };
+    let settings = Settings { is_ending: true, ..Settings::of(&config) };
     begun.start(&mut loops, learnt, settings);
     tokio::select! {
         done = timeout(LIMIT, all_swept(&begun)) => done.map_err(|_| DaemonError::Unfinished {
             tasks: begun.store.snapshot().live_tasks().count().max(begun.agent.tasks().len()),
         })?,
-        ended = life::until_told(&mut told, &mut loops) => {
+        ended = until_told(&mut told, &mut loops) => {
             ended?;
             return Err(DaemonError::Unfinished { tasks: begun.store.snapshot().live_tasks().count() });
         }

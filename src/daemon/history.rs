@@ -1,11 +1,71 @@
-//! How much of what is over is remembered: a decision over ends and sizes.
+//! How much of what is over is remembered: a decision over ends and sizes, and when it is made again.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
-use crate::model::{ids::TaskId, task::Task, time::Timestamp};
+use super::config::HistoryConfig;
+use crate::model::{
+    ids::TaskId,
+    task::Task,
+    time::{Moment, Timestamp},
+};
 
 /// Bytes that a stopped task takes besides its logs.
 const RECORD: u64 = 4096;
+
+/// So many ends later the history is looked at, whatever the clock says.
+const MOST_ENDED: usize = 64;
+
+/// When the history is looked at again.
+#[derive(Debug)]
+pub(super) struct Pruning {
+    config: HistoryConfig,
+    at: Option<Moment>,
+    /// Those that have stopped since the last look.
+    ended: BTreeSet<TaskId>,
+}
+
+impl Pruning {
+    /// A first look now, at those that have `ended` already.
+    pub(super) fn of(config: HistoryConfig, now: Moment, ended: BTreeSet<TaskId>) -> Self {
+        Self { config, at: Some(now), ended }
+    }
+
+    /// One more task is over.
+    pub(super) fn note(&mut self, task: TaskId) {
+        self.ended.insert(task);
+    }
+
+    /// Has what ended just now looked at once it is old enough.
+    pub(super) fn expect(&mut self, now: Moment) {
+        if !self.ended.is_empty() && self.at.is_none() {
+            self.at = Some(now + self.config.keep);
+        }
+    }
+
+    /// When the clock alone is a reason to look.
+    pub(super) fn at(&self) -> Option<Moment> {
+        self.at
+    }
+
+    /// Whether it is time: by the clock, or because so much has ended.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        let is_crowded = self.ended.len() > (self.config.most_tasks / 4 + 1).min(MOST_ENDED);
+        is_crowded || self.at.is_some_and(|at| at <= now)
+    }
+
+    /// Those that have stopped since the last look, which is now.
+    pub(super) fn take_ended(&mut self) -> BTreeSet<TaskId> {
+        mem::take(&mut self.ended)
+    }
+
+    /// It was looked at, and is empty now or not.
+    pub(super) fn done(&mut self, now: Moment, is_empty: bool) {
+        self.at = (!is_empty).then(|| now + self.config.keep);
+    }
+}
 
 /// What each task that is over takes on the disk, the oldest first. It is looked for once of each, as it does not change
 /// any more.

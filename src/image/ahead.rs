@@ -4,7 +4,7 @@
 //! length, nothing is allocated once every piece is made, and the slower side sets the pace. A layer that is alone has
 //! two processors work for it.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -40,36 +40,46 @@ pub(crate) fn ahead<T>(source: &mut (impl Read + Send), work: impl FnOnce(Ahead)
 fn make(source: &mut impl Read, full: &SyncSender<io::Result<Vec<u8>>>, used: &Receiver<Vec<u8>>) {
     for made in 0.. {
         let mut piece = if made < PIECES {
-            Vec::new()
+            vec![0; PIECE]
         } else {
             let Ok(piece) = used.recv() else { return };
             piece
         };
-        piece.resize(PIECE, 0);
-        let read = loop {
-            match source.read(&mut piece) {
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
-            }
-        };
-        let (piece, is_last) = match read {
-            Ok(0) => return,
-            Ok(length) => {
-                piece.truncate(length);
-                (Ok(piece), false)
-            }
-            Err(err) => (Err(err), true),
-        };
-        if full.send(piece).is_err() || is_last {
+        let (length, end) = fill(source, &mut piece);
+        piece.truncate(length); // only the last is not full, and that one does not come back
+        if length > 0 && full.send(Ok(piece)).is_err() {
             return;
+        }
+        match end {
+            None => {}
+            Some(Ok(())) => return,
+            Some(Err(err)) => {
+                let _ = full.send(Err(err)); // whoever wants no more does not want this either
+                return;
+            }
         }
     }
 }
 
-impl Read for Ahead {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.current.len() {
-            let Ok(next) = self.arriving.recv() else { return Ok(0) };
+/// Reads until `piece` is full: how much is in it now, and how the stream has ended if it has.
+fn fill(source: &mut impl Read, piece: &mut [u8]) -> (usize, Option<io::Result<()>>) {
+    let mut filled = 0;
+    while filled < piece.len() {
+        match source.read(&mut piece[filled..]) {
+            Ok(0) => return (filled, Some(Ok(()))),
+            Ok(read) => filled += read,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return (filled, Some(Err(err))),
+        }
+    }
+    (filled, None)
+}
+
+impl BufRead for Ahead {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.given == self.current.len()
+            && let Ok(next) = self.arriving.recv()
+        {
             let used = std::mem::replace(&mut self.current, next?);
             self.given = 0;
             if used.capacity() > 0 {
@@ -77,9 +87,18 @@ impl Read for Ahead {
                 let _ = self.empty.send(used);
             }
         }
-        let length = buffer.len().min(self.current.len() - self.given);
-        buffer[..length].copy_from_slice(&self.current[self.given..self.given + length]);
+        Ok(&self.current[self.given..])
+    }
+
+    fn consume(&mut self, length: usize) {
         self.given += length;
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill_buf()?.read(buffer)?;
+        self.consume(length);
         Ok(length)
     }
 }

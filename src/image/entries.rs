@@ -8,7 +8,7 @@
 //! Everything an entry claims is limited: names and records by [`LARGEST_EXTENSION`], maps by [`MOST_SEGMENTS`].
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -85,7 +85,7 @@ pub struct Entries<R> {
     at_end: bool,
 }
 
-impl<R: Read> Entries<R> {
+impl<R: BufRead> Entries<R> {
     /// Reads entries from `input`.
     pub fn new(input: R) -> Self {
         Self { input, left: 0, padding: 0, global: Records::default(), at_end: false }
@@ -247,26 +247,46 @@ impl<R: Read> Entries<R> {
     }
 
     fn skip(&mut self) -> io::Result<()> {
-        let wanted = self.left + self.padding;
-        let skipped = io::copy(&mut (&mut self.input).take(wanted), &mut io::sink())?;
+        let mut wanted = self.left + self.padding;
         (self.left, self.padding) = (0, 0);
-        if skipped == wanted { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        while wanted > 0 {
+            let length = match self.input.fill_buf() {
+                Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(piece) => piece.len().min(usize::try_from(wanted).unwrap_or(usize::MAX)),
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+                Err(err) => return Err(err),
+            };
+            self.input.consume(length);
+            wanted -= length as u64;
+        }
+        Ok(())
     }
 }
 
-/// Reads the data of the current entry.
-impl<R: Read> Read for Entries<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if wanted == 0 {
-            return Ok(0);
+/// The data of the current entry, as it lies in the input's memory.
+impl<R: BufRead> BufRead for Entries<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 {
+            return Ok(&[]);
         }
-        let read = self.input.read(&mut buffer[..wanted])?;
-        if read == 0 {
+        let piece = self.input.fill_buf()?;
+        if piece.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.left -= read as u64;
-        Ok(read)
+        Ok(&piece[..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))])
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.input.consume(length);
+        self.left -= length as u64;
+    }
+}
+
+impl<R: BufRead> Read for Entries<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill_buf()?.read(buffer)?;
+        self.consume(length);
+        Ok(length)
     }
 }
 

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -86,7 +86,6 @@ pub struct Unpacker {
     /// What this layer made, where deletions must spare it.
     made: HashSet<PathBuf>,
     inventory: Option<Writer>,
-    buffer: Vec<u8>,
 }
 
 /// An open directory and its path from the root, links resolved.
@@ -108,12 +107,11 @@ impl Unpacker {
             directories: Vec::new(),
             made: HashSet::new(),
             inventory,
-            buffer: vec![0; 1 << 18],
         })
     }
 
     /// Unpacks a whole archive and gives the stream back, for what may follow it.
-    pub fn unpack<R: Read>(mut self, archive: R) -> Result<R, UnpackError> {
+    pub fn unpack<R: BufRead>(mut self, archive: R) -> Result<R, UnpackError> {
         let mut entries = Entries::new(archive);
         while let Some(entry) = entries.next_entry().map_err(UnpackError::Archive)? {
             self.add(&entry, &mut entries)?;
@@ -122,7 +120,7 @@ impl Unpacker {
         Ok(entries.into_inner())
     }
 
-    fn add<R: Read>(&mut self, entry: &Entry, data: &mut Entries<R>) -> Result<(), UnpackError> {
+    fn add<R: BufRead>(&mut self, entry: &Entry, data: &mut Entries<R>) -> Result<(), UnpackError> {
         let path = clean(&entry.path).ok_or_else(|| UnpackError::Escapes(entry.path.clone()))?;
         let wrong = |err: io::Error| UnpackError::Entry(entry.path.clone(), err);
         let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {

@@ -136,6 +136,19 @@ pub fn within_network<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T +
     })
 }
 
+/// The same for a process with one thread, which goes there itself and comes back.
+///
+/// # Panics
+/// Where it cannot come back: what it would do next it would do in the wrong place.
+pub fn visit_network<T>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T) -> Result<T, Errno> {
+    let home = open(Path::new("/proc/thread-self/ns/net"))?;
+    enter(netns, Namespaces::NETWORK)?;
+    let done = work();
+    enter(home, Namespaces::NETWORK)
+        .expect("who could leave a namespace that is still there can enter it again");
+    Ok(done)
+}
+
 /// Opens a namespace by the path of its file, such as `/proc/PID/ns/net`.
 pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
     open_file(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
@@ -193,8 +206,15 @@ mod tests {
         let before = own();
         let made = new_network().unwrap();
         assert_eq!(own(), before);
-        let inode = std::fs::File::from(made).metadata().unwrap().ino();
-        assert_ne!(inode, before);
+        let inode = |made: &OwnedFd| {
+            let made = made.try_clone().unwrap();
+            std::fs::File::from(made).metadata().unwrap().ino()
+        };
+        assert_ne!(inode(&made), before);
+        let there = || std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+        assert_eq!(visit_network(made.as_fd(), there), Ok(inode(&made)), "who visits it is there");
+        assert_eq!(there(), before, "and comes back");
+        assert_eq!(within_network(made.as_fd(), there), Ok(inode(&made)));
     }
 
     #[test]

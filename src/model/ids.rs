@@ -258,6 +258,16 @@ impl From<TaskDefinitionId> for String {
     }
 }
 
+/// Sixteen random bytes as a UUID.
+#[must_use]
+pub fn uuid(bytes: [u8; 16]) -> String {
+    let number = u128::from_be_bytes(bytes);
+    // Version 4, variant 1.
+    let number = (number & !(0xf << 76) | (0x4 << 76)) & !(0x3 << 62) | (0x2 << 62);
+    let digits = format!("{number:032x}");
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,5 +302,11 @@ mod tests {
     fn a_revision_starts_at_one() {
         assert!(TaskDefinitionId::parse("web:0").is_err());
         assert_eq!(TaskDefinitionId::parse("web:12").unwrap().to_string(), "web:12");
+    }
+
+    #[test]
+    fn a_uuid_says_that_it_is_random() {
+        assert_eq!(uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(uuid([0; 16]), "00000000-0000-4000-8000-000000000000");
     }
 }

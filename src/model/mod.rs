@@ -23,9 +23,12 @@ pub mod placement;
 pub mod progress;
 pub mod provider;
 pub mod reading;
+pub mod report;
 pub mod resources;
 pub mod service;
 pub mod size;
 pub mod task;
 pub mod task_definition;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod time;

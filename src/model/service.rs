@@ -108,6 +108,28 @@ pub struct Service {
 }
 
 impl Service {
+    /// A REPLICA service that has not been deployed yet.
+    #[must_use]
+    pub fn new(cluster: ClusterName, name: ServiceName, desired_count: u32, at: Timestamp) -> Self {
+        Self {
+            cluster,
+            name,
+            status: ServiceStatus::Active,
+            scheduling_strategy: SchedulingStrategy::Replica,
+            desired_count,
+            deployments: Vec::new(),
+            bounds: DeploymentBounds { minimum_healthy_percent: 100, maximum_percent: 200 },
+            breaker: Breaker::default(),
+            history: Vec::new(),
+            revisions: Vec::new(),
+            crash_loop: CrashLoop::default(),
+            events: Vec::new(),
+            created_at: at,
+            tags: Vec::new(),
+            extra: serde_json::Map::new(),
+        }
+    }
+
     /// The deployment that should be running.
     ///
     /// # Panics

@@ -63,6 +63,21 @@ pub struct TaskDefinition {
     pub tags: Vec<Tag>,
 }
 
+impl TaskDefinition {
+    /// A revision of the document's family that is registered now.
+    #[must_use]
+    pub fn new(document: Document, revision: u32, at: Timestamp) -> Self {
+        Self {
+            id: TaskDefinitionId { family: document.family.clone(), revision },
+            document,
+            status: TaskDefinitionStatus::Active,
+            registered_at: at,
+            deregistered_at: None,
+            tags: Vec::new(),
+        }
+    }
+}
+
 /// What RegisterTaskDefinition carries, without tags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

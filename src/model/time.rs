@@ -28,6 +28,12 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The time that lies `span` before; not before the epoch.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// The text of RFC 3339, in UTC and with nanoseconds, as the metadata of tasks writes times.
     #[must_use]
     pub fn to_rfc3339(self) -> String {

@@ -7,10 +7,8 @@ use std::cell::Cell;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::bundle::ContainerId;
 use super::create::Timing;
@@ -19,6 +17,7 @@ use super::handshake::{self, ParentEnd, Report};
 use super::steps::{MAKE_NODES, Plan};
 use crate::kernel::cgroup::{CgroupError, Group, HELD_AFTER, NotEnforced};
 use crate::kernel::process::{self, Exit, Pid, Pidfd, Signal};
+use crate::kernel::resctrl::{Class, ResctrlError};
 use crate::kernel::security::bounding_of;
 
 /// Why the program of a container did not start.
@@ -38,6 +37,9 @@ pub enum DeleteError {
     /// Its processes or its control group remain.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// Its class of service remains.
+    #[error(transparent)]
+    Class(#[from] ResctrlError),
     /// Its first process could not be waited for.
     #[error("wait for the container's first process")]
     Wait(#[source] Errno),
@@ -51,6 +53,8 @@ pub(super) struct Container {
     pub(super) pidfd: Pidfd,
     pub(super) group: Group,
     pub(super) die_with_parent: bool,
+    /// Its class of service, if it asked for one.
+    pub(super) class: Option<Class>,
     is_child: bool,
     exit: Cell<Option<Exit>>,
 }
@@ -58,7 +62,7 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn new(id: ContainerId, child: process::Child, group: Group, die_with_parent: bool) -> Self {
         let process::Child { pid, pidfd } = child;
-        Self { id, pid, pidfd, group, die_with_parent, is_child: true, exit: Cell::new(None) }
+        Self { id, pid, pidfd, group, die_with_parent, class: None, is_child: true, exit: Cell::new(None) }
     }
 
     fn try_wait(&self) -> Result<Option<Exit>, Errno> {
@@ -98,34 +102,16 @@ impl Container {
             let _ = self.pidfd.signal(Signal::KILL);
         }
         self.group.kill()?;
-        if !has_ended_within(&self.pidfd, HELD_AFTER).map_err(DeleteError::Wait)? {
+        if !self.pidfd.ends_within(Some(HELD_AFTER)).map_err(DeleteError::Wait)? {
             self.group.kill_namespace_of(self.pid);
         }
         if self.is_child {
             self.wait().map_err(DeleteError::Wait)?;
         } else {
-            wait_for_end(&self.pidfd).map_err(DeleteError::Wait)?;
+            self.pidfd.ends_within(None).map_err(DeleteError::Wait)?;
         }
-        Ok(self.group.delete()?)
-    }
-}
-
-/// Waits until a process that is not our child has ended.
-fn wait_for_end(pidfd: &Pidfd) -> Result<(), Errno> {
-    poll_for_end(pidfd, PollTimeout::NONE).map(drop)
-}
-
-/// Waits until a process has ended, but no longer than `limit`; whether it has.
-fn has_ended_within(pidfd: &Pidfd, limit: Duration) -> Result<bool, Errno> {
-    poll_for_end(pidfd, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
-}
-
-fn poll_for_end(pidfd: &Pidfd, limit: PollTimeout) -> Result<bool, Errno> {
-    loop {
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit) {
-            Err(Errno::EINTR) => {}
-            other => return other.map(|ready| ready > 0),
-        }
+        self.group.delete()?;
+        Ok(self.class.as_ref().map_or(Ok(()), Class::remove)?)
     }
 }
 
@@ -172,6 +158,12 @@ impl Created {
     #[must_use]
     pub fn group(&self) -> &Group {
         &self.container.group
+    }
+
+    /// Its class of service, if it asked for one.
+    #[must_use]
+    pub fn class(&self) -> Option<&Class> {
+        self.container.class.as_ref()
     }
 
     /// What this host does not hold to.
@@ -233,10 +225,11 @@ pub struct Running {
 
 impl Running {
     /// A container that another process has started. Its exit status is not ours to learn.
-    pub fn adopt(id: ContainerId, pid: Pid, group: Group) -> Result<Self, Errno> {
+    pub fn adopt(id: ContainerId, pid: Pid, group: Group, class: Option<Class>) -> Result<Self, Errno> {
         let pidfd = Pidfd::open(pid)?;
         let exit = Cell::new(None);
-        let container = Container { id, pid, pidfd, group, die_with_parent: false, is_child: false, exit };
+        let container =
+            Container { id, pid, pidfd, group, die_with_parent: false, class, is_child: false, exit };
         Ok(Self { container })
     }
 
@@ -276,7 +269,7 @@ impl Running {
 
     /// Waits for the first process to end, whoever's child it is, and leaves it to be reaped.
     pub fn wait_end(&self) -> Result<(), Errno> {
-        wait_for_end(&self.container.pidfd)
+        self.container.pidfd.ends_within(None).map(drop)
     }
 
     /// Sends a signal to the first process.

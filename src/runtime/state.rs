@@ -18,6 +18,10 @@ use super::bundle::ContainerId;
 use super::ops::Running;
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope};
 use crate::kernel::process::Pid;
+use crate::kernel::resctrl::Class;
+
+/// Where records are that nobody names another place for.
+pub const USUAL_ROOT: &str = "/run/hythe-oci";
 
 /// The file with the specification.
 const SPEC: &str = "config.json";
@@ -47,6 +51,9 @@ pub struct Record {
     /// systemd's name for the control group, if it has made it.
     #[serde(default)]
     pub scope: Option<String>,
+    /// Its class of service, and what of that is to be removed with it.
+    #[serde(default)]
+    pub class: Option<Class>,
     /// The program, for messages; empty where the specification has no process, so that there is nothing to start.
     pub program: String,
     /// The specification's annotations.
@@ -93,13 +100,16 @@ pub enum StateError {
 #[derive(Debug, Clone)]
 pub struct Records {
     root: PathBuf,
+    /// Whether nobody else has use for it once it is empty.
+    is_ours: bool,
 }
 
 impl Records {
-    /// The records below `root`, which need not exist yet.
+    /// The records below `root`, which need not exist yet. A directory that was named to us stays when it is empty; the
+    /// usual one goes with the last record.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_path_buf() }
+        Self { root: root.to_path_buf(), is_ours: root == Path::new(USUAL_ROOT) }
     }
 
     fn dir(&self, id: &ContainerId) -> PathBuf {
@@ -116,10 +126,16 @@ impl Records {
     pub fn reserve(&self, id: &ContainerId) -> Result<(), StateError> {
         let dir = self.dir(id);
         let error = |source| StateError::Io { act: "make", path: dir.clone(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(error)?;
-        match fs::DirBuilder::new().mode(0o700).create(&dir) {
-            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Err(StateError::Exists(id.to_string())),
-            other => other.map_err(error),
+        loop {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(error)?;
+            match fs::DirBuilder::new().mode(0o700).create(&dir) {
+                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(StateError::Exists(id.to_string()));
+                }
+                // The last of the others has gone between the two, and the directory of all with it.
+                Err(err) if err.kind() == io::ErrorKind::NotFound && self.is_ours => {}
+                other => return other.map_err(error),
+            }
         }
     }
 
@@ -169,9 +185,14 @@ impl Records {
     pub fn remove(&self, id: &ContainerId) -> Result<(), StateError> {
         let dir = self.dir(id);
         match fs::remove_dir_all(&dir) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(|source| StateError::Io { act: "remove", path: dir, source }),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(|source| StateError::Io { act: "remove", path: dir, source })?,
         }
+        if self.is_ours {
+            // One that is not empty is still needed, and one that cannot be removed is in nobody's way.
+            let _ = fs::remove_dir(&self.root);
+        }
+        Ok(())
     }
 
     /// Whether the name is taken, with or without a record.
@@ -231,7 +252,7 @@ impl Record {
         }
         let id = ContainerId::parse(&self.id).map_err(|_| StateError::Missing(self.id.clone()))?;
         let group = self.group(layout)?;
-        let running = match Running::adopt(id, Pid::from_raw(self.pid), group) {
+        let running = match Running::adopt(id, Pid::from_raw(self.pid), group, self.class.clone()) {
             Ok(running) => running,
             Err(Errno::ESRCH) => return Ok(None),
             Err(errno) => return Err(StateError::Process(errno)),
@@ -261,4 +282,51 @@ fn stat(pid: i32) -> Option<(char, u64)> {
     let state = fields.next()?.chars().next()?;
     let start = fields.nth(18)?.parse().ok()?;
     Some((state, start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> ContainerId {
+        ContainerId::parse(name).unwrap()
+    }
+
+    #[test]
+    fn our_own_directory_goes_with_the_last_record_and_a_named_one_stays() {
+        let place = tempfile::tempdir().unwrap();
+        for is_ours in [true, false] {
+            let root = place.path().join("root");
+            let records = Records { root: root.clone(), is_ours };
+            records.reserve(&id("one")).unwrap();
+            records.reserve(&id("two")).unwrap();
+            assert!(matches!(records.reserve(&id("two")), Err(StateError::Exists(_))));
+            records.remove(&id("one")).unwrap();
+            assert!(records.is_reserved(&id("two")), "what is needed stays");
+            records.remove(&id("two")).unwrap();
+            assert_eq!(root.exists(), !is_ours);
+            records.remove(&id("two")).unwrap();
+        }
+        assert!(Records::at(Path::new(USUAL_ROOT)).is_ours);
+        assert!(!Records::at(place.path()).is_ours);
+    }
+
+    #[test]
+    fn who_begins_while_the_last_one_goes_has_a_place() {
+        let place = tempfile::tempdir().unwrap();
+        let records = Records { root: place.path().join("root"), is_ours: true };
+        std::thread::scope(|scope| {
+            for name in ["one", "two", "three"] {
+                let records = &records;
+                scope.spawn(move || {
+                    for _ in 0..500 {
+                        records.reserve(&id(name)).unwrap();
+                        assert!(records.is_reserved(&id(name)));
+                        records.remove(&id(name)).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!records.root.exists());
+    }
 }

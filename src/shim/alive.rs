@@ -3,13 +3,15 @@
 //! A shim's standard error is a file in the task's directory, and that open file is locked from before the shim is
 //! executed until its last descriptor is closed. So the lock tells of a shim that has not come as far as its socket,
 //! and of one that does not answer any more; a process number in a file would tell of neither for certain.
+//!
+//! Nothing tells when a lock is free. But a process has let go of its files before its handle says that it has ended, so
+//! whoever waits for a shim looks for the processes that hold the file, and waits for them.
 
 use std::{
     fs::{self, File, TryLockError},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -21,9 +23,6 @@ const FILE: &str = "shim.err";
 /// How long a shim that is about to go may take, and one that was killed.
 const GOING: Duration = Duration::from_millis(500);
 const KILLED: Duration = Duration::from_secs(10);
-
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// A shim that could not be ended.
 #[derive(Debug, thiserror::Error)]
@@ -81,36 +80,74 @@ pub fn end(directory: &Path) -> Result<(), EndError> {
 fn is_gone_within(directory: &Path, limit: Duration) -> io::Result<bool> {
     let until = Instant::now() + limit;
     while is_alive(directory)? {
-        if Instant::now() >= until {
+        let left = until.saturating_duration_since(Instant::now());
+        let ended = match holders(&directory.join(FILE))?.first() {
+            Some(shim) => shim.ends_within(Some(left))?,
+            // It let go between the two looks, or nobody can say what to wait for.
+            None => !is_alive(directory)?,
+        };
+        if !ended {
             return Ok(false);
         }
-        thread::sleep(LOOK);
     }
     Ok(true)
 }
 
-/// The processes whose standard error is the file at `path`.
+/// The shim of the task in `directory`, with what it is about to become a container: whoever holds its lock.
+pub(super) fn shims(directory: &Path) -> io::Result<Vec<Pidfd>> {
+    if is_alive(directory)? { holders(&directory.join(FILE)) } else { Ok(Vec::new()) }
+}
+
+/// The processes whose standard error is the file at `path`; where there is none, those that hold it in another way, as
+/// one that is about to be executed does.
 fn holders(path: &Path) -> io::Result<Vec<Pidfd>> {
-    let wanted = fs::metadata(path)?;
-    let is_holder = |pid: i32| {
-        let held = fs::metadata(format!("/proc/{pid}/fd/2"));
-        held.is_ok_and(|held| (held.dev(), held.ino()) == (wanted.dev(), wanted.ino()))
-    };
+    let wanted = identity(path)?;
+    let is_it = |file: PathBuf| identity(&file).is_ok_and(|held| held == wanted);
+    let by_errors = |pid: i32| is_it(format!("/proc/{pid}/fd/2").into());
+    let found = processes(by_errors)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    processes(|pid| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        Pid::from_raw(pid) != Pid::this() && files.map(|file| file.path()).any(is_it)
+    })
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
+
+/// The processes of which `is_wanted` is true.
+fn processes(is_wanted: impl Fn(i32) -> bool) -> io::Result<Vec<Pidfd>> {
     let names = fs::read_dir("/proc")?.flatten().map(|entry| entry.file_name());
     let pids = names.filter_map(|name| name.to_str()?.parse::<i32>().ok());
-    let held = pids.filter(|pid| is_holder(*pid)).filter_map(|pid| {
+    let found = pids.filter(|&pid| is_wanted(pid)).filter_map(|pid| {
         let process = Pidfd::open(Pid::from_raw(pid)).ok()?;
         // The number may have become another process's before the handle was there.
-        is_holder(pid).then_some(process)
+        is_wanted(pid).then_some(process)
     });
-    Ok(held.collect())
+    Ok(found.collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
+
+    /// A shim of the task in `place` that lives until its standard input is closed.
+    fn shim(place: &Path, errors: impl FnOnce(&mut Command, File)) -> Child {
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        errors(&mut command, claim(place).unwrap());
+        command.spawn().unwrap()
+    }
+
+    fn as_errors(command: &mut Command, file: File) {
+        command.stderr(file);
+    }
 
     #[test]
     fn a_directory_without_a_shim_has_none() {
@@ -124,8 +161,7 @@ mod tests {
     #[test]
     fn a_shim_that_says_nothing_is_alive_and_is_ended() {
         let place = tempfile::tempdir().unwrap();
-        let errors = claim(place.path()).unwrap();
-        let mut silent = Command::new("sleep").arg("1000").stderr(Stdio::from(errors)).spawn().unwrap();
+        let mut silent = shim(place.path(), as_errors);
         assert!(is_alive(place.path()).unwrap());
         assert!(claim(place.path()).is_err(), "there is no second one");
         let ended = end(place.path());
@@ -133,5 +169,29 @@ mod tests {
         silent.wait().unwrap();
         ended.unwrap();
         assert!(!is_alive(place.path()).unwrap());
+    }
+
+    #[test]
+    fn a_shim_that_goes_by_itself_is_waited_for_and_not_killed() {
+        let place = tempfile::tempdir().unwrap();
+        let mut going = shim(place.path(), as_errors);
+        let input = going.stdin.take();
+        std::thread::scope(|scope| {
+            let ending = scope.spawn(|| is_gone_within(place.path(), Duration::from_secs(60)));
+            drop(input);
+            assert!(ending.join().unwrap().unwrap());
+        });
+        assert!(going.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_shim_that_has_not_come_as_far_as_its_standard_error_is_found_as_well() {
+        let place = tempfile::tempdir().unwrap();
+        let mut early = shim(place.path(), |command, file| {
+            command.stdout(file);
+        });
+        assert_eq!(shims(place.path()).unwrap().len(), 1);
+        end(place.path()).unwrap();
+        assert!(!early.wait().unwrap().success());
     }
 }

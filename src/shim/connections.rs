@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{self, Read, Write},
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::OwnedFd,
         unix::{
             fs::PermissionsExt,
             net::{UnixListener, UnixStream},
@@ -18,8 +18,8 @@ use std::{
 };
 
 use super::{
-    client::split,
     ledger::{Cursor, Ledger},
+    nearby::Nearby,
     protocol::{LINE_MAX, Order, Report, VERSION},
     source::Source,
 };
@@ -88,15 +88,12 @@ struct Connection {
 impl Connections {
     /// Listens at `socket`, where a socket that is left from before is removed.
     pub(super) fn listen(task: TaskId, socket: &Path, poll: &Poll) -> io::Result<Self> {
-        let (folder, name) = split(socket)?;
-        fs::create_dir_all(folder)?;
+        fs::create_dir_all(socket.parent().unwrap_or(socket))?;
         match fs::remove_file(socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        // See `client::connect` for why the path goes through an open directory.
-        let folder = fs::File::open(folder)?;
-        let listener = UnixListener::bind(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))?;
+        let listener = UnixListener::bind(Nearby::of(socket)?.path())?;
         fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         poll.add(&listener, Source::Listener.token(), Interest::READ)?;

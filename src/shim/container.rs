@@ -6,18 +6,12 @@
 
 use std::{
     error::Error,
-    io, iter,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-};
-
-use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
-    sys::signal::{Signal as RawSignal, killpg},
-    unistd::{Uid, fchown, pipe2},
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 use super::{
-    bundle::{prepare, probe},
+    bundle::prepare,
     shared::Shared,
     spec::{ContainerSpec, TaskSpec},
 };
@@ -26,26 +20,29 @@ use crate::{
         cgroup::{Group, Layout, NotEnforced},
         process::{Exit as Status, Pid, Signal},
     },
-    model::{task::Exit, task_definition::HealthCheck},
-    runtime::{
-        self, ContainerId, CreateError, ExecOptions, FirstProcess, Options, Running, Stdio, Stream, Timing,
-    },
+    model::{report::chain, task::Exit, task_definition::HealthCheck},
+    runtime::{self, ContainerId, CreateError, FirstProcess, Options, Running, Timing},
 };
+
+mod probe;
+mod streams;
+
+use probe::Probe;
+pub(super) use probe::Probed;
+use streams::Streams;
+pub(super) use streams::{never_wait, output, read_output};
 
 /// The longest reason that ECS knows, and the most that it tells of what a health probe says.
 const REASON: usize = 1024;
-
-/// Bytes of a health probe's output that are thrown away at a time, once it has said enough.
-const THROWN: usize = 4 << 10;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
     /// Before there was a process of it.
-    #[error("CannotCreateContainerError: {}", report(.0.as_ref()))]
+    #[error("CannotCreateContainerError: {}", chain(.0.as_ref()))]
     Create(Box<dyn Error + Send + Sync>),
     /// Its process could not become what the bundle says.
-    #[error("CannotStartContainerError: {}", report(.0.as_ref()))]
+    #[error("CannotStartContainerError: {}", chain(.0.as_ref()))]
     Start(Box<dyn Error + Send + Sync>),
 }
 
@@ -65,29 +62,6 @@ pub(super) struct Container {
     oom_kills: u64,
 }
 
-/// A health probe that runs.
-#[derive(Debug)]
-struct Probe {
-    exec: runtime::Exec,
-    /// Where its output comes from; none once that has ended.
-    output: Option<OwnedFd>,
-    /// The begin of what it says.
-    said: Vec<u8>,
-    /// Whether it was ended because it took too long.
-    is_late: bool,
-}
-
-/// What a health probe came to.
-#[derive(Debug)]
-pub(super) struct Probed {
-    /// Whether the container is well.
-    pub(super) passed: bool,
-    /// The exit code; -1 for one that took too long.
-    pub(super) code: i32,
-    /// What it said, shortened.
-    pub(super) output: String,
-}
-
 /// What a start had to say beside the container itself.
 pub(super) struct Started {
     /// The container.
@@ -96,14 +70,6 @@ pub(super) struct Started {
     pub(super) not_enforced: Vec<NotEnforced>,
     /// Where the time went until the program was executed.
     pub(super) timing: Timing,
-}
-
-/// The ends of the pipes, or of the terminal once there is one: the container's and ours.
-struct Streams {
-    stdio: Stdio,
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
 }
 
 impl StartError {
@@ -127,8 +93,8 @@ pub(super) fn start(
     let bundle = prepare(task, container, shared).map_err(StartError::create)?;
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let user = bundle.process().map_err(StartError::create)?.user().uid();
-    let mut streams =
-        streams(container, task.users.unwrap_or(0).saturating_add(user)).map_err(StartError::create)?;
+    let owner = task.users.unwrap_or(0).saturating_add(user);
+    let mut streams = Streams::of(container, owner).map_err(StartError::create)?;
     let first_process = if container.init { FirstProcess::Attendant } else { FirstProcess::Program };
     let options = Options { die_with_parent: true, first_process, ..Options::new(layout.clone()) };
     let mut created = match runtime::create(&id, &bundle, streams.stdio, &options) {
@@ -196,16 +162,9 @@ impl Container {
         &mut self,
         spec: &ContainerSpec,
         check: &HealthCheck,
-    ) -> Result<(BorrowedFd<'_>, BorrowedFd<'_>), Box<dyn Error + Send + Sync>> {
-        let command = probe(spec, check)?;
-        let options = ExecOptions { spec: Some(&command.spec), ..ExecOptions::default() };
-        let (read, write) = output()?;
-        let streams =
-            Stdio { stdin: Stream::Null, stdout: Stream::Fd(write.try_clone()?), stderr: Stream::Fd(write) };
-        let exec = self.running.exec(&command.process, streams, &options)?;
-        let begun = self.probe.insert(Probe { exec, output: None, said: Vec::new(), is_late: false });
-        let Probe { exec, output, .. } = begun;
-        Ok((exec.pidfd.as_fd(), (*output.insert(read)).as_fd()))
+    ) -> Result<(BorrowedFd<'_>, Option<BorrowedFd<'_>>), Box<dyn Error + Send + Sync>> {
+        let probe = self.probe.insert(Probe::begin(&self.running, spec, check)?);
+        Ok(probe.descriptors())
     }
 
     /// Hears what the health probe says, so that it never waits for us.
@@ -216,32 +175,18 @@ impl Container {
     /// Kills the health probe, which took too long, and what it started.
     pub(super) fn abort_probe(&mut self) {
         if let Some(probe) = &mut self.probe {
-            probe.is_late = true;
-            probe.kill();
+            probe.abort();
         }
     }
 
     /// What the health probe came to; none while it runs or when there is none.
     pub(super) fn probed(&mut self, check: Option<&HealthCheck>) -> Option<Probed> {
-        let status = match self.probe.as_ref()?.exec.pidfd.try_wait() {
+        let status = match self.probe.as_ref()?.status() {
             Ok(None) => return None,
-            Ok(Some(status)) => Some(exit(status)),
+            Ok(Some(exit)) => Some(exit),
             Err(_) => None,
         };
-        let mut probe = self.probe.take()?;
-        probe.hear();
-        let said = String::from_utf8_lossy(&probe.said);
-        let seconds = check.and_then(|check| check.timeout).unwrap_or(5);
-        let output = if probe.is_late {
-            format!("Health check exceeded timeout ({seconds}s): {said}")
-        } else {
-            said.into_owned()
-        };
-        Some(Probed {
-            passed: status == Some(Exit::Code(0)),
-            code: status.filter(|_| !probe.is_late).map_or(-1, Exit::code),
-            output: output.chars().take(REASON).collect(),
-        })
+        Some(self.probe.take()?.come_to(status, check))
     }
 
     /// Clears away a run whose first process has ended so. Gives the reason if there is more to say than the exit
@@ -257,39 +202,13 @@ impl Container {
         let peak = group.stats().memory_peak;
         let reason = (killed && exit != Exit::Code(0)).then(|| out_of_memory(spec, peak, task_limit));
         self.probe.iter().for_each(Probe::kill);
-        let left = group.kill().err().map(|error| report(&error));
+        let left = group.kill().err().map(|error| chain(&error));
         if let Some(probe) = &self.probe {
             // Everything in the group has ended, so this does not wait.
-            let _ = probe.exec.pidfd.try_wait();
+            let _ = probe.status();
         }
-        let undone = self.running.delete().err().map(|error| report(&error));
+        let undone = self.running.delete().err().map(|error| chain(&error));
         (reason, left.or(undone))
-    }
-}
-
-impl Probe {
-    fn kill(&self) {
-        // It is our child and not reaped yet, so its number is still its own.
-        let _ = killpg(self.exec.pid, RawSignal::SIGKILL);
-        let _ = self.exec.pidfd.signal(Signal::KILL);
-    }
-
-    /// Reads what is there and keeps the begin. A pipe holds 64 KiB, so there is an end to one that floods.
-    fn hear(&mut self) {
-        let mut bytes = [0; THROWN];
-        for _ in 0..(64 << 10) / THROWN {
-            let Some(output) = &self.output else { return };
-            match read_output(output, &mut bytes) {
-                Ok(count) if count > 0 => {
-                    let room = REASON.saturating_sub(self.said.len()).min(count);
-                    self.said.extend_from_slice(&bytes[..room]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Closing it also ends that the loop waits for it.
-                Ok(_) | Err(_) => self.output = None,
-            }
-        }
     }
 }
 
@@ -313,62 +232,5 @@ pub(super) fn exit(status: Status) -> Exit {
     match status {
         Status::Code(code) => Exit::Code(code),
         Status::Signal(signal) => Exit::Signal(signal.as_raw()),
-    }
-}
-
-/// The whole chain on one line: `a: b: c`.
-pub(super) fn report(error: &(dyn Error + 'static)) -> String {
-    iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
-/// Makes the container's standard streams. They belong to the user of its process, as the host numbers them: who opens
-/// `/dev/stdout` opens the pipe anew.
-fn streams(spec: &ContainerSpec, user: u32) -> io::Result<Streams> {
-    if spec.tty {
-        // All three are the terminal that the container makes for itself.
-        return Ok(Streams { stdio: Stdio::default(), stdin: None, stdout: None, stderr: None });
-    }
-    let (input, our_input) = if spec.open_stdin {
-        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        (Stream::Fd(read), Some(write))
-    } else {
-        (Stream::Null, None)
-    };
-    if spec.log.is_none() {
-        let stdio = Stdio { stdin: input, stdout: Stream::Null, stderr: Stream::Null };
-        return Ok(Streams { stdio, stdin: our_input, stdout: None, stderr: None });
-    }
-    let (our_stdout, stdout) = output()?;
-    let (our_stderr, stderr) = output()?;
-    for pipe in [&stdout, &stderr] {
-        fchown(pipe, Some(Uid::from_raw(user)), None)?;
-    }
-    let stdio = Stdio { stdin: input, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) };
-    Ok(Streams { stdio, stdin: our_input, stdout: Some(our_stdout), stderr: Some(our_stderr) })
-}
-
-/// A pipe whose reading end, ours, never makes us wait.
-pub(super) fn output() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    never_wait(&read)?;
-    Ok((read, write))
-}
-
-/// Makes reads and writes return at once.
-pub(super) fn never_wait(fd: &OwnedFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
-}
-
-/// Reads what is there. Zero is the end; nothing yet is [`io::ErrorKind::WouldBlock`].
-pub(super) fn read_output(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
-    match nix::unistd::read(fd, buffer) {
-        // A terminal whose other end is gone.
-        Err(nix::errno::Errno::EIO) => Ok(0),
-        result => Ok(result?),
     }
 }

@@ -16,6 +16,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Deserialize;
+
 use crate::{
     kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope, systemd_answers},
     model::ids::TaskId,
@@ -26,7 +28,8 @@ const TASK: &str = "task";
 const SHIM: &str = "shim";
 
 /// Who makes the control groups of tasks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CgroupDriver {
     /// This program, in the hierarchies themselves.
     #[default]

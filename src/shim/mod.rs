@@ -25,7 +25,10 @@ use nix::{
     unistd::{dup2_stdin, dup2_stdout},
 };
 
-use crate::kernel::process::{dup_above_stdio, set_name};
+use crate::{
+    kernel::process::{dup_above_stdio, set_name},
+    model::report::chain,
+};
 
 pub mod alive;
 mod bundle;
@@ -41,6 +44,7 @@ pub mod inside;
 pub mod ledger;
 pub mod logs;
 pub mod metadata;
+mod nearby;
 pub mod protocol;
 mod session;
 mod setup;
@@ -91,10 +95,10 @@ fn begin(
     network: Option<OwnedFd>,
     door: Option<TcpListener>,
 ) -> Result<Supervisor, String> {
-    let spec = TaskSpec::load(directory).map_err(|error| container::report(&error))?;
+    let spec = TaskSpec::load(directory).map_err(|error| chain(&error))?;
     let network = network.filter(|_| spec.network == Network::Inherited);
-    let ledger = Ledger::open(&spec.ledger).map_err(|error| container::report(&error))?;
-    Supervisor::begin(spec, network, door, ledger).map_err(|error| container::report(&error))
+    let ledger = Ledger::open(&spec.ledger).map_err(|error| chain(&error))?;
+    Supervisor::begin(spec, network, door, ledger).map_err(|error| chain(&error))
 }
 
 /// The files that came with the shim, out of the way of the standard streams.

@@ -17,7 +17,7 @@
 //! away disturbs nothing, because facts are in the ledger before they are on a wire. Both sides pass over words they
 //! do not know, so that an older shim goes on under a newer daemon.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,15 @@ pub enum Order {
     /// A word of a later version.
     #[serde(other)]
     Unknown,
+}
+
+impl Order {
+    /// It as a line.
+    pub(super) fn to_line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
 }
 
 /// The credentials of a task's role for some time.

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use super::{
     bundle::{self, PrepareError},
     connections::Call,
-    container::{Container, report},
+    container::Container,
     source::Source,
     spec::ContainerSpec,
 };
@@ -24,7 +24,7 @@ use crate::{
         event::{Interest, Poll},
         process::{Child, CloneRequest, clone},
     },
-    model::exec::Frame,
+    model::{exec::Frame, report::chain},
 };
 
 /// Sessions at a time.
@@ -56,7 +56,7 @@ impl Sessions {
     /// Begins a command in a container that runs.
     pub(super) fn begin(&mut self, mut call: Call, spec: &ContainerSpec, container: &Container, poll: &Poll) {
         if let Err(error) = self.try_begin(&mut call, spec, container, poll) {
-            say(&call, CANNOT, &report(&error));
+            say(&call, CANNOT, &chain(&error));
         }
     }
 

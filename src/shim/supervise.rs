@@ -20,7 +20,7 @@ use std::{io, net::TcpListener, os::fd::OwnedFd, time::Duration};
 use super::{
     clock::{micros, moment},
     connections::Connections,
-    container::{Container, report, start},
+    container::{Container, start},
     ledger::Ledger,
     logs::output::Output,
     metadata::Endpoint,
@@ -36,7 +36,7 @@ use crate::{
         event::{Interest, Poll, SignalFd, TimerFd},
         process::Signal,
     },
-    model::{fact::Seen, task::StopRequest, time::Moment},
+    model::{fact::Seen, report::chain, task::StopRequest, time::Moment},
     plan::task::{TaskAction, TaskNote, TaskView, task},
 };
 
@@ -197,7 +197,7 @@ impl Supervisor {
             }
             TaskAction::Kill(at) => {
                 if let Some(Err(error)) = self.containers[at].as_ref().map(Container::kill_all) {
-                    eprintln!("kill container {}: {}", self.name(at), report(&error));
+                    eprintln!("kill container {}: {}", self.name(at), chain(&error));
                 }
                 self.view.killed(at, moment());
             }
@@ -267,7 +267,7 @@ impl Supervisor {
         let (Some(container), Some(check)) = (&mut self.containers[at], &spec.health_check) else { return };
         let (end, said) = (Source::Probe(number(at)), Source::Said(number(at)));
         let begun = container.probe(spec, check).and_then(|(pidfd, output)| {
-            self.poll.add(output, said.token(), Interest::READ)?;
+            output.map_or(Ok(()), |output| self.poll.add(output, said.token(), Interest::READ))?;
             Ok(self.poll.add(pidfd, end.token(), Interest::READ)?)
         });
         if let Err(error) = begun {
@@ -297,12 +297,12 @@ impl Supervisor {
     fn leave(mut self) {
         self.endpoint = None;
         if let Err(error) = self.shared.clear() {
-            eprintln!("take away the process that holds the task's pid namespace: {}", report(&error));
+            eprintln!("take away the process that holds the task's pid namespace: {}", chain(&error));
         }
         self.finish_outputs();
         let cleared = self.group.kill().and_then(|()| self.group.delete());
         if let Err(error) = cleared {
-            eprintln!("clear away the task's control group: {}", report(&error));
+            eprintln!("clear away the task's control group: {}", chain(&error));
         }
         self.see(Seen::AllStopped);
         // Whoever listens need not wait for the disk.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hythe::daemon::services::{self, PassContext};
-use hythe::model::ids::{ClusterName, DeploymentId, Family, ServiceName, TaskDefinitionId, TaskId};
+use hythe::model::ids::{ClusterName, DeploymentId, ServiceName, TaskId};
 use hythe::model::resources::{Capacity, Resources};
-use hythe::model::task::{DesiredStatus, NewTask, Task, TaskOverride, TaskOwner, TaskStatus};
-use hythe::model::task_definition::{TaskDefinition, TaskDefinitionStatus};
+use hythe::model::task::{DesiredStatus, NewTask, Task, TaskOwner, TaskStatus};
+use hythe::model::task_definition::TaskDefinition;
 use hythe::model::time::{Moment, Timestamp};
 use hythe::store::{Draft, Store};
 use serde::Deserialize;
@@ -125,16 +125,8 @@ fn put_service(
     draft.put_service(serde_json::from_value(service)?);
     for at in 0..tasks {
         let mut task = Task::from(NewTask {
-            id: task_id(number, at),
-            cluster: cluster(),
-            definition,
             owner: Some(TaskOwner { service: name.clone(), deployment: id.clone() }),
-            group: None,
-            started_by: None,
-            overrides: TaskOverride::default(),
-            tags: Vec::new(),
-            extra: serde_json::Map::default(),
-            at: Timestamp(1_000_000),
+            ..NewTask::of(task_id(number, at), cluster(), definition, Timestamp(1_000_000))
         });
         task.desired_status = DesiredStatus::Running;
         task.known_status = TaskStatus::Running;
@@ -147,14 +139,7 @@ fn put_service(
 fn definition() -> Result<TaskDefinition, Failure> {
     let document = json!({ "family": "web", "containerDefinitions": [
         { "name": "main", "image": "busybox", "cpu": 10, "memory": 20 } ] });
-    Ok(TaskDefinition {
-        id: TaskDefinitionId { family: Family::parse("web")?, revision: 1 },
-        document: serde_json::from_value(document)?,
-        status: TaskDefinitionStatus::Active,
-        registered_at: Timestamp(1),
-        deregistered_at: None,
-        tags: Vec::new(),
-    })
+    Ok(TaskDefinition::new(serde_json::from_value(document)?, 1, Timestamp(1)))
 }
 
 fn cluster() -> ClusterName {

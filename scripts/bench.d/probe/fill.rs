@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hythe::model::ids::{ClusterName, Family, TaskId};
 use hythe::model::task::{
-    ContainerStatus, DesiredStatus, Exit, NewTask, StopCode, StopRequest, Task, TaskOverride, TaskStatus,
+    ContainerStatus, DesiredStatus, Exit, NewTask, StopCode, StopRequest, Task, TaskStatus,
 };
 use hythe::model::time::Timestamp;
 use hythe::store::Store;
@@ -31,18 +31,12 @@ pub(crate) fn run(words: &[String]) -> Result<(), Failure> {
             for number in first..(first + AT_ONCE).min(count) {
                 let mut random = [7_u8; 16];
                 random[..4].copy_from_slice(&number.to_be_bytes());
-                let mut task = Task::from(NewTask {
-                    id: TaskId::from_random(random),
-                    cluster: cluster.clone(),
-                    definition: &definition,
-                    owner: None,
-                    group: None,
-                    started_by: None,
-                    overrides: TaskOverride::default(),
-                    tags: Vec::new(),
-                    extra: serde_json::Map::default(),
-                    at: Timestamp(millis),
-                });
+                let mut task = Task::from(NewTask::of(
+                    TaskId::from_random(random),
+                    cluster.clone(),
+                    &definition,
+                    Timestamp(millis),
+                ));
                 end(&mut task, millis);
                 draft.put_task(task);
             }

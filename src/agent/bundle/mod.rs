@@ -18,7 +18,7 @@ use oci_spec::runtime::{
     SpecBuilder,
 };
 
-use crate::agent::Policy;
+use crate::agent::ContainersConfig;
 use crate::agent::environment::Variables;
 use crate::image::users::User;
 use crate::model::task::ContainerOverride;
@@ -71,7 +71,7 @@ pub(crate) struct Recipe<'a> {
     /// Whether what its task writes is counted.
     pub is_counted: bool,
     /// What a container may ask of this host.
-    pub policy: &'a Policy,
+    pub policy: &'a ContainersConfig,
 }
 
 /// A definition that makes no bundle.

@@ -12,7 +12,7 @@ struct Kitchen {
     user: User,
     binds: Vec<Bind>,
     devices: Vec<HostDevice>,
-    policy: Policy,
+    policy: ContainersConfig,
     users: Option<u32>,
     is_counted: bool,
 }
@@ -34,7 +34,7 @@ impl Kitchen {
             user: User { uid: 0, gid: 0, additional_gids: Vec::new(), home: "/root".to_owned() },
             binds: Vec::new(),
             devices: Vec::new(),
-            policy: Policy::default(),
+            policy: ContainersConfig { pids_limit: Some(4096), ..ContainersConfig::default() },
             users: None,
             is_counted: false,
         }

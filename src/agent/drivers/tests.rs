@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::ids::{ClusterName, Family, TaskId};
-use crate::model::task::{NewTask, TaskOverride};
-use crate::model::task_definition::{TaskDefinition, TaskDefinitionStatus, validate::read_document};
+use crate::model::task::NewTask;
+use crate::model::task_definition::{TaskDefinition, validate::read_document};
 use crate::model::time::Timestamp;
 use crate::shim::spec::{SyslogForm, Target};
 
@@ -17,26 +17,13 @@ fn choose_with(log: &Value, secrets: &[(String, String)], mode: LogMode) -> Chos
     let document = json!({ "family": "fam", "containerDefinitions": [container] });
     let (document, _) = read_document(document).unwrap();
     let id = TaskDefinitionId { family: Family::parse("fam").unwrap(), revision: 3 };
-    let definition = TaskDefinition {
-        id: id.clone(),
-        document,
-        status: TaskDefinitionStatus::Active,
-        registered_at: Timestamp(0),
-        deregistered_at: None,
-        tags: Vec::new(),
-    };
-    let task = Task::from(NewTask {
-        id: TaskId::from_random([0xab; 16]),
-        cluster: ClusterName::parse("default").unwrap(),
-        definition: &definition,
-        owner: None,
-        group: None,
-        started_by: None,
-        overrides: TaskOverride::default(),
-        tags: Vec::new(),
-        extra: serde_json::Map::new(),
-        at: Timestamp(0),
-    });
+    let definition = TaskDefinition::new(document, 3, Timestamp(0));
+    let task = Task::from(NewTask::of(
+        TaskId::from_random([0xab; 16]),
+        ClusterName::parse("default").unwrap(),
+        &definition,
+        Timestamp(0),
+    ));
     let asked = Asked {
         task: &task,
         revision: &id,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::agent::PullPolicy;
+use crate::agent::{ImagesConfig, PullPolicy};
 use crate::image::credentials::Login;
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
@@ -54,14 +54,15 @@ impl Progress for Told {
 }
 
 impl Images {
-    /// Opens the store under `root`. A task's pull is tried so often where waiting may help.
-    pub(crate) fn open(
-        root: &Path,
-        policy: PullPolicy,
-        options: PullOptions,
-        attempts: u32,
-    ) -> Result<Self, StoreError> {
-        Ok(Self { store: ImageStore::open(root)?, policy, options, attempts, in_use: Arc::default() })
+    /// Opens the store under `root`.
+    pub(crate) fn open(root: &Path, config: &ImagesConfig) -> Result<Self, StoreError> {
+        Ok(Self {
+            store: ImageStore::open(root)?,
+            policy: config.pull_policy,
+            options: config.options(),
+            attempts: config.pull_attempts,
+            in_use: Arc::default(),
+        })
     }
 
     pub(crate) fn store(&self) -> &ImageStore {

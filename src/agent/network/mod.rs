@@ -6,26 +6,29 @@
 //! installs for all. Some networks are made [beforehand](ready) and get their task later.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use crate::agent::users;
+use crate::model::fact::Attachment;
 use crate::model::ids::TaskId;
-use crate::model::network::{LinkName, PortRange, PortRangeError, Protocol, Subnet, TaskInterface};
-use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode, PortMapping};
+use crate::model::network::{LinkName, Subnet, TaskInterface};
+use crate::model::task_definition::{Document, NetworkMode};
 use crate::net::{HoldError, Installed, NetError, Network, PortHold, ipam};
 
+mod mappings;
 mod ready;
+mod record;
 mod reservations;
 
+pub(crate) use mappings::protocol;
+use mappings::{MappingError, wanted};
 use ready::{Pool, Ready};
-pub(crate) use reservations::{Given, ReservationError, Reservations, Wanted};
+pub(crate) use record::{Record, link_of};
+pub(crate) use reservations::{Given, ReservationError, Reservations};
 
 /// A network that a task cannot have.
 #[derive(Debug, thiserror::Error)]
@@ -34,40 +37,17 @@ pub(crate) enum NetworkFailure {
     #[error("network mode {0} needs the instance's bridge, which this daemon runs without")]
     NoNetwork(&'static str),
     /// A mapping that says nothing usable.
-    #[error("port mapping of container {container}: {what}")]
-    Mapping {
-        /// The container.
-        container: String,
-        /// What is wrong with it.
-        what: String,
-    },
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
     /// The address or the ports are taken.
     #[error(transparent)]
     Reserve(#[from] ReservationError),
     /// A port was taken by somebody else meanwhile.
     #[error(transparent)]
     Hold(#[from] HoldError),
-    /// What was reserved could not be written down.
-    #[error("write {}", path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The kernel refused.
     #[error(transparent)]
     Net(#[from] NetError),
-}
-
-/// What a task holds of the network, as its directory keeps it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Record {
-    /// The id of the attachment.
-    pub attachment: Option<crate::model::fact::Attachment>,
-    /// The ports.
-    pub given: Vec<Given>,
 }
 
 /// The instance's network and what is given out of it.
@@ -146,7 +126,7 @@ impl Networks {
         let holds: Result<Vec<PortHold>, HoldError> =
             given.iter().map(|given| PortHold::take(&given.publish)).collect();
         self.holds().insert(task.clone(), holds?);
-        let attachment = crate::model::fact::Attachment { id: attachment_id.to_owned(), interface };
+        let attachment = Attachment { id: attachment_id.to_owned(), interface };
         Ok(Record { attachment: Some(attachment), given })
     }
 
@@ -281,116 +261,24 @@ impl Networks {
     }
 }
 
-/// The host's end of a task's interface.
-pub(crate) fn link_of(task: &TaskId, record: &Path) -> LinkName {
-    let attachment = Record::load(record).and_then(|record| record.attachment);
-    attachment.map_or_else(|| LinkName::for_task(task.as_str()), |attachment| attachment.interface.host)
-}
-
-impl Record {
-    /// Writes it down, so that it is there whole or not at all.
-    pub(crate) fn save(&self, path: &Path) -> Result<(), NetworkFailure> {
-        let failed = |source| NetworkFailure::Record { path: path.to_owned(), source };
-        let text = serde_json::to_vec(self).map_err(|err| failed(err.into()))?;
-        let aside = path.with_extension("json.new");
-        std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, path)).map_err(failed)
-    }
-
-    /// Reads it again; nothing when there is nothing usable.
-    pub(crate) fn load(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-    }
-}
-
-/// The ports that the containers of a document are published on, in its order. Only `bridge` publishes.
-pub(crate) fn wanted(document: &Document) -> Result<Vec<Wanted>, NetworkFailure> {
-    match document.network_mode() {
-        NetworkMode::Bridge => {}
-        NetworkMode::Host | NetworkMode::Awsvpc | NetworkMode::None => return Ok(Vec::new()),
-    }
-    let mappings = document.container_definitions.iter().flat_map(|container| {
-        let is_reachable = container.disable_networking != Some(true);
-        container.port_mappings.iter().filter(move |_| is_reachable).map(move |mapping| (container, mapping))
-    });
-    mappings.map(|(container, mapping)| want(container, mapping)).collect()
-}
-
-fn want(container: &ContainerDefinition, mapping: &PortMapping) -> Result<Wanted, NetworkFailure> {
-    let wrong =
-        |what: &str| NetworkFailure::Mapping { container: container.name.to_string(), what: what.to_owned() };
-    let (container_port, count) = match (&mapping.container_port_range, mapping.container_port) {
-        (Some(range), _) => {
-            let range: PortRange = range.parse().map_err(|err: PortRangeError| wrong(&err.to_string()))?;
-            (range.first(), range.count())
-        }
-        (None, Some(port)) if port > 0 => (port, 1),
-        (None, Some(_) | None) => return Err(wrong("containerPort is missing")),
-    };
-    let host_port = mapping.host_port.filter(|port| *port > 0 && mapping.container_port_range.is_none());
-    Ok(Wanted {
-        container: container.name.clone(),
-        protocol: protocol(mapping),
-        container_port,
-        count,
-        host_port,
-    })
-}
-
-/// Anything but `udp` is TCP, as ECS has it.
-pub(crate) fn protocol(mapping: &PortMapping) -> Protocol {
-    if mapping.protocol.as_deref() == Some("udp") { Protocol::Udp } else { Protocol::Tcp }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn document(mode: &str, mappings: &str) -> Document {
+    fn document(mode: &str) -> Document {
         let text = format!(
-            r#"{{"family": "f", "networkMode": "{mode}", "containerDefinitions": [
-                {{"name": "web", "image": "i", "portMappings": {mappings}}}]}}"#
+            r#"{{"family": "f", "networkMode": "{mode}", "containerDefinitions": [{{"name": "web", "image": "i"}}]}}"#
         );
         serde_json::from_str(&text).unwrap()
-    }
-
-    #[test]
-    fn only_the_bridge_publishes() {
-        let mappings = r#"[{"containerPort": 80}]"#;
-        for mode in ["host", "awsvpc", "none"] {
-            assert!(wanted(&document(mode, mappings)).unwrap().is_empty(), "{mode}");
-        }
-        assert_eq!(wanted(&document("bridge", mappings)).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn mappings_read_to_runs_of_ports() {
-        let text = r#"[{"containerPort": 80, "hostPort": 0}, {"containerPort": 53, "hostPort": 5353, "protocol": "udp"},
-            {"containerPortRange": "7000-7009"}]"#;
-        let runs: Vec<_> = wanted(&document("bridge", text)).unwrap();
-        let runs: Vec<_> =
-            runs.iter().map(|run| (run.protocol, run.container_port, run.count, run.host_port)).collect();
-        let expected = [
-            (Protocol::Tcp, 80, 1, None),
-            (Protocol::Udp, 53, 1, Some(5353)),
-            (Protocol::Tcp, 7000, 10, None),
-        ];
-        assert_eq!(runs, expected);
-    }
-
-    #[test]
-    fn a_mapping_of_nothing_is_refused() {
-        let refused = wanted(&document("bridge", r#"[{"containerPortRange": "9-1"}]"#)).unwrap_err();
-        assert_eq!(refused.to_string(), "port mapping of container web: \"9-1\" is not a range of ports");
-        assert!(wanted(&document("bridge", "[{}]")).is_err());
     }
 
     #[test]
     fn without_a_network_only_the_modes_that_need_none_work() {
         let networks = Networks::new(None, Ipv4Addr::UNSPECIFIED, 2);
         let task = TaskId::from_random([1; 16]);
-        let refused = networks.reserve(&task, &document("bridge", "[]"), "id", false).unwrap_err();
+        let refused = networks.reserve(&task, &document("bridge"), "id", false).unwrap_err();
         let said = "network mode bridge needs the instance's bridge, which this daemon runs without";
         assert_eq!(refused.to_string(), said);
-        assert_eq!(networks.reserve(&task, &document("host", "[]"), "id", false).unwrap(), Record::default());
+        assert_eq!(networks.reserve(&task, &document("host"), "id", false).unwrap(), Record::default());
     }
 }

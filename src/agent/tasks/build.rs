@@ -3,32 +3,32 @@
 //! Everything here blocks and belongs on a thread that may. A step that fails says which container it failed for; what
 //! was made before it stays, and is removed with the task's directory.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Hands;
-use super::metadata::{self, Settled};
+use super::metadata::Settled;
 use crate::agent::StartTask;
-use crate::agent::bundle::{self, Bind, Bundle, Recipe};
-use crate::agent::environment;
+use crate::agent::bundle;
 use crate::agent::facts::Timer;
 use crate::agent::failure::{Failure, Kind};
 use crate::agent::images::Pulled;
 use crate::agent::names::{HostNames, Names};
 use crate::agent::network::Record;
 use crate::agent::storage;
-use crate::agent::volumes::{self, ImageVolumes};
+use crate::agent::volumes::ImageVolumes;
 use crate::image::store::Image;
 use crate::model::ids::{ContainerName, TaskId};
 use crate::model::task::ContainerOverride;
-use crate::model::task_definition::{ContainerDefinition, Document, IpcMode, NetworkMode, PidMode};
-use crate::shim::filter;
+use crate::model::task_definition::{ContainerDefinition, Document, IpcMode, NetworkMode};
 use crate::shim::metadata::document::Known;
-use crate::shim::spec::{ContainerSpec, Network, SharedMemory, Sharing, TaskSpec};
+use crate::shim::spec::{ContainerSpec, Network, SharedMemory, TaskSpec};
+
+mod container;
+mod files;
+
+use files::{BuildError, make};
 
 /// What is built from.
 pub(super) struct Plot<'a> {
@@ -47,19 +47,6 @@ pub(super) struct Plot<'a> {
     pub(super) host: HostNames,
     /// Whether anybody still wants it.
     pub(super) is_wanted: &'a dyn Fn() -> bool,
-}
-
-/// A part of a bundle that could not be made.
-#[derive(Debug, thiserror::Error)]
-enum BuildError {
-    #[error("make {}", path.display())]
-    Make { path: PathBuf, source: io::Error },
-    #[error("write {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("its image was not pulled")]
-    NoImage,
-    #[error("put its configuration into words")]
-    Json(#[source] serde_json::Error),
 }
 
 impl Plot<'_> {
@@ -130,130 +117,12 @@ impl Plot<'_> {
         })
     }
 
-    fn container(
-        &self,
-        definition: &ContainerDefinition,
-        images: &ImageVolumes,
-        known: &mut Known,
-        notes: &mut Vec<String>,
-    ) -> Result<ContainerSpec, Failure> {
-        let name = &definition.name;
-        let failed = |err: BuildError| Failure::of(name, Kind::Create, &err);
-        let image = self.image(name).ok_or_else(|| failed(BuildError::NoImage))?;
-        let directory = self.hands.places.container(self.task(), name);
-        directories(&directory, &image, self.users).map_err(failed)?;
-        let names = self.names(definition, &self.host);
-        notes.extend(names.note.clone());
-        let mut binds = self.volumes(definition, images, &image)?;
-        metadata::note_volumes(known, name, &binds);
-        binds.extend(write_names(&directory, &names, &binds).map_err(failed)?);
-        let mut endpoint = metadata::variables(known, name, self.settled.door);
-        endpoint.extend(metadata::router(definition, self.document().network_mode()));
-        let change = self.change(name);
-        let Bundle { spec, notes: not_enforced } =
-            self.bundle(definition, &image, &directory, &names.hostname, &binds, &endpoint)?;
-        notes.extend(not_enforced);
-        let path = directory.join("config.json");
-        let text = serde_json::to_vec(&spec).map_err(|err| failed(BuildError::Json(err)))?;
-        write_private(&path, &text).map_err(|source| failed(BuildError::Write { path, source }))?;
-        filter::keep(&directory, &spec, &text)
-            .map_err(|source| failed(BuildError::Write { path: directory.join("filter"), source }))?;
-        let log = self.log(definition, &image, notes)?;
-        let config = image.config.config().clone().unwrap_or_default();
-        let linux = definition.linux_parameters.as_ref();
-        let memory = change.and_then(|change| change.memory).or(definition.memory);
-        Ok(ContainerSpec {
-            name: name.clone(),
-            bundle: directory,
-            essential: definition.essential,
-            depends_on: definition.depends_on.clone(),
-            volumes_from: definition.volumes_from.iter().map(|from| from.source_container.clone()).collect(),
-            shares: self.sharing(definition),
-            start_timeout: definition.start_timeout,
-            stop_timeout: definition.stop_timeout.or(Some(self.hands.stop_timeout())),
-            stop_signal: config.stop_signal().clone(),
-            restart_policy: definition.restart_policy.clone(),
-            health_check: definition.health_check.clone(),
-            memory: memory.map(u64::from),
-            log,
-            open_stdin: definition.interactive.unwrap_or(false),
-            tty: definition.pseudo_terminal.unwrap_or(false),
-            init: linux.is_some_and(|linux| linux.init_process_enabled == Some(true)),
-        })
-    }
-
-    fn bundle(
-        &self,
-        definition: &ContainerDefinition,
-        image: &Image,
-        directory: &Path,
-        hostname: &str,
-        binds: &[Bind],
-        endpoint: &[(String, String)],
-    ) -> Result<Bundle, Failure> {
-        let (name, change) = (&definition.name, self.change(&definition.name));
-        let config = image.config.config().clone().unwrap_or_default();
-        let secrets = super::secrets::of(self.hands, name, &definition.secrets)?;
-        let files = change.and_then(|change| change.environment_files.as_ref());
-        let buckets = &self.hands.config.local.environment_files;
-        let files = environment::read_files(files.unwrap_or(&definition.environment_files), buckets);
-        let files = files.map_err(|err| Failure::of(name, Kind::Resource, &err))?;
-        let who = definition.user.as_deref().filter(|who| !who.is_empty());
-        let user = image.resolve_user(who.or(config.user().as_deref()).unwrap_or_default());
-        let user = user.map_err(|err| Failure::of(name, Kind::Create, &err))?;
-        let devices =
-            bundle::find_devices(definition).map_err(|err| Failure::of(name, Kind::Create, &err))?;
-        let mut layers = image.overlay_lowerdirs();
-        if layers.is_empty() {
-            layers.push(directory.join("lower"));
-        }
-        let shared_memory = self.shared_memory().map(|memory| memory.path);
-        let recipe = Recipe {
-            document: self.document(),
-            definition,
-            change,
-            image: &config,
-            layers: &layers,
-            user: &user,
-            files: &files,
-            secrets: &secrets,
-            endpoint,
-            directory,
-            shared_memory: shared_memory.as_deref(),
-            binds,
-            devices: &devices,
-            hostname,
-            users: self.users,
-            is_counted: self.project.is_some(),
-            policy: &self.hands.config.policy,
-        };
-        bundle::spec(&recipe).map_err(|err| Failure::of(name, Kind::Create, &err))
-    }
-
     pub(super) fn names(&self, definition: &ContainerDefinition, host: &HostNames) -> Names {
         let is_alone = definition.disable_networking == Some(true);
         let mode = if is_alone { NetworkMode::None } else { self.document().network_mode() };
         let attachment = self.record.attachment.as_ref().filter(|_| !is_alone);
         let address = attachment.map(|attachment| attachment.interface.address);
         Names::of(definition, self.task(), mode, address, host)
-    }
-
-    fn volumes(
-        &self,
-        definition: &ContainerDefinition,
-        images: &ImageVolumes,
-        image: &Image,
-    ) -> Result<Vec<Bind>, Failure> {
-        let name = &definition.name;
-        let mounts = volumes::mounts(self.document(), name, images);
-        let mounts = mounts.map_err(|err| Failure::of(name, Kind::Volume, &err))?;
-        let mut binds = Vec::new();
-        for mount in &mounts {
-            let source = volumes::provide(&self.hands.places, self.task(), mount, image, self.is_wanted);
-            let source = source.map_err(|err| Failure::of(name, Kind::Volume, &err))?;
-            binds.push(Bind { source, destination: mount.destination.clone(), read_only: mount.read_only });
-        }
-        Ok(binds)
     }
 
     /// The volumes that the images declare, by container.
@@ -286,17 +155,6 @@ impl Plot<'_> {
         }
     }
 
-    /// The namespaces of the task, which the shim fills in.
-    fn sharing(&self, definition: &ContainerDefinition) -> Sharing {
-        let document = self.document();
-        let has_own_network = definition.disable_networking == Some(true);
-        Sharing {
-            network: document.network_mode() != NetworkMode::Host && !has_own_network,
-            pid: document.pid_mode == Some(PidMode::Task),
-            ipc: document.ipc_mode == Some(IpcMode::Task),
-        }
-    }
-
     /// The memory that the containers share, if they do.
     fn shared_memory(&self) -> Option<SharedMemory> {
         (self.document().ipc_mode == Some(IpcMode::Task)).then(|| SharedMemory {
@@ -304,53 +162,4 @@ impl Plot<'_> {
             size: bundle::shared_memory(self.document()),
         })
     }
-}
-
-/// The container's directories. The root of an overlay has the owner and mode of its upper directory, so that one
-/// gets what the image's root has; where the task has its own users, as they see it.
-fn directories(directory: &Path, image: &Image, users: Option<u32>) -> Result<(), BuildError> {
-    for name in ["rootfs", "upper", "work"] {
-        make(&directory.join(name))?;
-    }
-    let top = if let Some(top) = image.overlay_lowerdirs().into_iter().next() {
-        top
-    } else {
-        make(&directory.join("lower"))?;
-        directory.join("lower")
-    };
-    let upper = directory.join("upper");
-    let first = users.unwrap_or(0);
-    let like = |root: fs::Metadata| {
-        chown(&upper, Some(first.saturating_add(root.uid())), Some(first.saturating_add(root.gid())))?;
-        fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))
-    };
-    fs::metadata(&top).and_then(like).map_err(|source| BuildError::Make { path: upper.clone(), source })
-}
-
-/// Writes a file that only root can read: the environment may hold secrets.
-fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
-    let file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
-    file?.write_all(text)
-}
-
-fn make(path: &Path) -> Result<(), BuildError> {
-    fs::create_dir_all(path).map_err(|source| BuildError::Make { path: path.to_owned(), source })
-}
-
-/// Writes the files of names, and mounts those that the container has no volume for.
-fn write_names(directory: &Path, names: &Names, binds: &[Bind]) -> Result<Vec<Bind>, BuildError> {
-    let files = [
-        ("hosts", "/etc/hosts", names.hosts.clone()),
-        ("hostname", "/etc/hostname", format!("{}\n", names.hostname)),
-        ("resolv.conf", "/etc/resolv.conf", names.resolv_conf.clone()),
-    ];
-    let mut mounts = Vec::new();
-    for (name, destination, text) in files {
-        let path = directory.join(name);
-        fs::write(&path, text).map_err(|source| BuildError::Write { path: path.clone(), source })?;
-        if !binds.iter().any(|bind| bind.destination == Path::new(destination)) {
-            mounts.push(Bind { source: path, destination: destination.into(), read_only: false });
-        }
-    }
-    Ok(mounts)
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::Hands;
-use super::metadata::uuid;
+use super::metadata::secret_name;
 use crate::agent::StartTask;
 use crate::agent::facts::now;
 use crate::agent::failure::{Failure, Kind, sentence};
@@ -45,7 +45,7 @@ pub(super) fn role(hands: &Hands, start: &StartTask) -> Result<Option<KnownRole>
         NetworkMode::None => return none("with networkMode none there is no network to ask over"),
     }
     match hands.roles.find(named) {
-        Some(arn) => Ok(Some(KnownRole { id: uuid(), arn: arn.to_owned() })),
+        Some(arn) => Ok(Some(KnownRole { id: secret_name(), arn: arn.to_owned() })),
         None => none("name a source of them under [roles] in hythe's configuration"),
     }
 }

@@ -13,7 +13,7 @@ use crate::agent::names::servers;
 use crate::agent::network::protocol;
 use crate::model::arn::Owner;
 use crate::model::fact::Attachment;
-use crate::model::ids::ContainerName;
+use crate::model::ids::{ContainerName, uuid};
 use crate::model::network::{METADATA_ADDRESS, Publish, Subnet};
 use crate::model::task::Tag;
 use crate::model::task_definition::{ContainerDefinition, NetworkMode, PortMapping};
@@ -49,7 +49,7 @@ impl Plot<'_> {
     pub(super) fn known(&self) -> Known {
         let containers = self.document().container_definitions.iter();
         let containers = containers.map(|definition| KnownContainer {
-            endpoint: uuid(),
+            endpoint: secret_name(),
             document: self.container_document(definition),
         });
         Known {
@@ -243,11 +243,9 @@ pub(super) fn router(definition: &ContainerDefinition, mode: NetworkMode) -> Vec
     ]
 }
 
-/// A UUID of version 4.
-pub(super) fn uuid() -> String {
+/// A name that nobody can guess.
+pub(super) fn secret_name() -> String {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("a kernel that has booted has random bytes");
-    let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-    let digits = format!("{number:032x}");
-    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
+    uuid(bytes)
 }

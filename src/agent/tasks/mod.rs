@@ -38,6 +38,8 @@ mod credentials;
 mod metadata;
 mod output;
 mod prepare;
+mod publish;
+mod reserve;
 mod secrets;
 mod turns;
 
@@ -107,8 +109,8 @@ impl Hands {
         teller: Teller,
         boot: String,
     ) -> Self {
-        let places = Places::new(&config.state_dir, &config.runtime_dir);
-        let groups = Groups::new(&config.cgroup_parent, config.cgroup_driver);
+        let places = config.places();
+        let groups = Groups::new(&config.cgroup_parent, config.containers.cgroup_driver);
         let roles = Roles::new(config.roles.clone());
         Self {
             config,
@@ -173,7 +175,7 @@ impl Hands {
 
     /// The grace of containers that name none, in seconds.
     pub(crate) fn stop_timeout(&self) -> u32 {
-        u32::try_from(self.config.policy.stop_timeout.as_secs()).unwrap_or(u32::MAX)
+        u32::try_from(self.config.containers.stop_timeout.as_secs()).unwrap_or(u32::MAX)
     }
 
     /// Takes a task in hand; none when it is already.

@@ -16,7 +16,7 @@ impl Plot<'_> {
         image: &Image,
         notes: &mut Vec<String>,
     ) -> Result<Option<LogSpec>, Failure> {
-        let (policy, name) = (&self.hands.config.policy, &definition.name);
+        let (policy, name) = (&self.hands.config.containers, &definition.name);
         let secrets = secrets::of_log(self.hands, definition)?;
         let asked = Asked {
             task: &self.start.task,

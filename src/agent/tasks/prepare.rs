@@ -4,11 +4,9 @@
 //! because neither needs the other. A stop is looked for everywhere: a pull is left at once, a step on a thread is told
 //! that nobody wants it and waited for, so that nothing goes on behind the back of whoever cleans up.
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -18,6 +16,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::build::Plot;
 use super::metadata::Settled;
+use super::publish::publish;
+use super::reserve::{DirectoryError, reserve};
 use super::turns::Turn;
 use super::{Hands, Reins, credentials, secrets};
 use crate::agent::StartTask;
@@ -26,12 +26,11 @@ use crate::agent::failure::{Failure, Kind, sentence};
 use crate::agent::images::{Pulled, Wanted};
 use crate::agent::kill_point::kill_point;
 use crate::agent::names::HostNames;
-use crate::agent::network::{Given, Record};
+use crate::agent::network::Record;
 use crate::agent::{storage, users};
-use crate::model::fact::{Attachment, Seen};
-use crate::model::ids::ContainerName;
-use crate::model::task::{BoundPorts, NetworkBinding, StopRequest, UserRange};
-use crate::model::task_definition::{ContainerDefinition, Document, NetworkMode};
+use crate::model::fact::Seen;
+use crate::model::task::StopRequest;
+use crate::model::task_definition::{ContainerDefinition, NetworkMode};
 use crate::shim::client::{self, Connection, Launch};
 use crate::shim::metadata::document::KnownRole;
 use crate::shim::protocol::Credentials;
@@ -46,17 +45,6 @@ impl From<Failure> for Halt {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
-}
-
-/// A directory of the task that could not be made.
-#[derive(Debug, thiserror::Error)]
-enum DirectoryError {
-    #[error("make {}", path.display())]
-    Make { path: PathBuf, source: io::Error },
-    #[error("write {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("the work on the task was broken off")]
-    Broken,
 }
 
 /// The network on its way, and the namespace once it is there.
@@ -129,62 +117,6 @@ async fn prepare(
     hands.fill_networks();
     hands.teller.tell(task, Seen::Timed { spans: timer.finish() });
     Ok((connection, turn))
-}
-
-/// Makes the task's directory and reserves its users, address and ports in it.
-async fn reserve(hands: &Arc<Hands>, start: &StartTask) -> Result<Record, Failure> {
-    let (hands, start) = (Arc::clone(hands), start.clone());
-    let work = move || {
-        let task = &start.task.id;
-        let directory = hands.places.task(task);
-        for path in [&directory, &hands.places.sockets()] {
-            let made = fs::create_dir_all(path);
-            let made = made.map_err(|source| DirectoryError::Make { path: path.clone(), source });
-            made.map_err(|err| Failure::of_task(Kind::Create, &err))?;
-        }
-        // Only a lost store asks for it.
-        let order = serde_json::to_vec(&(&start.task, &*start.definition)).unwrap_or_default();
-        for (path, text) in
-            [(hands.places.boot(task), hands.boot.as_bytes()), (hands.places.kept(task), &order)]
-        {
-            let written = fs::write(&path, text).map_err(|source| DirectoryError::Write { path, source });
-            written.map_err(|err| Failure::of_task(Kind::Create, &err))?;
-        }
-        let document = &start.definition.document;
-        let (are_own, note) = users::are_own(document, &hands.config.policy)
-            .map_err(|err| Failure::of_task(Kind::Create, &err))?;
-        if are_own {
-            let chosen = users::reserve(&hands.places.tasks(), &directory);
-            let first = chosen.map_err(|err| Failure::of_task(Kind::Create, &err))?;
-            let users = UserRange { first, count: users::COUNT };
-            hands.teller.tell(task, Seen::UsersChosen { users });
-        }
-        if let Some(what) = note {
-            hands.teller.tell(task, Seen::NotEnforced { what });
-        }
-        reserve_storage(&hands, &start)?;
-        let record = hands.networks.reserve(task, document, &Attachment::id_of(task), are_own);
-        let record = record.map_err(|err| Failure::of_task(Kind::Network, &err))?;
-        let saved = record.save(&hands.places.network(task));
-        saved.map_err(|err| Failure::of_task(Kind::Network, &err)).map(|()| record)
-    };
-    spawn_blocking(work).await.unwrap_or(Err(Failure::of_task(Kind::Create, &DirectoryError::Broken)))
-}
-
-/// Limits what the task may write, or says that it is not limited.
-fn reserve_storage(hands: &Hands, start: &StartTask) -> Result<(), Failure> {
-    let (task, document) = (&start.task.id, &start.definition.document);
-    let Some(gib) = start.task.storage_gib(document) else { return Ok(()) };
-    let project = storage::reserve(&hands.places, task, hands.config.policy.first_project, gib);
-    let project = project.map_err(|err| Failure::of_task(Kind::Create, &err))?;
-    if project.is_none() && start.task.asked_storage_gib(document).is_some() {
-        let what = format!(
-            "ephemeralStorage: tasks are not held to {gib} GiB; what they write shares the file system of the state \
-             directory, which has no quotas of projects: see hythe doctor"
-        );
-        hands.teller.tell(task, Seen::NotEnforced { what });
-    }
-    Ok(())
 }
 
 fn make_network(hands: &Arc<Hands>, start: &StartTask, record: Record, mut timer: Timer) -> Making {
@@ -337,42 +269,6 @@ async fn build(
     let (notes, build_timer) = built.map_err(|_| broken())??;
     timer.join(build_timer);
     Ok(notes)
-}
-
-/// Lets the firewall lead the ports to the task, and says which they are.
-async fn publish(hands: &Arc<Hands>, start: &StartTask, record: &Record) -> Result<(), Failure> {
-    let task = &start.task.id;
-    if !record.given.is_empty() {
-        let hands = Arc::clone(hands);
-        let installed = spawn_blocking(move || hands.networks.install()).await;
-        let installed = installed.map_err(|_| Failure::of_task(Kind::Network, &DirectoryError::Broken))?;
-        installed.map_err(|err| Failure::of_task(Kind::Network, &err))?;
-        kill_point("ports-published");
-    }
-    for (container, bindings) in bindings(&start.definition.document, &record.given) {
-        hands.teller.tell(task, Seen::PortsPublished { container, bindings });
-    }
-    Ok(())
-}
-
-/// The ports of each container that has any. On the host's own network a port is its own mapping.
-fn bindings(document: &Document, given: &[Given]) -> Vec<(ContainerName, Vec<NetworkBinding>)> {
-    let is_host = document.network_mode() == NetworkMode::Host;
-    let of = |container: &ContainerDefinition| {
-        let published = given.iter().filter(|given| given.container == container.name);
-        let mut bindings: Vec<NetworkBinding> = published.map(Given::binding).collect();
-        if is_host {
-            bindings.extend(container.port_mappings.iter().filter_map(|mapping| {
-                let port = mapping.container_port?;
-                let protocol = crate::agent::network::protocol(mapping).name().to_owned();
-                let bind_ip = "0.0.0.0".to_owned();
-                let ports = BoundPorts::One { container_port: port, host_port: port };
-                Some(NetworkBinding { bind_ip, ports, protocol })
-            }));
-        }
-        (container.name.clone(), bindings)
-    };
-    document.container_definitions.iter().map(of).filter(|(_, bindings)| !bindings.is_empty()).collect()
 }
 
 /// Microseconds since the host booted, suspend included.

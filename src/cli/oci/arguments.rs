@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::runtime::state::USUAL_ROOT;
+
 /// The newest version of the specification that is known.
 macro_rules! spec_version {
     () => {
@@ -13,9 +15,6 @@ macro_rules! spec_version {
 
 /// The same as a value.
 pub(super) const OCI_VERSION: &str = spec_version!();
-
-/// Where containers are remembered.
-pub(super) const ROOT: &str = "/run/hythe-oci";
 
 /// What `--version` says: lines that container managers read.
 const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: ", spec_version!());
@@ -38,7 +37,7 @@ pub(super) struct Global {
     #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
     /// Directory for what is remembered of each container
-    #[arg(long, value_name = "DIR", default_value = ROOT)]
+    #[arg(long, value_name = "DIR", default_value = USUAL_ROOT)]
     pub root: PathBuf,
     /// File to write errors and warnings to as well
     #[arg(long, value_name = "FILE")]

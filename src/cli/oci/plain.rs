@@ -6,8 +6,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::arguments::{ROOT, Rootless};
+use super::arguments::Rootless;
 use super::{Command, CreateArgs, DeleteArgs, Global, IdArg, LogFormat, Oci};
+use crate::runtime::state::USUAL_ROOT;
 
 /// A flag, and whether a value follows it.
 type Flag = (&'static str, bool);
@@ -42,7 +43,7 @@ pub(super) fn read(words: impl Iterator<Item = OsString>) -> Option<Oci> {
     };
     let global = Global {
         version: None,
-        root: given.take("--root").map_or_else(|| ROOT.into(), Into::into),
+        root: given.take("--root").map_or_else(|| USUAL_ROOT.into(), Into::into),
         log: given.take("--log").map(Into::into),
         log_format,
         debug: given.has("--debug"),

@@ -10,12 +10,12 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ApiConfig, Config, ContainersConfig, HistoryConfig, HostConfig, ImagesConfig, Signed,
+    ApiConfig, Config, HistoryConfig, HostConfig, Signed,
     roles::Roles,
     words::{AbsolutePath, Account, CgroupName, Group, Port, Size},
 };
 use crate::{
-    agent::{CgroupDriver, FIRST_PROJECT, JOURNAL, LocalStores, PullPolicy},
+    agent::{CgroupDriver, ContainersConfig, ImagesConfig, LocalStores, PullPolicy},
     model::{
         arn::Owner,
         network::{LinkName, Subnet},
@@ -80,7 +80,7 @@ struct Host {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Images {
-    pull_policy: Policy,
+    pull_policy: PullPolicy,
     plain_http: Vec<String>,
     docker_config: Option<AbsolutePath>,
     ca_files: Vec<AbsolutePath>,
@@ -88,20 +88,10 @@ struct Images {
     pull_attempts: Option<NonZeroU32>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Policy {
-    #[default]
-    Default,
-    Always,
-    Once,
-    PreferCached,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Containers {
-    cgroup_driver: Driver,
+    cgroup_driver: CgroupDriver,
     allow_privileged: bool,
     allow_new_privileges: bool,
     user_namespaces: bool,
@@ -111,14 +101,6 @@ struct Containers {
     log_max_files: Option<u32>,
     journal: Option<AbsolutePath>,
     first_project_id: Option<NonZeroU32>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Driver {
-    #[default]
-    Files,
-    Systemd,
 }
 
 #[derive(Default, Deserialize)]
@@ -135,7 +117,7 @@ struct History {
     most_mb: Option<u64>,
 }
 
-/// Where the operator local what definitions name by ARN.
+/// Where the operator keeps what definitions name by ARN.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LocalFile {
@@ -210,14 +192,7 @@ impl From<File> for Config {
                 allow_privileged: file.containers.allow_privileged,
                 reserved_ports: file.host.reserved_ports.into_iter().map(|port| port.0).collect(),
             },
-            images: ImagesConfig {
-                pull_policy: file.images.pull_policy.into(),
-                plain_http: file.images.plain_http,
-                docker_config: file.images.docker_config.map(|path| path.0),
-                ca_files: file.images.ca_files.into_iter().map(|path| path.0).collect(),
-                parallel_layers: file.images.parallel_layers.map_or(3, NonZeroUsize::get),
-                pull_attempts: file.images.pull_attempts.map_or(5, NonZeroU32::get),
-            },
+            images: file.images.into(),
             containers: file.containers.into(),
             healthy_after: Duration::from_secs(file.services.healthy_after.unwrap_or(40)),
             history: HistoryConfig {
@@ -247,33 +222,34 @@ impl From<Network> for Option<NetConfig> {
     }
 }
 
-impl From<Policy> for PullPolicy {
-    fn from(policy: Policy) -> Self {
-        match policy {
-            Policy::Default => Self::Default,
-            Policy::Always => Self::Always,
-            Policy::Once => Self::Once,
-            Policy::PreferCached => Self::PreferCached,
+impl From<Images> for ImagesConfig {
+    fn from(images: Images) -> Self {
+        let usual = Self::default();
+        Self {
+            pull_policy: images.pull_policy,
+            plain_http: images.plain_http,
+            docker_config: images.docker_config.map(|path| path.0),
+            ca_files: images.ca_files.into_iter().map(|path| path.0).collect(),
+            parallel_layers: images.parallel_layers.map_or(usual.parallel_layers, NonZeroUsize::get),
+            pull_attempts: images.pull_attempts.map_or(usual.pull_attempts, NonZeroU32::get),
         }
     }
 }
 
 impl From<Containers> for ContainersConfig {
     fn from(containers: Containers) -> Self {
+        let usual = Self::default();
         Self {
-            cgroup_driver: match containers.cgroup_driver {
-                Driver::Files => CgroupDriver::Files,
-                Driver::Systemd => CgroupDriver::Systemd,
-            },
+            cgroup_driver: containers.cgroup_driver,
             allow_privileged: containers.allow_privileged,
             allow_new_privileges: containers.allow_new_privileges,
             user_namespaces: containers.user_namespaces,
             pids_limit: containers.pids_limit,
-            stop_timeout: Duration::from_secs(containers.stop_timeout.unwrap_or(30)),
-            log_max_size: containers.log_max_size.map_or(10 * MEBIBYTE, |size| size.0),
-            log_max_files: containers.log_max_files.unwrap_or(3),
-            journal: containers.journal.map_or_else(|| JOURNAL.into(), |path| path.0),
-            first_project: containers.first_project_id.map_or(FIRST_PROJECT, NonZeroU32::get),
+            stop_timeout: containers.stop_timeout.map_or(usual.stop_timeout, Duration::from_secs),
+            log_max_size: containers.log_max_size.map_or(usual.log_max_size, |size| size.0),
+            log_max_files: containers.log_max_files.unwrap_or(usual.log_max_files),
+            journal: containers.journal.map_or(usual.journal, |path| path.0),
+            first_project: containers.first_project_id.map(NonZeroU32::get),
         }
     }
 }

@@ -105,16 +105,32 @@ fn tried(state_dir: &Path) -> Option<io::Error> {
 }
 
 /// Whether ephemeralStorage can hold a task to its size there, and how it could.
-pub(super) fn quota(state_dir: &Path) -> DoctorFinding {
+pub(super) fn quota(state_dir: &Path, first: Option<u32>) -> DoctorFinding {
     let place = nearest(state_dir);
-    let has = agent::has_quotas(&place).unwrap_or(false);
-    quota_of(has, statfs(&place).ok().map(|on| on.filesystem_type()))
+    if agent::has_quotas(&place).unwrap_or(false) {
+        held(state_dir, agent::foreign_projects(state_dir, first).unwrap_or(0))
+    } else {
+        not_held(statfs(&place).ok().map(|on| on.filesystem_type()))
+    }
 }
 
-fn quota_of(has: bool, on: Option<FsType>) -> DoctorFinding {
-    if has {
-        return ok("quota", "ephemeralStorage holds tasks to their size: quotas of projects");
+fn held(state_dir: &Path, foreign: usize) -> DoctorFinding {
+    let message = "ephemeralStorage holds tasks to their size: quotas of projects";
+    if foreign == 0 {
+        return ok("quota", message);
     }
+    degraded(
+        "quota",
+        format!(
+            "{message}; but {foreign} of this instance's project ids have limits that it did not set: another instance \
+             with its state on the file system of {}, or an administrator, uses them too",
+            state_dir.display()
+        ),
+        "name another first_project_id in [containers], 65536 or more away",
+    )
+}
+
+fn not_held(on: Option<FsType>) -> DoctorFinding {
     let remedy = match on {
         Some(statfs::XFS_SUPER_MAGIC) => {
             "mount the file system of state_dir with the option prjquota (of the root: rootflags=prjquota on the \
@@ -162,17 +178,25 @@ mod tests {
 
     #[test]
     fn quotas_of_projects_are_there_or_there_is_a_way_to_them() {
-        assert_eq!(quota_of(true, None).remedy, None);
+        assert_eq!(held(Path::new("/s"), 0).remedy, None);
         for (on, word) in [
             (Some(statfs::XFS_SUPER_MAGIC), "rootflags=prjquota"),
             (Some(statfs::EXT4_SUPER_MAGIC), "tune2fs"),
             (Some(statfs::TMPFS_MAGIC), "on xfs or ext4"),
             (None, "on xfs or ext4"),
         ] {
-            let finding = quota_of(false, on);
+            let finding = not_held(on);
             assert!(finding.remedy.is_some_and(|remedy| remedy.contains(word)), "{word}");
         }
-        assert!(quota(Path::new("/proc/none")).remedy.is_some());
+        assert!(quota(Path::new("/proc/none"), None).remedy.is_some());
+    }
+
+    #[test]
+    fn limits_that_somebody_else_has_set_are_told() {
+        let told = held(Path::new("/s"), 2);
+        assert_eq!(told.verdict, Verdict::Degraded);
+        assert!(told.message.contains("2 of this instance's project ids"), "{}", told.message);
+        assert!(told.remedy.is_some_and(|remedy| remedy.contains("first_project_id")));
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn look(config: &Config) -> Vec<DoctorFinding> {
     findings.extend(groups::look(&text("/proc/cmdline"), config.containers.cgroup_driver));
     findings.push(disk::overlay(&text("/proc/filesystems"), &modules, &config.state_dir));
     findings.push(disk::room(&config.state_dir));
-    findings.push(disk::quota(&config.state_dir));
+    findings.push(disk::quota(&config.state_dir, config.containers.first_project));
     findings.push(clock::look(super::clock::wall()));
     findings.push(names::look(&text("/etc/resolv.conf"), &text("/run/systemd/resolve/resolv.conf")));
     findings.push(network::managers(Path::new("/")));

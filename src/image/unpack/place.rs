@@ -5,7 +5,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -32,7 +32,7 @@ const WORTH_BEGINNING: u64 = 64 << 10;
 
 impl Unpacker {
     /// Makes `entry` as `name` in `parent`, in place of whatever has that name.
-    pub(super) fn place<R: Read>(
+    pub(super) fn place<R: BufRead>(
         &mut self,
         parent: &Parent,
         name: &OsStr,
@@ -47,7 +47,7 @@ impl Unpacker {
         match entry.kind {
             Kind::File => {
                 let file = self.fresh(parent, name, |fd| create(fd, name)).map_err(wrong)?;
-                content = Some(self.fill(&file, entry, data)?);
+                content = Some(fill(&file, entry, data)?);
                 attributes(&OwnedFd::from(file), entry).map_err(wrong)?;
             }
             Kind::Directory => {
@@ -144,42 +144,6 @@ impl Unpacker {
             }
         }
     }
-
-    /// Writes the data of a file where its map says, and leaves the rest as holes.
-    fn fill<R: Read>(
-        &mut self,
-        file: &File,
-        entry: &Entry,
-        data: &mut Entries<R>,
-    ) -> Result<Content, UnpackError> {
-        let wrong = |err: io::Error| UnpackError::Entry(entry.path.clone(), err);
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        let mut written_to = 0;
-        // A map may end in an empty segment that only says where the file ends.
-        for segment in entry.segments.iter().filter(|segment| segment.length > 0) {
-            let (mut at, mut left) = (segment.offset, segment.length);
-            while left > 0 {
-                let wanted = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let read = data.read(&mut self.buffer[..wanted]).map_err(UnpackError::Archive)?;
-                if read == 0 {
-                    return Err(UnpackError::Archive(io::ErrorKind::UnexpectedEof.into()));
-                }
-                hasher.update(&self.buffer[..read]);
-                file.write_all_at(&self.buffer[..read], at).map_err(wrong)?;
-                at += read as u64;
-                left -= read as u64;
-            }
-            written_to = at.max(written_to);
-        }
-        if written_to != entry.length {
-            file.set_len(entry.length).map_err(wrong)?;
-        }
-        if written_to >= WORTH_BEGINNING {
-            // The disk works while the next files are made. What it cannot begin now is flushed with the rest.
-            let _ = begin_writeback(file);
-        }
-        Ok(Content::Data(hasher.finish()))
-    }
 }
 
 /// What the inventory keeps of an entry beside its attributes.
@@ -188,6 +152,39 @@ pub(crate) enum Content {
     Data(Digest),
     /// What a hard link is another name of.
     Link(std::path::PathBuf),
+}
+
+/// Writes the data of a file where its map says, and leaves the rest as holes.
+fn fill<R: BufRead>(file: &File, entry: &Entry, data: &mut Entries<R>) -> Result<Content, UnpackError> {
+    let wrong = |err: io::Error| UnpackError::Entry(entry.path.clone(), err);
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut written_to = 0;
+    // A map may end in an empty segment that only says where the file ends.
+    for segment in entry.segments.iter().filter(|segment| segment.length > 0) {
+        let (mut at, mut left) = (segment.offset, segment.length);
+        while left > 0 {
+            let piece = data.fill_buf().map_err(UnpackError::Archive)?;
+            let piece = &piece[..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            if piece.is_empty() {
+                return Err(UnpackError::Archive(io::ErrorKind::UnexpectedEof.into()));
+            }
+            hasher.update(piece);
+            file.write_all_at(piece, at).map_err(wrong)?;
+            let length = piece.len();
+            data.consume(length);
+            at += length as u64;
+            left -= length as u64;
+        }
+        written_to = at.max(written_to);
+    }
+    if written_to != entry.length {
+        file.set_len(entry.length).map_err(wrong)?;
+    }
+    if written_to >= WORTH_BEGINNING {
+        // The disk works while the next files are made. What it cannot begin now is flushed with the rest.
+        let _ = begin_writeback(file);
+    }
+    Ok(Content::Data(hasher.finish()))
 }
 
 fn create(parent: &OwnedFd, name: &OsStr) -> Result<File, Errno> {

@@ -2,11 +2,8 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::group::{Home, is_gone, read, subgroups, write};
 use super::{CgroupError, Group};
@@ -226,18 +223,11 @@ fn companions(pid: Pid) -> Vec<(Pid, Pidfd)> {
 
 /// Waits for the end of every process; false if some are left at the deadline.
 fn wait_all(handles: &[(Pid, Pidfd)], deadline: Instant) -> bool {
-    for (_, handle) in handles {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let limit = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(handle.as_fd(), PollFlags::POLLIN)], limit) {
-                Ok(0) if left.is_zero() => return false,
-                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-                Ok(_) | Err(_) => break,
-            }
-        }
-    }
-    true
+    handles.iter().all(|(_, handle)| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // One that cannot be waited for is no reason to go on waiting.
+        handle.ends_within(Some(left)).unwrap_or(true)
+    })
 }
 
 /// Removes a directory of groups from the bottom up.

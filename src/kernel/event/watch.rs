@@ -39,6 +39,8 @@ impl Watch {
             .union(AddWatchFlags::IN_MOVED_TO)
             .union(AddWatchFlags::IN_CLOSE_WRITE),
     );
+    /// The mode or the owner of the path, or of an entry, was set.
+    pub const ATTRIBUTES: Self = Self(AddWatchFlags::IN_ATTRIB);
     /// The path was removed or moved away.
     pub const GONE: Self = Self(AddWatchFlags::IN_DELETE_SELF.union(AddWatchFlags::IN_MOVE_SELF));
 

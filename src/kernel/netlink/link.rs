@@ -26,6 +26,7 @@ const INFO_DATA: u16 = 2;
 const INFO_PORT_KIND: u16 = 4;
 const INFO_PORT_DATA: u16 = 5;
 
+const BRIDGE_FORWARD_DELAY: u16 = 1;
 const PAIR_PEER: u16 = 1;
 const PORT_HAIRPIN: u16 = 4;
 
@@ -75,6 +76,9 @@ pub struct Peer<'a> {
 }
 
 /// Makes a bridge with a hardware address of its own, which then does not follow its ports.
+///
+/// Its ports forward from the first moment. With the usual delay they do, too, as long as nobody has the bridge look for
+/// loops, but the kernel would tell everybody who listens of each port again when the delay is over.
 #[must_use]
 pub fn create_bridge(name: &str, mac: [u8; 6], mtu: u32) -> Message {
     Message::new(NEW, ACK | CREATE | EXCLUSIVE, format!("create bridge {name}"))
@@ -82,7 +86,9 @@ pub fn create_bridge(name: &str, mac: [u8; 6], mtu: u32) -> Message {
         .text(NAME, name)
         .bytes(ADDRESS, &mac)
         .u32(MTU, mtu)
-        .nest(INFO, |info| info.text(INFO_KIND, "bridge"))
+        .nest(INFO, |info| {
+            info.text(INFO_KIND, "bridge").nest(INFO_DATA, |data| data.u32(BRIDGE_FORWARD_DELAY, 0))
+        })
 }
 
 /// Makes a pair: `name` here, a port of the bridge `master` if any; its peer in another namespace.

@@ -2,8 +2,10 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
 use super::Signal;
@@ -74,6 +76,25 @@ impl Pidfd {
         // SAFETY: a null siginfo asks the kernel to fill in the usual one; no memory of ours is passed.
         let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), number, none, 0) };
         Errno::result(sent).map(drop)
+    }
+
+    /// Waits until the process has ended, at most for so long, or for ever; whether it has. It need not be our child, and
+    /// is not reaped.
+    pub fn ends_within(&self, limit: Option<Duration>) -> Result<bool, Errno> {
+        let until = limit.map(|limit| Instant::now() + limit);
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let millis = left.map_or(PollTimeout::NONE, |left| {
+                // Rounded up, so that the limit has passed when the wait is over.
+                PollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
+            });
+            match poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], millis) {
+                Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(false),
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(true),
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 
     /// Reaps the child if it has ended. `ECHILD` when it is not our child or was reaped before.

@@ -1,11 +1,13 @@
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    ids::{ClusterName, TaskDefinitionId},
-    task::{Exit, StopCode, TaskOverride, TaskTimes},
+    ids::ClusterName,
+    task::{Exit, NewTask, StopCode, TaskStatus},
+    task_definition::TaskDefinition,
+    tests::golden,
 };
 
 const STATUSES: [TaskStatus; 8] = [
@@ -28,52 +30,16 @@ fn name(text: &str) -> ContainerName {
     ContainerName::parse(text).unwrap()
 }
 
-fn container(text: &str, essential: bool) -> Container {
-    Container {
-        name: name(text),
-        essential,
-        image: "busybox".to_owned(),
-        image_digest: None,
-        known_status: ContainerStatus::Pending,
-        exit: None,
-        reason: None,
-        health: HealthStatus::Unknown,
-        healthy_since: None,
-        pid: None,
-        restarts: 0,
-        last_lines: Vec::new(),
-        started_at: None,
-        finished_at: None,
-        network_bindings: Vec::new(),
-    }
-}
-
 /// A task of an essential `app` and an optional `sidecar`.
 fn task() -> Task {
-    Task {
-        id: TaskId::from_random([1; 16]),
-        cluster: ClusterName::parse("default").unwrap(),
-        task_definition: TaskDefinitionId::parse("web:1").unwrap(),
-        owner: None,
-        group: "family:web".to_owned(),
-        started_by: None,
-        overrides: TaskOverride::default(),
-        desired_status: DesiredStatus::Running,
-        stop: None,
-        created_at: Timestamp(1),
-        tags: Vec::new(),
-        extra: serde_json::Map::default(),
-        known_status: TaskStatus::Provisioning,
-        containers: vec![container("app", true), container("sidecar", false)],
-        users: None,
-        attachment: None,
-        times: TaskTimes::default(),
-        timing: Vec::new(),
-        not_enforced: Vec::new(),
-        protection: None,
-        ledger_seen: 0,
-        version: 1,
-    }
+    let container = |name: &str, essential: bool| serde_json::json!({ "name": name, "image": "busybox", "essential": essential });
+    let document = serde_json::json!({
+        "family": "web", "networkMode": "awsvpc",
+        "containerDefinitions": [container("app", true), container("sidecar", false)],
+    });
+    let definition = TaskDefinition::new(serde_json::from_value(document).unwrap(), 1, Timestamp(0));
+    let cluster = ClusterName::parse("default").unwrap();
+    Task::from(NewTask::of(TaskId::from_random([1; 16]), cluster, &definition, Timestamp(1)))
 }
 
 fn started(text: &str) -> Seen {
@@ -126,16 +92,7 @@ fn the_table_of_transitions_is_as_written() {
             let _ = writeln!(text, "  {:15} {:10} {to}", format!("{from:?}"), format!("{turn:?}"));
         }
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/lifecycle/table.txt");
-    if std::env::var_os("HYTHE_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    assert_eq!(
-        text,
-        std::fs::read_to_string(&path).unwrap(),
-        "HYTHE_WRITE_GOLDEN=1 writes {}",
-        path.display()
-    );
+    golden("src/model/lifecycle/table.txt", &text);
 }
 
 #[test]

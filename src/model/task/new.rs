@@ -34,6 +34,25 @@ pub struct NewTask<'a> {
     pub at: Timestamp,
 }
 
+impl<'a> NewTask<'a> {
+    /// A task by itself, which is nothing but what its definition says.
+    #[must_use]
+    pub fn of(id: TaskId, cluster: ClusterName, definition: &'a TaskDefinition, at: Timestamp) -> Self {
+        Self {
+            id,
+            cluster,
+            definition,
+            owner: None,
+            group: None,
+            started_by: None,
+            overrides: TaskOverride::default(),
+            tags: Vec::new(),
+            extra: serde_json::Map::new(),
+            at,
+        }
+    }
+}
+
 impl From<NewTask<'_>> for Task {
     /// The task at version 1: desired RUNNING, known PROVISIONING when it gets an interface of its own
     /// (`awsvpc`), PENDING otherwise.

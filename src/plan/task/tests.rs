@@ -1,13 +1,13 @@
 //! A simulated host with a virtual clock: processes that exit when their script says so, or when they are asked or
 //! killed. Beside the view it keeps its own, simpler account of what ran, and holds every action against it.
 
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{ids::ContainerName, task_definition::RestartPolicy},
+    model::{ids::ContainerName, task_definition::RestartPolicy, tests::golden},
     plan::{health::Check, random::tries},
 };
 
@@ -351,16 +351,7 @@ fn the_stories_of_tasks_are_as_written() {
         assert!(sim.finished, "{title} has no end");
         let _ = writeln!(text, "{title}\n{}", sim.trace);
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan/task/stories.txt");
-    if std::env::var_os("HYTHE_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    assert_eq!(
-        text,
-        std::fs::read_to_string(&path).unwrap(),
-        "HYTHE_WRITE_GOLDEN=1 writes {}",
-        path.display()
-    );
+    golden("src/plan/task/stories.txt", &text);
 }
 
 #[test]

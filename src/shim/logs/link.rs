@@ -18,16 +18,10 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::socket::{
-        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, SockaddrStorage, UnixAddr,
-        connect, getsockopt, recv, send, socket, sockopt,
-    },
+    sys::socket::{MsgFlags, getsockopt, recv, send, sockopt},
 };
 
-use super::{
-    names::{Lookup, Step},
-    tls::Tls,
-};
+use super::names::{Lookup, Step};
 use crate::{
     kernel::{
         event::{Interest, Poll, Token},
@@ -36,6 +30,10 @@ use crate::{
     model::time::Moment,
     shim::spec::{HostSpec, SyslogSpec, Target, TlsSpec},
 };
+
+mod socket;
+
+use socket::Socket;
 
 /// The pause after the first failure, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -90,17 +88,6 @@ enum State {
     Asking(Box<Lookup>),
     Connecting { socket: Socket, until: Moment },
     Up(Socket),
-}
-
-#[derive(Debug)]
-struct Socket {
-    fd: OwnedFd,
-    is_stream: bool,
-    /// Whether somebody is at the other end.
-    is_there: bool,
-    tls: Option<Box<Tls>>,
-    /// What the loop waits for.
-    waits: Option<Interest>,
 }
 
 impl Link {
@@ -208,10 +195,9 @@ impl Link {
             self.pause = (self.pause * 2).min(PAUSES.1);
             return;
         };
-        match reach(target) {
-            Ok((fd, is_there)) => {
-                let is_stream = matches!(target, Target::UnixStream(_) | Target::Tcp(_));
-                let socket = Socket { fd, is_stream, is_there, tls: None, waits: None };
+        match Socket::to(target) {
+            Ok(socket) => {
+                let is_there = socket.is_there;
                 self.state = State::Connecting { socket, until: turn.now + ANSWER };
                 if is_there {
                     self.arrive(turn.now);
@@ -349,64 +335,4 @@ impl Link {
             State::Down { .. } | State::Asking(_) => {}
         }
     }
-}
-
-impl Socket {
-    /// Gives whether the other end is known; without TLS it need not be.
-    fn shake_hands(&mut self, spec: Option<&TlsSpec>) -> Result<bool, String> {
-        let Some(spec) = spec else { return Ok(true) };
-        if self.tls.is_none() {
-            self.tls = Some(Box::new(Tls::begin(spec)?));
-        }
-        let Some(tls) = &mut self.tls else { return Ok(false) };
-        tls.go_on(&self.fd)?;
-        Ok(tls.is_ready())
-    }
-
-    fn wait(&mut self, turn: Turn<'_>, for_room: bool) {
-        let Turn { poll, token, .. } = turn;
-        let for_room = for_room || self.tls.as_ref().is_some_and(|tls| tls.is_full());
-        let wanted = match (self.is_stream, for_room) {
-            (true, true) => Some(Interest::READ.and(Interest::WRITE)),
-            (true, false) => Some(Interest::READ),
-            (false, true) => Some(Interest::WRITE),
-            (false, false) => None,
-        };
-        if wanted == self.waits {
-            return;
-        }
-        let done = match (self.waits, wanted) {
-            (None, Some(interest)) => poll.add(&self.fd, token, interest),
-            (Some(_), Some(interest)) => poll.modify(&self.fd, token, interest),
-            (_, None) => poll.remove(&self.fd),
-        };
-        match done {
-            Ok(()) => self.waits = wanted,
-            Err(errno) => eprintln!("wait for whoever takes output: {errno}"),
-        }
-    }
-}
-
-/// A socket on its way to `target`, and whether it is there.
-fn reach(target: &Target) -> Result<(OwnedFd, bool), Errno> {
-    match target {
-        Target::UnixDatagram(path) => go(AddressFamily::Unix, SockType::Datagram, &UnixAddr::new(path)?),
-        Target::UnixStream(path) => go(AddressFamily::Unix, SockType::Stream, &UnixAddr::new(path)?),
-        Target::Udp(address) => go(family(*address), SockType::Datagram, &SockaddrStorage::from(*address)),
-        Target::Tcp(address) => go(family(*address), SockType::Stream, &SockaddrStorage::from(*address)),
-    }
-}
-
-fn go(family: AddressFamily, kind: SockType, address: &impl SockaddrLike) -> Result<(OwnedFd, bool), Errno> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = socket(family, kind, flags, None::<SockProtocol>)?;
-    match connect(fd.as_raw_fd(), address) {
-        Ok(()) => Ok((fd, true)),
-        Err(Errno::EINPROGRESS) => Ok((fd, false)),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn family(address: SocketAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }

@@ -2,8 +2,11 @@
 //!
 //! The listener takes only what comes by the task's own loopback, so nobody reaches it from outside, whatever routes
 //! they set. On the host's network it is a port of the host's loopback, which others there reach too; what they do not
-//! know is the names under which a task asks. Nothing here waits: each visitor has one buffer of bounded size and a moment at which it is shown out, and
-//! when all places are taken the one that has been here longest makes room.
+//! know is the names under which a task asks.
+//!
+//! All of it is in the shim's own loop, on its one thread: the shim visits the task's network to open the door, and
+//! nothing here waits. Each visitor has one buffer of bounded size and a moment at which it is shown out, and when all
+//! places are taken the one that has been here longest makes room.
 
 use std::{
     io::{self, Read, Write},
@@ -23,7 +26,7 @@ use super::{
 use crate::{
     kernel::{
         event::{Interest, Poll, Token},
-        namespace::within_network,
+        namespace::visit_network,
     },
     model::{
         network::{METADATA_ADDRESS, METADATA_LISTENER},
@@ -91,7 +94,7 @@ enum Then {
 impl Door {
     /// Opens the door in the network namespace of the task.
     pub(super) fn open(network: BorrowedFd<'_>, poll: &Poll) -> io::Result<Self> {
-        Self::at(TcpListener::from(within_network(network, listen_here)??), poll)
+        Self::at(TcpListener::from(visit_network(network, listen_here)??), poll)
     }
 
     /// The same with a socket that listens already and never makes anybody wait.

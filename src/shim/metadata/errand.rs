@@ -4,7 +4,6 @@
 //! everything else meanwhile. Where no daemon answers, that is what the task is told.
 
 use std::{
-    fs::File,
     io::{self, Read as _, Write as _},
     os::{fd::AsRawFd as _, unix::net::UnixStream},
     path::{Path, PathBuf},
@@ -21,7 +20,7 @@ use super::{
 };
 use crate::{
     kernel::event::{Interest, Poll, Token},
-    shim::client::split,
+    shim::nearby::Nearby,
 };
 
 /// The longest answer that is read.
@@ -164,13 +163,10 @@ impl Errand {
 
 /// A connection, without waiting for one.
 fn reach(path: &Path) -> io::Result<UnixStream> {
-    // The address of a socket has room for 107 bytes; a path through an open directory always fits.
-    let (folder, name) = split(path)?;
-    let folder = File::open(folder)?;
-    let path = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
+    let way = Nearby::of(path)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(fd.as_raw_fd(), &UnixAddr::new(path.as_str())?)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(way.path().as_str())?)?;
     Ok(fd.into())
 }
 

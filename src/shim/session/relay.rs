@@ -35,14 +35,11 @@ use crate::{
     },
     model::{
         exec::{Frame, Frames},
+        report::chain,
         task::Exit,
     },
     runtime::{Exec, ExecError, ExecOptions, Running, Stdio},
-    shim::{
-        bundle::Command,
-        connections::Call,
-        container::{exit, report},
-    },
+    shim::{bundle::Command, connections::Call, container::exit},
 };
 
 /// Bytes of one way that wait before its source does.
@@ -81,7 +78,7 @@ pub(super) fn main(call: &mut Call, command: &Command, running: &Running) -> i32
                 | ExecError::Cgroup(_)
                 | ExecError::Delivery(_) => CANNOT,
             };
-            super::say(call, code, &report(&error));
+            super::say(call, code, &chain(&error));
             1
         }
     }

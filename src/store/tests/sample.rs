@@ -12,11 +12,9 @@ use crate::{
     model::{
         cluster::Cluster,
         ids::{ClusterName, DeploymentId, Family, InstanceId, ServiceName, TaskDefinitionId, TaskId},
-        service::{
-            Breaker, CrashLoop, Deployment, DeploymentBounds, SchedulingStrategy, Service, ServiceStatus,
-        },
-        task::{NewTask, Task, TaskOverride, TaskOwner},
-        task_definition::{TaskDefinition, TaskDefinitionStatus},
+        service::{Deployment, Service},
+        task::{NewTask, Task, TaskOwner},
+        task_definition::TaskDefinition,
         time::Timestamp,
     },
     store::{Draft, Store},
@@ -46,14 +44,7 @@ pub(super) fn define(draft: &mut Draft, name: &str, padding: usize) {
         }],
     }))
     .unwrap();
-    draft.put_task_definition(TaskDefinition {
-        id: TaskDefinitionId { family, revision },
-        document,
-        status: TaskDefinitionStatus::Active,
-        registered_at: Timestamp(1),
-        deregistered_at: None,
-        tags: Vec::new(),
-    });
+    draft.put_task_definition(TaskDefinition::new(document, revision, Timestamp(1)));
 }
 
 /// A write that registers the next revision of `name`.
@@ -82,21 +73,8 @@ pub(super) fn deployment(number: u64) -> DeploymentId {
 
 pub(super) fn service(name: &str, definition: &TaskDefinitionId, number: u64) -> Service {
     Service {
-        cluster: cluster_name(),
-        name: service_name(name),
-        status: ServiceStatus::Active,
-        scheduling_strategy: SchedulingStrategy::Replica,
-        desired_count: 1,
         deployments: vec![Deployment::new(deployment(number), definition.clone(), Timestamp(1))],
-        bounds: DeploymentBounds { minimum_healthy_percent: 100, maximum_percent: 200 },
-        breaker: Breaker::default(),
-        history: Vec::new(),
-        revisions: Vec::new(),
-        crash_loop: CrashLoop::default(),
-        events: Vec::new(),
-        created_at: Timestamp(1),
-        tags: Vec::new(),
-        extra: serde_json::Map::new(),
+        ..Service::new(cluster_name(), service_name(name), 1, Timestamp(1))
     }
 }
 
@@ -109,17 +87,9 @@ pub(super) fn task(draft: &Draft, number: u8, definition: &str, owner: Option<(&
     let id = TaskDefinitionId { family: family(definition), revision: 1 };
     let definition = draft.task_definition(&id).unwrap();
     NewTask {
-        id: task_id(number),
-        cluster: cluster_name(),
-        definition,
         owner: owner
             .map(|(name, number)| TaskOwner { service: service_name(name), deployment: deployment(number) }),
-        group: None,
-        started_by: None,
-        overrides: TaskOverride::default(),
-        tags: Vec::new(),
-        extra: serde_json::Map::new(),
-        at: Timestamp(1),
+        ..NewTask::of(task_id(number), cluster_name(), definition, Timestamp(1))
     }
     .into()
 }

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{Fixture, fixture};
-use crate::harness::scaled;
+use crate::harness::{registry::certificate, require, scaled};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -219,38 +219,11 @@ async fn with_a_certificate_only_tls_is_spoken() {
         pki_types::{CertificateDer, ServerName, pem::PemObject as _},
     };
 
+    require!(openssl);
     let api = fixture().await;
     let directory = tempfile::tempdir().unwrap();
-    let (chain, key) = (directory.path().join("chain.pem"), directory.path().join("key.pem"));
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args([
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-addext",
-            "basicConstraints=critical,CA:false",
-        ])
-        .arg("-out")
-        .arg(&chain)
-        .arg("-keyout")
-        .arg(&key)
-        .output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        crate::harness::skipped("openssl is not installed");
-        return;
-    }
+    certificate(directory.path());
+    let (chain, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
     assert!(Tls::load(&key, &key).is_err());
     let tls = Tls::load(&chain, &key).unwrap();
     let address = over_tcp(&api, keys(directory.path()), Some(tls)).await;

@@ -9,16 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hythe::agent::{
-    Adopted, Agent, AgentConfig, CgroupDriver, LocalStores, LogOf, LogQuery, Policy, PullPolicy,
-    RegistryConfig, StartTask,
+    Adopted, Agent, AgentConfig, ContainersConfig, ImagesConfig, LocalStores, LogOf, LogQuery, StartTask,
 };
 use hythe::model::arn::Owner;
 use hythe::model::fact::{Fact, Seen};
-use hythe::model::ids::{ClusterName, ContainerName, TaskDefinitionId, TaskId};
-use hythe::model::task::{
-    ContainerStatus, Exit, NewTask, StopCode, StopRequest, Task, TaskOverride, TaskStatus,
-};
-use hythe::model::task_definition::{Document, LogMode, TaskDefinition, TaskDefinitionStatus};
+use hythe::model::ids::{ClusterName, ContainerName, TaskId};
+use hythe::model::task::{ContainerStatus, Exit, NewTask, StopCode, StopRequest, Task, TaskStatus};
+use hythe::model::task_definition::{Document, LogMode, TaskDefinition};
 use hythe::model::time::Timestamp;
 use hythe::net::{NetConfig, Network};
 use tokio::runtime::Runtime;
@@ -192,13 +189,11 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
         state_dir: place.join("state"),
         runtime_dir: place.join("run"),
         cgroup_parent: cgroup.to_owned(),
-        cgroup_driver: CgroupDriver::Files,
         executable: env!("CARGO_BIN_EXE_hythe").into(),
-        image_pull_policy: PullPolicy::Default,
         publish_address: Ipv4Addr::UNSPECIFIED,
         ready_networks: 1,
-        registry: RegistryConfig::default(),
-        policy: Policy::default(),
+        images: ImagesConfig::default(),
+        containers: ContainersConfig::default(),
         local: LocalStores::default(),
         roles: std::collections::BTreeMap::new(),
         api_socket: None,
@@ -212,26 +207,13 @@ fn open(runtime: &Runtime, place: &Path, cgroup: &str) -> (Agent, UnboundedRecei
 fn task(number: u8, document: &str) -> StartTask {
     let image = format!("oci:{}:latest", images::busybox().display());
     let document: Document = serde_json::from_str(&document.replace("IMAGE", &image)).unwrap();
-    let definition = TaskDefinition {
-        id: TaskDefinitionId { family: document.family.clone(), revision: 1 },
-        document,
-        status: TaskDefinitionStatus::Active,
-        registered_at: Timestamp(1),
-        deregistered_at: None,
-        tags: Vec::new(),
-    };
-    let task = Task::from(NewTask {
-        id: TaskId::from_random([number; 16]),
-        cluster: ClusterName::parse("default").unwrap(),
-        definition: &definition,
-        owner: None,
-        group: None,
-        started_by: None,
-        overrides: TaskOverride::default(),
-        tags: Vec::new(),
-        extra: serde_json::Map::new(),
-        at: Timestamp(1),
-    });
+    let definition = TaskDefinition::new(document, 1, Timestamp(1));
+    let task = Task::from(NewTask::of(
+        TaskId::from_random([number; 16]),
+        ClusterName::parse("default").unwrap(),
+        &definition,
+        Timestamp(1),
+    ));
     StartTask { task, definition: Arc::new(definition), log_mode: LogMode::default() }
 }
 

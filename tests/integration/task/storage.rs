@@ -3,7 +3,6 @@
 use std::{fs, path::Path};
 
 use hythe::{
-    agent::FIRST_PROJECT,
     kernel::quota::project_of,
     shim::storage::{self, Storage},
 };
@@ -36,15 +35,18 @@ fn held(family: &str, script: &str) -> Value {
 /// The projects that have a limit.
 fn limited(state: &Path) -> Vec<u32> {
     let storage = Storage::of(state).unwrap().expect("a file system that counts projects");
-    storage.limited(FIRST_PROJECT..u32::MAX).unwrap()
+    storage.limited(1..u32::MAX).unwrap()
 }
 
 fn fills_its_own_and_no_more(disk: &'static str) {
     let instance = instance(disk, disk);
     let neighbour = instance.launch(&held("neighbour", &stays("until test -e /v/go; do sleep 0.1; done; dd if=/dev/zero of=/v/file bs=1M count=64 2>&1 && rm /v/file && echo wrote")));
-    // What it says is counted too, so that it makes room before it says it; memory is not.
-    let script = "fallocate -l 40G /big 2>/dev/shm/why; a=$?; dd if=/dev/zero of=/more bs=1M count=64 2>/dev/null; b=$?
-        dd if=/dev/zero of=/v/more bs=1M count=64 2>/dev/null; c=$?; rm -f /big /more /v/more
+    // What it says is counted too, so that it makes room before it says it; memory is not. xfs takes gigabytes at a time,
+    // so that the refused ones leave room for some more.
+    let script = "fallocate -l 40G /big 2>/dev/shm/why; a=$?
+        for s in 4G 512M 64M 8M; do n=0; while fallocate -l $s /big-$s-$n 2>/dev/null; do n=$((n + 1)); done; done
+        dd if=/dev/zero of=/more bs=1M count=64 2>/dev/null; b=$?
+        dd if=/dev/zero of=/v/more bs=1M count=64 2>/dev/null; c=$?; rm -f /big* /more /v/more
         cat /dev/shm/why; echo root $a $b volume $c";
     let greedy = instance.launch(&held("greedy", script));
     let task = instance.stopped(&greedy);
@@ -97,6 +99,35 @@ fn a_limit_whose_task_is_gone_is_taken_away_at_the_next_start() {
     assert_eq!(limited(&state), [] as [u32; 0]);
     let task = instance.stopped(&id);
     assert_eq!(word(one(&task, "app"), "lastStatus"), "STOPPED");
+}
+
+#[test]
+fn a_limit_that_somebody_else_has_set_is_passed_over_and_left_alone_and_told() {
+    require!(host, busybox, ext4_quota);
+    let mut instance = instance("foreign", "ext4");
+    let state = instance.path("state");
+    let id = instance.launch(&held("foreign", &stays("echo up")));
+    instance.printed(&id, "app", "up");
+    let own = limited(&state)[0];
+    let other = Storage::of(&state).unwrap().unwrap();
+    other.limit(own + 1, 1 << 30).unwrap();
+    // Used, whether it is limited or not: what comes next goes further.
+    let second = instance.launch(&held("second", &stays("echo up")));
+    instance.printed(&second, "app", "up");
+    assert_eq!(limited(&state), [own, own + 1, own + 2]);
+    let said =
+        |instance: &Instance| instance.cli(&["doctor"]).out.contains("1 of this instance's project ids");
+    assert!(said(&instance));
+    instance.stop_daemon();
+    instance.start_daemon();
+    for task in [&id, &second] {
+        instance.stop(task);
+    }
+    wait_for("the end of its own limits", crate::harness::PATIENCE, || {
+        (limited(&state) == [own + 1]).then_some(())
+    });
+    other.release(own + 1).unwrap();
+    assert!(!said(&instance));
 }
 
 #[test]

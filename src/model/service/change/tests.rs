@@ -1,26 +1,18 @@
 use super::*;
 use crate::model::{
     ids::{ClusterName, Family, ServiceName},
-    service::{Breaker, DeploymentBounds, SchedulingStrategy, ServiceStatus},
+    service::Breaker,
 };
 
 fn service() -> Service {
     Service {
-        cluster: ClusterName::parse("default").unwrap(),
-        name: ServiceName::parse("web").unwrap(),
-        status: ServiceStatus::Active,
-        scheduling_strategy: SchedulingStrategy::Replica,
-        desired_count: 2,
-        deployments: Vec::new(),
-        bounds: DeploymentBounds { minimum_healthy_percent: 100, maximum_percent: 200 },
         breaker: Breaker { enable: true, rollback: true, ..Breaker::default() },
-        history: Vec::new(),
-        revisions: Vec::new(),
-        crash_loop: CrashLoop::default(),
-        events: Vec::new(),
-        created_at: Timestamp(0),
-        tags: Vec::new(),
-        extra: serde_json::Map::new(),
+        ..Service::new(
+            ClusterName::parse("default").unwrap(),
+            ServiceName::parse("web").unwrap(),
+            2,
+            Timestamp(0),
+        )
     }
 }
 

@@ -14,7 +14,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 use proptest::prelude::*;
 
 use self::world::{Conduct, Happening, World};
-use super::definition;
+use super::sim::definition;
 use crate::{
     model::service::{Breaker, RecordStatus, RolloutState, SchedulingStrategy, StopType},
     plan::random::tries,

@@ -6,17 +6,15 @@ use std::{
     sync::Arc,
 };
 
-use super::super::HEALTHY_AFTER;
+use super::super::sim::HEALTHY_AFTER;
 use crate::{
     model::{
         ids::{ClusterName, DeploymentId, ServiceName, TaskId},
         resources::Shortage,
-        service::{
-            Breaker, CrashLoop, DeploymentBounds, SchedulingStrategy, Service, ServiceStatus, StopType,
-        },
+        service::{DeploymentBounds, SchedulingStrategy, Service, ServiceStatus, StopType},
         task::{
-            DesiredStatus, HealthStatus, NewTask, Protection, StopCode, StopRequest, Task, TaskOverride,
-            TaskOwner, TaskStatus,
+            DesiredStatus, HealthStatus, NewTask, Protection, StopCode, StopRequest, Task, TaskOwner,
+            TaskStatus,
         },
         task_definition::TaskDefinition,
         time::{Moment, Timestamp},
@@ -103,23 +101,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, definitions: [Arc<TaskDefinition>; 2]) -> Self {
-        let service = Service {
-            cluster: ClusterName::parse("default").unwrap(),
-            name: ServiceName::parse("web").unwrap(),
-            status: ServiceStatus::Active,
-            scheduling_strategy: SchedulingStrategy::Replica,
-            desired_count: 2,
-            deployments: Vec::new(),
-            bounds: DeploymentBounds { minimum_healthy_percent: 100, maximum_percent: 200 },
-            breaker: Breaker::default(),
-            history: Vec::new(),
-            revisions: Vec::new(),
-            crash_loop: CrashLoop::default(),
-            events: Vec::new(),
-            created_at: Timestamp(0),
-            tags: Vec::new(),
-            extra: serde_json::Map::new(),
-        };
+        let service = Service::new(
+            ClusterName::parse("default").unwrap(),
+            ServiceName::parse("web").unwrap(),
+            2,
+            Timestamp(0),
+        );
         Self {
             now: 360_000_000,
             offset: 3_600_000_000_000,
@@ -308,16 +295,8 @@ impl World {
             &self.service.deployments.iter().find(|one| one.id == *deployment).unwrap().task_definition;
         let made_of = self.definitions.iter().find(|one| one.id == *made_of).unwrap();
         let task = Task::from(NewTask {
-            id: id.clone(),
-            cluster: self.service.cluster.clone(),
-            definition: made_of,
             owner: Some(TaskOwner { service: self.service.name.clone(), deployment: deployment.clone() }),
-            group: None,
-            started_by: None,
-            overrides: TaskOverride::default(),
-            tags: Vec::new(),
-            extra: serde_json::Map::new(),
-            at: self.wall(),
+            ..NewTask::of(id.clone(), self.service.cluster.clone(), made_of, self.wall())
         });
         let fate = self.fate(self.conduct[deployment]);
         self.tasks.insert(id, (Arc::new(task), fate));
