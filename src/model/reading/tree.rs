@@ -70,14 +70,15 @@ struct Found<'a>(Unexpected<'a>);
 
 impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Unexpected::Unit => f.write_str("null"),
-            Unexpected::Float(number) => match Number::from_f64(number) {
-                Some(number) => write!(f, "floating point `{number}`"),
-                None => self.0.fmt(f),
-            },
-            ref other => other.fmt(f),
+        if self.0 == Unexpected::Unit {
+            return f.write_str("null");
         }
+        if let Unexpected::Float(number) = self.0
+            && let Some(number) = Number::from_f64(number)
+        {
+            return write!(f, "floating point `{number}`");
+        }
+        self.0.fmt(f)
     }
 }
 

@@ -80,7 +80,7 @@ fn complete(process: &mut Value) -> Completed {
     let mut unknown: Vec<String> = Vec::new();
     for set in sets.into_iter().flat_map(|sets| sets.values_mut()).filter_map(Value::as_array_mut) {
         set.retain(|name| {
-            let is_known = name.as_str().is_none_or(|name| is_capability(name));
+            let is_known = name.as_str().is_none_or(is_capability);
             if !is_known {
                 unknown.extend(name.as_str().map(ToOwned::to_owned));
             }
