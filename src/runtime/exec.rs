@@ -13,7 +13,7 @@ use super::create::{detail, join};
 use super::failure::ExecFailure;
 use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
 use super::init::{self, Brought};
-use super::launch::{Unborn, born_in_pid_namespace, open_dir, through_helper};
+use super::launch::{Unborn, born_in_pid_namespace, may_come_back, open_dir, through_helper};
 use super::ops::{Container, Running};
 use super::steps::{
     Host, MAKE_NODES, Plan, PlanError, Program, Step, Users, affinity, early_steps, filter_of, labels,
@@ -124,6 +124,11 @@ impl Running {
         child.container = Some(&container.pidfd);
         child.gives_way = is_watched.then_some(container.die_with_parent);
         child.parents_end = Some(ours.as_raw_fd());
+        let may_come_back = may_come_back();
+        let enter = || match is_watched {
+            true => Ok(()),
+            false => namespace::enter_those_of(&container.pidfd, Namespaces::PID),
+        };
         let clone_into = |born_in: Option<&Path>| {
             let born_in = open_dir(born_in)
                 .map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
@@ -132,9 +137,13 @@ impl Running {
             if is_watched {
                 return process::clone(&request, || init::run(&child));
             }
-            born_in_pid_namespace(
-                || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
-                || process::clone(&request, || init::run(&child)),
+            if may_come_back {
+                return born_in_pid_namespace(enter, || process::clone(&request, || init::run(&child)));
+            }
+            let as_ours = CloneRequest { is_sibling: true, ..request };
+            through_helper(
+                |_| Ok(()),
+                || enter().and_then(|()| process::clone(&as_ours, || init::run(&child))),
             )
         };
         let made = match (clone_into(placement.born_in.as_deref()), container.group.scope()) {
@@ -144,7 +153,6 @@ impl Running {
             }
             (Err(Errno::EACCES), Some(scope)) if options.cgroups.is_empty() => {
                 let as_ours = CloneRequest { is_sibling: true, ..CloneRequest::default() };
-                let enter = || namespace::enter_those_of(&container.pidfd, Namespaces::PID);
                 through_helper(
                     |helper| scope.take_in(helper).map_err(Unborn::Moved),
                     || enter().and_then(|()| process::clone(&as_ours, || init::run(&child))),

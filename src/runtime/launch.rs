@@ -56,14 +56,19 @@ impl Launch<'_> {
                     .map_err(error)?
             }
             Users::Host | Users::New(_) => {
-                match (born_elsewhere(&first, || make(&request)), self.group.scope()) {
+                let as_ours = CloneRequest { is_sibling: true, ..request };
+                let by_helper = |as_ours, before: &dyn Fn(Pid) -> Result<(), Unborn>| {
+                    through_helper(before, || enter_all(&first).and_then(|()| make(&as_ours)))
+                };
+                let directly = if first.is_empty() || may_come_back() {
+                    born_elsewhere(&first, || make(&request))
+                } else {
+                    by_helper(as_ours, &|_| Ok(())).map_err(CreateError::from)
+                };
+                match (directly, self.group.scope()) {
                     (Err(CreateError::Clone(Errno::EACCES)), Some(scope)) => {
-                        let as_ours = CloneRequest { is_sibling: true, cgroup: None, ..request };
-                        let enter = || first.iter().try_for_each(|one| namespace::enter(&one.file, one.kind));
-                        through_helper(
-                            |helper| scope.take_in(helper).map_err(Unborn::Moved),
-                            || enter().and_then(|()| make(&as_ours)),
-                        )?
+                        let moved = |helper| scope.take_in(helper).map_err(Unborn::Moved);
+                        by_helper(CloneRequest { cgroup: None, ..as_ours }, &moved)?
                     }
                     (directly, _) => directly?,
                 }
@@ -89,6 +94,17 @@ struct First<'a> {
     kind: Namespaces,
     path: &'a Path,
     file: OwnedFd,
+}
+
+fn enter_all(first: &[First<'_>]) -> Result<(), Errno> {
+    first.iter().try_for_each(|one| namespace::enter(&one.file, one.kind))
+}
+
+/// Whether we may enter our own namespaces, and so come back from others. An ordinary user has rights over those of their
+/// user namespace only, and not over the host's that they are in (setns(2)).
+pub(super) fn may_come_back() -> bool {
+    let own = namespace::open(Path::new("/proc/self/ns/pid"));
+    own.and_then(|own| namespace::enter(&own, Namespaces::PID)) != Err(Errno::EPERM)
 }
 
 /// Makes a child while this process is in other namespaces, and comes back.

@@ -96,6 +96,31 @@ fn without_groups_of_their_own_they_have_none() {
 }
 
 #[test]
+fn a_later_process_of_theirs_is_in_the_container() {
+    require!(root, busybox, unshare);
+    let mut container = Container::of(Driver::Files);
+    let linux = container.config["linux"].as_object_mut().unwrap();
+    linux.remove("cgroupsPath");
+    linux.remove("resources");
+    container.script("sleep 1000");
+    let container = theirs(container);
+    let Some(room) = Room::open() else { return };
+    let bundle = container.bundle().display().to_string();
+    let ran = room.oci(&container, &["run", "--detach", "--bundle", &bundle, &container.id]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = room.oci(
+        &container,
+        &["exec", &container.id, "sh", "-c", "readlink /proc/1/exe; hostname; echo $$; exit 7"],
+    );
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert!(ran.code == 7 && lines.len() == 3 && lines[0] == "/bin/busybox", "{ran:?}");
+    let hostname = container.config["hostname"].as_str().unwrap();
+    assert!(lines[1] == hostname && lines[2].parse::<u32>().unwrap() < 100, "{ran:?}");
+    let ran = room.oci(&container, &["delete", "--force", &container.id]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
 fn a_user_whose_systemd_does_not_run_is_told() {
     require!(root, busybox, unshare);
     let container = theirs(Container::of(Driver::Systemd));
