@@ -30,6 +30,7 @@ mod network;
 mod orphans;
 mod places;
 mod roles;
+mod runs_as;
 mod secrets;
 mod storage;
 mod tasks;
@@ -58,6 +59,7 @@ pub use exec::ExecError;
 pub use host::{control_groups, foreign_projects, has_quotas, try_driver, try_overlay};
 pub use logs::{LogLine, LogOf, LogQuery};
 pub use roles::RoleSource;
+pub use runs_as::RunsAs;
 
 use facts::Teller;
 use images::Images;

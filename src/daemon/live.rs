@@ -22,6 +22,7 @@ mod ahead;
 mod exec;
 mod images;
 mod logs;
+mod users;
 
 /// Lines that wait for a reader before their source does.
 const WAITING: usize = 256;
@@ -95,7 +96,16 @@ impl Live for Conversations {
     }
 
     fn explain(&self, subject: Subject) -> Answer<'_, Vec<Explained>> {
-        Box::pin(async move { ahead::explain(&self.store.snapshot(), &self.config, &subject) })
+        Box::pin(async move {
+            let snapshot = self.store.snapshot();
+            let mut list = ahead::explain(&snapshot, &self.config, &subject)?;
+            if let Subject::Task(id) = &subject
+                && let Some(task) = snapshot.task(id)
+            {
+                list.extend(users::explain(&self.agent, &snapshot, task).await);
+            }
+            Ok(list)
+        })
     }
 
     fn doctor(&self) -> Answer<'_, DoctorReport> {

@@ -13,5 +13,6 @@ pub mod nftables;
 pub mod process;
 pub mod quota;
 pub mod readiness;
+pub mod resctrl;
 pub mod security;
 pub mod terminal;

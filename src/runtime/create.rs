@@ -3,9 +3,12 @@
 //! Everything the child will do is decided and every buffer filled before it exists. A failure at any point takes
 //! back what was made: the process is killed and reaped, its control group removed; its mounts go with its namespace.
 
+mod class;
 mod errors;
 mod first_process;
 
+pub use class::class_of;
+pub(super) use class::join;
 pub use errors::CreateError;
 pub(super) use errors::detail;
 pub use first_process::{FirstProcess, hold_own_program};
@@ -26,9 +29,10 @@ use super::ops::{Container, Created};
 use super::sources;
 use super::steps::{Host, MAKE_NODES, Manner, Setting, plan};
 use super::streams::Stdio;
-use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, NotEnforced, Scope};
+use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Manager, NotEnforced, Scope};
 use crate::kernel::event::monotonic;
 use crate::kernel::process;
+use crate::kernel::resctrl::Class;
 
 /// How a container is made, apart from what its specification says.
 #[derive(Debug, Clone)]
@@ -139,13 +143,11 @@ pub fn create(
 fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> Result<Created, CreateError> {
     let began = monotonic();
     let process = bundle.first_process();
-    let mut host = Host::look(&options.layout, process);
+    let mut host = look(bundle, options);
     let (path, scope) = place(id, bundle, options.systemd)?;
     let group = options.layout.group(&path).in_scope(scope.clone());
-    let placement = group.placement();
-    if options.no_pivot {
-        host.find_pseudo_mounts();
-    }
+    let class = class_of(id, bundle.spec())?;
+    let placement = join(group.placement(), class.as_ref().map(|(_, class)| class));
     let plan_on = |host: &Host| {
         let setting = Setting { host, cgroup: &path, placement: &placement, manner: options.manner() };
         plan(bundle, process, &setting)
@@ -159,7 +161,11 @@ fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> R
     let resources = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let unit = scope.map(|scope| scope.begin(resources)).transpose().map_err(CgroupError::from)?;
     options.layout.create(&path)?;
-    let undo = Undo(Some(&group));
+    let mut undo = Undo { group: Some(&group), class: None };
+    if let Some((wish, class)) = &class {
+        class.make(wish)?;
+        undo.class = Some(class);
+    }
     let (missed, are_devices_open) = limit(&group, resources, options.is_strict)?;
     if are_devices_open {
         // Whoever can make a node could then open the host's disks with it.
@@ -203,8 +209,21 @@ fn make(id: &ContainerId, bundle: &Bundle, stdio: Stdio, options: &Options) -> R
     // The container's own process is in its place.
     drop(unit);
     let timing = Timing::of([began, planned, grouped, cloned], times);
-    let container = Container::new(id.clone(), child, group.clone(), options.die_with_parent);
+    let mut container = Container::new(id.clone(), child, group.clone(), options.die_with_parent);
+    container.class = class.map(|(_, class)| class);
     Ok(Created::new(container, line, plan, timing, terminal))
+}
+
+/// The facts about the host that this container makes a difference to.
+fn look(bundle: &Bundle, options: &Options) -> Host {
+    let mut host = Host::look(&options.layout, bundle.first_process());
+    if options.no_pivot {
+        host.find_pseudo_mounts();
+    }
+    if bundle.remounts() {
+        host.find_filesystems();
+    }
+    host
 }
 
 /// Sets the limits. Returns those that this host does not hold, and whether devices are open that rules should close.
@@ -237,9 +256,11 @@ pub fn place(
     let wanted = wanted.filter(|path| !path.as_os_str().is_empty());
     let text = wanted.map(|path| path.to_string_lossy().into_owned());
     if systemd {
-        let text = text.unwrap_or_else(|| format!("system.slice:hythe:{id}"));
-        let scope = Scope::parse(&text).map_err(|err| CreateError::CgroupPath(err.into()))?;
-        return Ok((scope.path().map_err(CreateError::CgroupPath)?, Some(scope)));
+        let manager = Manager::ours();
+        let text = text.unwrap_or_else(|| format!(":hythe:{id}"));
+        let scope = Scope::parse(&text, manager.usual_slice());
+        let scope = scope.map_err(|err| CreateError::CgroupPath(err.into()))?;
+        return Ok((scope.path_of(manager)?, Some(scope)));
     }
     let path = CgroupPath::parse(&text.unwrap_or_else(|| id.to_string())).map_err(CreateError::CgroupPath)?;
     Ok((path, None))
@@ -256,21 +277,25 @@ fn with_usual_devices(resources: &LinuxResources) -> LinuxResources {
     resources
 }
 
-/// Removes the group of a container that did not come to be.
-struct Undo<'a>(Option<&'a Group>);
+/// Removes the groups of a container that did not come to be.
+struct Undo<'a> {
+    group: Option<&'a Group>,
+    class: Option<&'a Class>,
+}
 
 impl Undo<'_> {
     fn keep(mut self) {
-        self.0 = None;
+        (self.group, self.class) = (None, None);
     }
 }
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // The first error is the one to tell.
+        // The first error is the one to tell.
+        if let Some(group) = self.group {
             let _ = group.kill();
             let _ = group.delete();
         }
+        let _ = self.class.map(Class::remove);
     }
 }

@@ -9,11 +9,11 @@ use oci_spec::runtime::{Capability, Linux, Process, Spec};
 
 use super::attend::{DeliveryError, HookState, take};
 use super::bundle::{BundleError, check_process};
-use super::create::detail;
+use super::create::{detail, join};
 use super::failure::ExecFailure;
 use super::handshake::{self, ChildEnd, Gate, ParentEnd, Part, Report};
 use super::init::{self, Brought};
-use super::launch::{born_in_pid_namespace, open_dir};
+use super::launch::{Unborn, born_in_pid_namespace, open_dir, through_helper};
 use super::ops::{Container, Running};
 use super::steps::{
     Host, MAKE_NODES, Plan, PlanError, Program, Step, Users, affinity, early_steps, filter_of, labels,
@@ -112,6 +112,7 @@ impl Running {
             [] => container.group.placement(),
             below => container.group.placement_below(below)?,
         };
+        let placement = join(placement, container.class.as_ref());
         let plan = exec_plan(container, process, &host, &placement, options)?;
         let streams = stdio.open().map_err(ExecError::Make)?;
         let (ours, theirs) = handshake::line().map_err(ExecError::Make)?;
@@ -130,20 +131,28 @@ impl Running {
                 || process::clone(&request, || init::run(&child)),
             )
         };
-        let made = match clone_into(placement.born_in.as_deref()) {
+        let made = match (clone_into(placement.born_in.as_deref()), container.group.scope()) {
             // A group that hands controllers down takes no process; the container has made groups below it then.
-            Err(Errno::EBUSY) if options.cgroups.is_empty() => {
-                clone_into(container.unified_place().as_deref())
+            (Err(Errno::EBUSY), _) if options.cgroups.is_empty() => {
+                clone_into(container.unified_place().as_deref()).map_err(Unborn::Made)
             }
-            other => other,
+            (Err(Errno::EACCES), Some(scope)) if options.cgroups.is_empty() => {
+                let as_ours = CloneRequest { is_sibling: true, ..CloneRequest::default() };
+                let enter = || namespace::enter_those_of(&container.pidfd, Namespaces::PID);
+                through_helper(
+                    |helper| scope.take_in(helper).map_err(Unborn::Moved),
+                    || enter().and_then(|()| process::clone(&as_ours, || init::run(&child))),
+                )
+            }
+            (other, _) => other.map_err(Unborn::Made),
         };
-        // A pid namespace whose first process has ended takes no other.
-        let is_gone = |errno| [Errno::ESRCH, Errno::ENOMEM].contains(&errno);
-        let made =
-            made.map_err(
-                |errno| if is_gone(errno) { ExecError::NotRunning(errno) } else { ExecError::Make(errno) },
-            )?;
         drop(theirs);
+        let made = made.map_err(|unborn| match unborn {
+            // A pid namespace whose first process has ended takes no other.
+            Unborn::Made(errno @ (Errno::ESRCH | Errno::ENOMEM)) => ExecError::NotRunning(errno),
+            Unborn::Made(errno) => ExecError::Make(errno),
+            Unborn::Moved(err) => ExecError::Cgroup(err.into()),
+        })?;
         let verdict = Verdict { line: &ours, plan: &plan, pid: made.pid, options };
         match verdict.wait(container) {
             Ok(terminal) => {

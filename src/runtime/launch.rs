@@ -13,7 +13,7 @@ use super::handshake::{self, ChildEnd, Gate, ParentEnd};
 use super::init::{self, Brought};
 use super::steps::{Plan, Users};
 use super::streams::Stdio;
-use crate::kernel::cgroup::Group;
+use crate::kernel::cgroup::{Group, SystemdError};
 use crate::kernel::namespace::{self, Namespaces};
 use crate::kernel::process::{self, CloneRequest, Pid, Pidfd};
 
@@ -51,9 +51,23 @@ impl Launch<'_> {
             Users::Joined(path) => {
                 let error = |source| CreateError::Namespace { path: path.clone(), source };
                 let users = namespace::open(path).map_err(error)?;
-                through_helper(&users, &first, &request, make).map_err(error)?
+                let as_ours = CloneRequest { is_sibling: true, ..request };
+                through_helper(|_| Ok(()), || enter_users(&users, &first).and_then(|()| make(&as_ours)))
+                    .map_err(error)?
             }
-            Users::Host | Users::New(_) => born_elsewhere(&first, || make(&request))?,
+            Users::Host | Users::New(_) => {
+                match (born_elsewhere(&first, || make(&request)), self.group.scope()) {
+                    (Err(CreateError::Clone(Errno::EACCES)), Some(scope)) => {
+                        let as_ours = CloneRequest { is_sibling: true, cgroup: None, ..request };
+                        let enter = || first.iter().try_for_each(|one| namespace::enter(&one.file, one.kind));
+                        through_helper(
+                            |helper| scope.take_in(helper).map_err(Unborn::Moved),
+                            || enter().and_then(|()| make(&as_ours)),
+                        )?
+                    }
+                    (directly, _) => directly?,
+                }
+            }
         };
         Ok((born, ours))
     }
@@ -101,34 +115,67 @@ fn born_elsewhere(
     born
 }
 
-/// Has a helper enter a user namespace, from which there is no way back, and make the child there, as ours.
-fn through_helper(
-    users: &OwnedFd,
-    first: &[First<'_>],
-    request: &CloneRequest<'_>,
-    make: impl FnOnce(&CloneRequest<'_>) -> Result<process::Child, Errno>,
-) -> Result<process::Child, Errno> {
+/// Has a helper make a child, as ours, from where we cannot: from a user namespace, out of which there is no way back, or
+/// from a scope that we may not put it into ourselves. `before` is done with the helper's number before it begins.
+pub(super) fn through_helper<E: From<Errno>>(
+    before: impl FnOnce(Pid) -> Result<(), E>,
+    make: impl FnOnce() -> Result<process::Child, Errno>,
+) -> Result<process::Child, E> {
     let (answer, question) = pipe2(OFlag::O_CLOEXEC)?;
+    let (gate, opener) = pipe2(OFlag::O_CLOEXEC)?;
+    let mut opener = Some(opener);
     let helper = process::clone(&CloneRequest::default(), || {
-        let born = enter_users(users, first)
-            .and_then(|()| make(&CloneRequest { is_sibling: true, ..*request }))
-            .map_or_else(|errno| -(errno as i32), |child| child.pid.as_raw());
+        drop(opener.take());
+        // Without the byte the parent has given up, or is gone.
+        if read(&gate, &mut [0]) != Ok(1) {
+            return 1;
+        }
+        let born = make().map_or_else(|errno| -(errno as i32), |child| child.pid.as_raw());
         // Without the answer the parent sees the end of the pipe.
         let _ = write(&question, &born.to_le_bytes());
         0
     })?;
     drop(question);
+    let begun = before(helper.pid);
+    if let (Ok(()), Some(opener)) = (&begun, &opener) {
+        write(opener, &[0])?;
+    }
+    drop(opener);
     let mut bytes = [0; 4];
     let told = read(&answer, &mut bytes);
     let _ = helper.pidfd.wait();
+    begun?;
     match i32::from_le_bytes(bytes) {
         pid if told == Ok(bytes.len()) && pid > 0 => {
             // Our child, which nobody else reaps, so the number is still its own.
             let pid = Pid::from_raw(pid);
             Ok(process::Child { pid, pidfd: Pidfd::open(pid)? })
         }
-        errno if told == Ok(bytes.len()) => Err(Errno::from_raw(-errno)),
-        _ => Err(Errno::ECHILD),
+        errno if told == Ok(bytes.len()) => Err(Errno::from_raw(-errno).into()),
+        _ => Err(Errno::ECHILD.into()),
+    }
+}
+
+/// Why a child was not made in a scope.
+pub(super) enum Unborn {
+    /// systemd did not move its maker there.
+    Moved(SystemdError),
+    /// The kernel did not make it.
+    Made(Errno),
+}
+
+impl From<Errno> for Unborn {
+    fn from(errno: Errno) -> Self {
+        Self::Made(errno)
+    }
+}
+
+impl From<Unborn> for CreateError {
+    fn from(unborn: Unborn) -> Self {
+        match unborn {
+            Unborn::Moved(err) => Self::Cgroup(err.into()),
+            Unborn::Made(errno) => Self::Clone(errno),
+        }
     }
 }
 

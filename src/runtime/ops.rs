@@ -17,6 +17,7 @@ use super::handshake::{self, ParentEnd, Report};
 use super::steps::{MAKE_NODES, Plan};
 use crate::kernel::cgroup::{CgroupError, Group, HELD_AFTER, NotEnforced};
 use crate::kernel::process::{self, Exit, Pid, Pidfd, Signal};
+use crate::kernel::resctrl::{Class, ResctrlError};
 use crate::kernel::security::bounding_of;
 
 /// Why the program of a container did not start.
@@ -36,6 +37,9 @@ pub enum DeleteError {
     /// Its processes or its control group remain.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// Its class of service remains.
+    #[error(transparent)]
+    Class(#[from] ResctrlError),
     /// Its first process could not be waited for.
     #[error("wait for the container's first process")]
     Wait(#[source] Errno),
@@ -49,6 +53,8 @@ pub(super) struct Container {
     pub(super) pidfd: Pidfd,
     pub(super) group: Group,
     pub(super) die_with_parent: bool,
+    /// Its class of service, if it asked for one.
+    pub(super) class: Option<Class>,
     is_child: bool,
     exit: Cell<Option<Exit>>,
 }
@@ -56,7 +62,7 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn new(id: ContainerId, child: process::Child, group: Group, die_with_parent: bool) -> Self {
         let process::Child { pid, pidfd } = child;
-        Self { id, pid, pidfd, group, die_with_parent, is_child: true, exit: Cell::new(None) }
+        Self { id, pid, pidfd, group, die_with_parent, class: None, is_child: true, exit: Cell::new(None) }
     }
 
     fn try_wait(&self) -> Result<Option<Exit>, Errno> {
@@ -104,7 +110,8 @@ impl Container {
         } else {
             self.pidfd.ends_within(None).map_err(DeleteError::Wait)?;
         }
-        Ok(self.group.delete()?)
+        self.group.delete()?;
+        Ok(self.class.as_ref().map_or(Ok(()), Class::remove)?)
     }
 }
 
@@ -151,6 +158,12 @@ impl Created {
     #[must_use]
     pub fn group(&self) -> &Group {
         &self.container.group
+    }
+
+    /// Its class of service, if it asked for one.
+    #[must_use]
+    pub fn class(&self) -> Option<&Class> {
+        self.container.class.as_ref()
     }
 
     /// What this host does not hold to.
@@ -212,10 +225,11 @@ pub struct Running {
 
 impl Running {
     /// A container that another process has started. Its exit status is not ours to learn.
-    pub fn adopt(id: ContainerId, pid: Pid, group: Group) -> Result<Self, Errno> {
+    pub fn adopt(id: ContainerId, pid: Pid, group: Group, class: Option<Class>) -> Result<Self, Errno> {
         let pidfd = Pidfd::open(pid)?;
         let exit = Cell::new(None);
-        let container = Container { id, pid, pidfd, group, die_with_parent: false, is_child: false, exit };
+        let container =
+            Container { id, pid, pidfd, group, die_with_parent: false, class, is_child: false, exit };
         Ok(Self { container })
     }
 

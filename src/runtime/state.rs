@@ -18,6 +18,7 @@ use super::bundle::ContainerId;
 use super::ops::Running;
 use crate::kernel::cgroup::{CgroupError, CgroupPath, Group, Layout, Scope};
 use crate::kernel::process::Pid;
+use crate::kernel::resctrl::Class;
 
 /// Where records are that nobody names another place for.
 pub const USUAL_ROOT: &str = "/run/hythe-oci";
@@ -50,6 +51,9 @@ pub struct Record {
     /// systemd's name for the control group, if it has made it.
     #[serde(default)]
     pub scope: Option<String>,
+    /// Its class of service, and what of that is to be removed with it.
+    #[serde(default)]
+    pub class: Option<Class>,
     /// The program, for messages; empty where the specification has no process, so that there is nothing to start.
     pub program: String,
     /// The specification's annotations.
@@ -248,7 +252,7 @@ impl Record {
         }
         let id = ContainerId::parse(&self.id).map_err(|_| StateError::Missing(self.id.clone()))?;
         let group = self.group(layout)?;
-        let running = match Running::adopt(id, Pid::from_raw(self.pid), group) {
+        let running = match Running::adopt(id, Pid::from_raw(self.pid), group, self.class.clone()) {
             Ok(running) => running,
             Err(Errno::ESRCH) => return Ok(None),
             Err(errno) => return Err(StateError::Process(errno)),

@@ -147,8 +147,13 @@ fn resume(global: &Global, args: &IdArg) -> Result<ExitCode, Failure> {
 }
 
 fn kill(global: &Global, args: &KillArgs) -> Result<ExitCode, Failure> {
-    let signal = Signal::parse(&args.signal)?;
     let known = Known::find(global, &args.id)?;
+    if args.signal == "0" {
+        // No signal at all, as with kill(2): whether there is somebody to send one to.
+        known.open().map(drop)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let signal = Signal::parse(&args.signal)?;
     if args.all {
         let group = known.group(&Layout::detect()?)?;
         if signal == Signal::KILL {
@@ -204,6 +209,9 @@ fn remove(known: &Known, log: &Log<'_>) -> Result<(), Failure> {
         let group = known.group(&layout)?;
         group.kill()?;
         group.delete()?;
+        if let Some(class) = &known.record.class {
+            class.remove()?;
+        }
     }
     if let Ok(spec) = known.records.spec(&known.id) {
         unmount_inherited(&spec, &known.record.rootfs)?;

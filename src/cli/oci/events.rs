@@ -19,8 +19,8 @@ const LACK: Token = Token(2);
 pub(super) fn events(global: &Global, args: &EventsArgs) -> Result<ExitCode, Failure> {
     let known = Known::find(global, &args.id)?;
     let running = known.open()?;
-    let group = running.group();
-    let tell = || print(&line(&args.id, "stats", Some(usage::of(group))));
+    let (group, class) = (running.group(), known.record.class.as_ref());
+    let tell = || print(&line(&args.id, "stats", Some(usage::of(group, class))));
     if args.stats {
         return tell();
     }

@@ -83,7 +83,7 @@ fn features() -> Value {
         "linux": {
             "namespaces": NAMESPACES,
             "capabilities": known().names(),
-            "cgroup": {"v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true},
+            "cgroup": {"v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true},
             "seccomp": {
                 "enabled": true,
                 "actions": ACTIONS,
@@ -93,9 +93,8 @@ fn features() -> Value {
                 "supportedFlags": supported,
             },
             "apparmor": {"enabled": true},
-            // Processes are labelled; mounts, of which linux.mountLabel is, are not.
-            "selinux": {"enabled": false},
-            "intelRdt": {"enabled": false, "schemata": false, "monitoring": false},
+            "selinux": {"enabled": true},
+            "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
             "memoryPolicy": {"modes": MEMORY_MODES, "flags": MEMORY_FLAGS},
             "mountExtensions": {"idmap": {"enabled": true}},
             "netDevices": {"enabled": true},

@@ -10,10 +10,11 @@ use super::{CreateArgs, Global, Rootless, RunArgs};
 use crate::kernel::cgroup::Layout;
 use crate::kernel::event::SignalFd;
 use crate::kernel::process::is_open;
+use crate::kernel::resctrl::Class;
 use crate::runtime::state::{Record, Records, starts_at};
 use crate::runtime::{
     Bundle, ContainerId, CreateError, Created, HookError, NotEnforced, Options, Outside, Running, StartError,
-    Stdio, place, run_hooks, unmount_inherited,
+    Stdio, class_of, place, run_hooks, unmount_inherited,
 };
 
 pub(super) fn create(global: &Global, args: &CreateArgs, log: &Log<'_>) -> Result<ExitCode, Failure> {
@@ -222,20 +223,21 @@ impl<'a> Making<'a> {
     /// Writes down what is about to be made, so that it can be removed even if we are killed meanwhile.
     fn announce(&self) -> Result<(), Failure> {
         self.records.save_spec(&self.id, self.bundle.spec())?;
-        Ok(self.records.save(&self.id, &self.record(None)?)?)
+        let class = class_of(&self.id, self.bundle.spec())?.map(|(_, class)| class);
+        Ok(self.records.save(&self.id, &self.record(None, class)?)?)
     }
 
     /// Writes down what has been made.
     fn note(&self, created: &Created) -> Result<(), Failure> {
         let pid = created.pid().as_raw();
-        self.records.save(&self.id, &self.record(Some(pid))?)?;
+        self.records.save(&self.id, &self.record(Some(pid), created.class().cloned())?)?;
         match &self.args.pid_file {
             Some(path) => write_pid_file(path, pid),
             None => Ok(()),
         }
     }
 
-    fn record(&self, pid: Option<i32>) -> Result<Record, Failure> {
+    fn record(&self, pid: Option<i32>, class: Option<Class>) -> Result<Record, Failure> {
         let spec = self.bundle.spec();
         let (cgroup, scope) = place(&self.id, &self.bundle, self.systemd)?;
         let has_groups = self.layout != Layout::none();
@@ -253,6 +255,7 @@ impl<'a> Making<'a> {
             owner: nix::unistd::getuid().as_raw(),
             cgroup: if has_groups { cgroup.as_path().display().to_string() } else { String::new() },
             scope: scope.map(|scope| scope.unit().to_owned()),
+            class,
             program: program.cloned().unwrap_or_default(),
             annotations: spec.annotations().clone().unwrap_or_default(),
         })

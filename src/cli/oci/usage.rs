@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::kernel::cgroup::{Detail, DiskCount, Group, Pressure, RdmaCount, Stats, Taken};
+use crate::kernel::resctrl::{Class, Counts};
 
-/// The counters of a group.
-pub(super) fn of(group: &Group) -> Value {
+/// The counters of a group, and of the class of service if there is one.
+pub(super) fn of(group: &Group, class: Option<&Class>) -> Value {
     let (stats, detail) = (group.stats(), group.detail());
     let mut document = json!({
         "cpu": cpu(&stats, &detail),
@@ -14,7 +15,7 @@ pub(super) fn of(group: &Group) -> Value {
         "pids": pids(&stats, &detail),
         "blkio": disks(&detail),
         "hugetlb": huge_pages(&detail),
-        "intel_rdt": {},
+        "intel_rdt": caches(&class.map(Class::counts).unwrap_or_default()),
         "network_interfaces": null,
     });
     let [in_use, most] = &detail.rdma;
@@ -131,6 +132,22 @@ fn huge_pages(detail: &Detail) -> Value {
     detail.huge_pages.iter().map(one).collect::<Map<_, _>>().into()
 }
 
+/// Only what is counted; a document without members is that of a container without a class.
+fn caches(counts: &[Counts]) -> Value {
+    let mut document = Map::new();
+    let occupancy: Vec<_> =
+        counts.iter().filter_map(|one| Some(json!({"llc_occupancy": one.occupancy?}))).collect();
+    let bandwidth = counts.iter().filter(|one| one.total.or(one.local).is_some());
+    let bandwidth: Vec<_> =
+        bandwidth.map(|one| json!({"mbm_total_bytes": one.total, "mbm_local_bytes": one.local})).collect();
+    for (member, list) in [("cmt_stats", occupancy), ("mbm_stats", bandwidth)] {
+        if !list.is_empty() {
+            document.insert(member.to_owned(), list.into());
+        }
+    }
+    document.into()
+}
+
 fn devices(counts: &[RdmaCount]) -> Value {
     let number = |count: Option<u64>| count.unwrap_or(u64::from(u32::MAX));
     let one = |count: &RdmaCount| json!({"device": count.device, "hca_handles": number(count.handles), "hca_objects": number(count.objects)});
@@ -149,6 +166,16 @@ fn lost(pressure: &Pressure) -> Value {
 mod tests {
     use super::*;
     use crate::kernel::cgroup::Lost;
+
+    #[test]
+    fn caches_are_listed_as_far_as_they_are_counted() {
+        assert_eq!(caches(&[]), json!({}));
+        let one = Counts { occupancy: Some(7), ..Counts::default() };
+        assert_eq!(caches(&[one]), json!({"cmt_stats": [{"llc_occupancy": 7}]}));
+        let all = Counts { occupancy: Some(7), total: Some(9), local: Some(8) };
+        let bandwidth = json!([{"mbm_total_bytes": 9, "mbm_local_bytes": 8}]);
+        assert_eq!(caches(&[one, all])["mbm_stats"], bandwidth);
+    }
 
     #[test]
     fn counters_stand_under_their_usual_names() {

@@ -176,7 +176,8 @@ fn put(dir: &std::path::Path, setting: &Setting) -> Option<NotEnforced> {
             Ok(()) => return None,
             Err(CgroupError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             Err(CgroupError::Write { source, .. }) => {
-                is_refused = [Errno::EINVAL, Errno::ERANGE]
+                // The last one: there is no such device.
+                is_refused = [Errno::EINVAL, Errno::ERANGE, Errno::ENODEV]
                     .map(|errno| Some(errno as i32))
                     .contains(&source.raw_os_error());
                 last = Some(source.to_string());

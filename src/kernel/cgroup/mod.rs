@@ -35,7 +35,7 @@ pub use lifetime::HELD_AFTER;
 pub use placement::{Below, Placement};
 pub use pressure::{Lost, Pressure};
 pub use stats::Stats;
-pub use systemd::{Begun, Scope, SystemdError, answers as systemd_answers};
+pub use systemd::{Begun, Manager, Scope, SystemdError, answers as systemd_answers};
 pub use v2::weight_of_shares;
 
 /// Where a group lies below the roots of the hierarchies: relative, without `.` or `..`.

@@ -2,14 +2,14 @@
 
 use std::ffi::{CStr, CString};
 use std::io::Write;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 
-use super::Attributes;
+use super::{Attributes, path_of};
 
 /// What the older mount call takes of options, with the end of the string.
 const PAGE: usize = 4096;
@@ -24,6 +24,19 @@ impl Filesystem {
         // SAFETY: the name is a valid C string for the length of the call.
         let fd = unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), libc::FSOPEN_CLOEXEC) };
         owned(fd).map(Self)
+    }
+
+    /// Begins to change the filesystem of which `mount` is the root of a mount.
+    pub fn pick(mount: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let flags = libc::FSPICK_CLOEXEC | libc::FSPICK_EMPTY_PATH;
+        // SAFETY: the path is the empty C string; the descriptor is borrowed for the call.
+        let fd = unsafe { libc::syscall(libc::SYS_fspick, mount.as_raw_fd(), c"".as_ptr(), flags) };
+        owned(fd).map(Self)
+    }
+
+    /// Puts the changes in force, for all mounts of the filesystem.
+    pub fn reconfigure(&self) -> Result<(), Errno> {
+        self.configure(libc::FSCONFIG_CMD_RECONFIGURE, std::ptr::null(), std::ptr::null())
     }
 
     /// Sets an option that has a value. The kernel takes at most 255 bytes.
@@ -56,6 +69,34 @@ impl Filesystem {
         let done = unsafe { libc::syscall(libc::SYS_fsconfig, self.0.as_raw_fd(), command, key, value, 0) };
         Errno::result(done).map(drop)
     }
+}
+
+/// How a filesystem keeps what is written to it, as far as the older call alone can say that it counts versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// Whether it counts the versions of its files.
+    pub versions: bool,
+    /// Whether everything is written at once.
+    pub synchronous: bool,
+    /// Whether times are written late.
+    pub lazy_times: bool,
+}
+
+/// Has the filesystem of which `mount` is the root of a mount keep things like this.
+///
+/// The mount must be attached in this namespace, and loses its attributes. Kernels have no other call for it; filesystems
+/// that always count versions, as most with a disk do today, go on with it.
+pub fn set_keeping(mount: BorrowedFd<'_>, keeping: Keeping) -> Result<(), Errno> {
+    let flags = [
+        (keeping.versions, MsFlags::MS_I_VERSION),
+        (keeping.synchronous, MsFlags::MS_SYNCHRONOUS),
+        (keeping.lazy_times, MsFlags::MS_LAZYTIME),
+    ];
+    let flags =
+        flags.into_iter().filter(|(is_set, _)| *is_set).fold(MsFlags::MS_REMOUNT, |all, one| all | one.1);
+    let mut buffer = [0; 32];
+    let path = path_of(mount, &mut buffer)?;
+    nix::mount::mount(None::<&CStr>, path, None::<&CStr>, flags, None::<&CStr>)
 }
 
 /// Mounts a filesystem on `at` with one option string, the older way.

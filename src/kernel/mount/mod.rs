@@ -10,7 +10,9 @@ mod filesystem;
 mod resolve;
 mod tree;
 
-pub use filesystem::{Filesystem, MOST_OPENED_LAYERS, mount_opened_layers, mount_with_options};
+pub use filesystem::{
+    Filesystem, Keeping, MOST_OPENED_LAYERS, mount_opened_layers, mount_with_options, set_keeping,
+};
 pub use resolve::{MadeKind, make_in, open_directory, open_in, open_in_no_links, path_of};
 pub use tree::{
     Attributes, Propagation, attach, clone_of, clone_tree, detach, map_users, move_here, pivot_here,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{Hooks, Linux, LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{Hooks, Linux, LinuxNamespaceType, Mount, Process, Spec};
 
 use super::BundleError;
 use super::namespaces::{self, has_namespace};
@@ -45,7 +45,6 @@ pub(super) fn check(spec: &Spec) -> Result<(), BundleError> {
         check_process(process)?;
     }
     let linux = spec.linux().as_ref().ok_or_else(|| invalid("linux", "is missing"))?;
-    refuse_unsupported(linux)?;
     namespaces::check(spec, linux)?;
     if let Some(hooks) = spec.hooks() {
         check_hooks(hooks)?;
@@ -86,27 +85,6 @@ pub fn check_process(process: &Process) -> Result<(), BundleError> {
     Ok(())
 }
 
-fn refuse(members: &[(&str, bool)]) -> Result<(), BundleError> {
-    match members.iter().find(|(_, is_present)| *is_present) {
-        Some((member, _)) => Err(BundleError::Unsupported { member: (*member).to_owned() }),
-        None => Ok(()),
-    }
-}
-
-fn refuse_unsupported(linux: &Linux) -> Result<(), BundleError> {
-    let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    if linux.intel_rdt().is_some() && !Path::new("/sys/fs/resctrl/schemata").exists() {
-        return Err(invalid("linux.intelRdt", "this host has no resource director"));
-    }
-    if is_set(linux.mount_label()) && !Path::new("/sys/fs/selinux/enforce").exists() {
-        return Err(invalid("linux.mountLabel", "this host has no SELinux"));
-    }
-    refuse(&[
-        ("linux.mountLabel", is_set(linux.mount_label())),
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
-    ])
-}
-
 /// Every hook has an absolute path and, if any, a time that is more than nothing.
 #[allow(deprecated, reason = "still written by container managers")]
 fn check_hooks(hooks: &Hooks) -> Result<(), BundleError> {
@@ -132,6 +110,11 @@ fn check_hooks(hooks: &Hooks) -> Result<(), BundleError> {
     Ok(())
 }
 
+/// Whether it changes what is mounted, and mounts nothing.
+pub(super) fn is_remount(mount: &Mount) -> bool {
+    mount.options().iter().flatten().any(|option| option == "remount")
+}
+
 fn check_mounts(spec: &Spec) -> Result<(), BundleError> {
     for (at, mount) in spec.mounts().iter().flatten().enumerate() {
         let member = format!("mounts[{at}]");
@@ -147,10 +130,8 @@ fn check_mounts(spec: &Spec) -> Result<(), BundleError> {
                 return Err(invalid(format!("{member}.{name}"), "is missing although the other is given"));
             }
         }
-        let is_root = mount.destination() == Path::new("/");
-        if is_root
-            && spec.mounts().iter().flatten().take(at).any(|other| other.destination() == Path::new("/"))
-        {
+        let is_root = |mount: &Mount| mount.destination() == Path::new("/") && !is_remount(mount);
+        if is_root(mount) && spec.mounts().iter().flatten().take(at).any(is_root) {
             return Err(invalid(member, "the root filesystem is mounted twice"));
         }
     }

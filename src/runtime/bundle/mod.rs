@@ -87,12 +87,6 @@ pub enum BundleError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A member asks for something this runtime does not do.
-    #[error("{member} is not supported")]
-    Unsupported {
-        /// The member.
-        member: String,
-    },
 }
 
 /// A specification that has been checked, and the directory its relative paths start from.
@@ -152,6 +146,11 @@ impl Bundle {
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// Whether something that is mounted is to be changed.
+    pub(super) fn remounts(&self) -> bool {
+        self.spec.mounts().iter().flatten().any(check::is_remount)
     }
 
     /// What its file asks for that nothing can be done about.

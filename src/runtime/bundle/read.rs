@@ -10,6 +10,7 @@ use crate::kernel::cgroup::NotEnforced;
 pub(super) fn specification(text: &[u8]) -> Result<(Spec, Vec<NotEnforced>), (String, serde_json::Error)> {
     let mut value: Value = serde_json::from_slice(text).map_err(|err| (".".to_owned(), err))?;
     let missed = value.get_mut("process").map(complete).unwrap_or_default();
+    spell(&mut value);
     let spec = serde_path_to_error::deserialize(value).map_err(|err| {
         let member = err.path().to_string();
         // Read from the text, the same error knows its line.
@@ -26,6 +27,16 @@ pub fn read_process(text: &[u8]) -> Result<(Process, Vec<NotEnforced>), serde_js
     let mut value: Value = serde_json::from_slice(text)?;
     let missed = complete(&mut value);
     Ok((serde_json::from_value(value)?, missed))
+}
+
+/// Abbreviations are written in capitals by the specification, and not by its types here.
+fn spell(spec: &mut Value) {
+    let Some(classes) = spec.pointer_mut("/linux/intelRdt").and_then(Value::as_object_mut) else { return };
+    for (specified, typed) in [("enableCMT", "enableCmt"), ("enableMBM", "enableMbm")] {
+        if let Some(value) = classes.remove(specified) {
+            classes.insert(typed.to_owned(), value);
+        }
+    }
 }
 
 /// Nobody named is root, and a capability that is none cannot be given.
@@ -68,6 +79,15 @@ mod tests {
         let (process, _) = read_process(br#"{"cwd": "/", "user": {"gid": 5}}"#).unwrap();
         assert_eq!((process.user().uid(), process.user().gid()), (0, 5));
         assert!(read_process(br#"{"cwd": "/", "user": {"uid": "five"}}"#).is_err());
+    }
+
+    #[test]
+    #[allow(deprecated, reason = "still written by container managers")]
+    fn abbreviations_are_read_as_the_specification_has_them() {
+        let text = br#"{"ociVersion": "1.2.0", "linux": {"intelRdt": {"closID": "a", "enableCMT": true, "enableMBM": true}}}"#;
+        let (spec, _) = specification(text).unwrap();
+        let classes = spec.linux().clone().unwrap().intel_rdt().clone().unwrap();
+        assert_eq!((*classes.enable_cmt(), *classes.enable_mbm()), (Some(true), Some(true)));
     }
 
     #[test]

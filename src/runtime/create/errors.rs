@@ -6,6 +6,7 @@ use nix::errno::Errno;
 
 use crate::kernel::cgroup::{CgroupError, NotEnforced};
 use crate::kernel::process::Exit;
+use crate::kernel::resctrl::ResctrlError;
 use crate::runtime::attend::DeliveryError;
 use crate::runtime::bundle::BundleError;
 use crate::runtime::failure::ExecFailure;
@@ -27,6 +28,9 @@ pub enum CreateError {
     /// The control group could not be made.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// Its class of service is none, or could not be made.
+    #[error(transparent)]
+    Class(#[from] ResctrlError),
     /// A limit is one that the kernel does not take.
     #[error("linux.resources.{}: {}", .0.resource, .0.reason)]
     Limit(NotEnforced),

@@ -9,6 +9,7 @@ mod copy;
 mod home;
 mod mounts;
 mod program;
+mod remount;
 mod terminal;
 
 pub(super) use program::Attendant;
@@ -206,6 +207,7 @@ fn run_step(number: usize, step: &Step, child: &Child<'_>, found: &mut Found) ->
         Step::FindNull => found.null = Some(mounts::find_null()?),
         Step::MountRoot(root) => found.root = Some(mounts::mount_root(root, child.sources)?),
         Step::Mount(one) => mounts::mount_in(root(found)?, one, child.sources)?,
+        Step::Remount(one) => remount::remount_in(root(found)?, one)?,
         Step::Node(node) => mounts::make_node(root(found)?, node)?,
         Step::Link(to, dir, name) => mounts::link(root(found)?, to, dir, name)?,
         Step::Directory(path) => {

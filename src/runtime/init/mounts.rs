@@ -14,6 +14,7 @@ use super::{Failure, Found, at, root, status};
 use crate::kernel::mount::{
     Attributes, Filesystem, MadeKind, Propagation, attach, clone_of, clone_tree, make_in,
     mount_opened_layers, mount_with_options, open_directory, open_in, open_in_no_links, set_attributes,
+    set_keeping,
 };
 use crate::runtime::handshake::Part;
 use crate::runtime::steps::{FsOption, Mount, Node, NodeKind, RootMount, RootWhat, What};
@@ -81,6 +82,11 @@ fn mounted_by_path(root: &RootMount) -> Result<OwnedFd, Failure> {
 
 fn new_filesystem(fstype: &CStr, options: &[FsOption], attributes: Attributes) -> Result<OwnedFd, Failure> {
     let filesystem = Filesystem::open(fstype).map_err(at(Part::Type))?;
+    set_options(&filesystem, options)?;
+    Ok(filesystem.mount(attributes)?)
+}
+
+pub(super) fn set_options(filesystem: &Filesystem, options: &[FsOption]) -> Result<(), Failure> {
     for (key, value) in options {
         match value {
             Some(value) => filesystem.set(key, value),
@@ -88,7 +94,7 @@ fn new_filesystem(fstype: &CStr, options: &[FsOption], attributes: Attributes) -
         }
         .map_err(at(Part::Option))?;
     }
-    Ok(filesystem.mount(attributes)?)
+    Ok(())
 }
 
 /// Makes one mount within the root.
@@ -143,6 +149,12 @@ pub(super) fn mount_in(root: BorrowedFd<'_>, mount: &Mount, sources: &[OwnedFd])
         set_attributes(tree.as_fd(), mount.recursive, None, true).map_err(at(Part::Attributes))?;
     }
     attach(tree.as_fd(), place.as_fd())?;
+    if let Some(keeping) = mount.keeping {
+        set_keeping(tree.as_fd(), keeping)?;
+        for (attributes, deep) in [(mount.attributes, false), (mount.recursive, true)] {
+            set_attributes(tree.as_fd(), attributes, None, deep).map_err(at(Part::Attributes))?;
+        }
+    }
     if let Some((kind, deep)) = mount.propagation {
         set_attributes(tree.as_fd(), Attributes::NONE, Some(kind), deep).map_err(at(Part::Attributes))?;
     }

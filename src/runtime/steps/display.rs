@@ -3,7 +3,9 @@
 use std::ffi::CStr;
 use std::fmt;
 
-use super::{CapabilitySets, FsOption, Mount, Node, NodeKind, Request, RootMount, RootWhat, Step, What};
+use super::{
+    CapabilitySets, FsOption, Mount, Node, NodeKind, Remount, Request, RootMount, RootWhat, Step, What,
+};
 use crate::kernel::mount::{Attributes, Propagation};
 use crate::kernel::namespace::Namespaces;
 use crate::kernel::security::CapabilitySet;
@@ -47,6 +49,7 @@ impl fmt::Display for Step {
             Self::FindNull => f.write_str("find the null device at /dev/null"),
             Self::MountRoot(root) => root.fmt(f),
             Self::Mount(mount) => mount.fmt(f),
+            Self::Remount(remount) => remount.fmt(f),
             Self::Node(node) => node.fmt(f),
             Self::Link(to, dir, name) => write!(f, "link {}/{} to {}", text(dir), text(name), text(to)),
             Self::Directory(path) => write!(f, "make directory {}", text(path)),
@@ -129,10 +132,20 @@ impl fmt::Display for Mount {
         if self.copies_up {
             f.write_str(", with a copy of what is there")?;
         }
-        match self.propagation {
-            Some((kind, deep)) => write!(f, ", {}{}", deep_prefix(deep), propagation(kind)),
-            None => Ok(()),
+        if let Some(keeping) = self.keeping {
+            f.write_str(if keeping.versions { ", counting versions" } else { ", not counting versions" })?;
         }
+        write_propagation(f, self.propagation)
+    }
+}
+
+impl fmt::Display for Remount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "remount {}", text(&self.at))?;
+        write_options(f, &self.options)?;
+        write_attributes(f, self.attributes, "")?;
+        write_attributes(f, self.recursive, "all ")?;
+        write_propagation(f, self.propagation)
     }
 }
 
@@ -165,6 +178,13 @@ fn write_options(f: &mut fmt::Formatter<'_>, list: &[FsOption]) -> fmt::Result {
 
 fn write_attributes(f: &mut fmt::Formatter<'_>, attributes: Attributes, prefix: &str) -> fmt::Result {
     if attributes.is_none() { Ok(()) } else { write!(f, ", {prefix}{attributes}") }
+}
+
+fn write_propagation(f: &mut fmt::Formatter<'_>, wanted: Option<(Propagation, bool)>) -> fmt::Result {
+    match wanted {
+        Some((kind, deep)) => write!(f, ", {}{}", deep_prefix(deep), propagation(kind)),
+        None => Ok(()),
+    }
 }
 
 fn deep_prefix(deep: bool) -> &'static str {

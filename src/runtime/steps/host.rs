@@ -2,8 +2,10 @@
 
 use std::ffi::CString;
 
+use nix::sys::stat::makedev;
 use oci_spec::runtime::Process;
 
+use super::has_selinux;
 use crate::kernel::cgroup::Layout;
 use crate::kernel::process::kernel_release;
 use crate::kernel::security::{CapabilitySet, Limit, held, known, limit_of};
@@ -34,6 +36,10 @@ pub struct Host {
     pub layout: Layout,
     /// Mounts of proc and sysfs, to be taken away where the root is only moved.
     pub pseudo_mounts: Vec<CString>,
+    /// The device numbers of the filesystems that are mounted here, for those who change one.
+    pub filesystems: Vec<u64>,
+    /// Whether programs and files have SELinux labels.
+    pub has_selinux: bool,
 }
 
 impl Host {
@@ -57,6 +63,8 @@ impl Host {
             oom_score,
             layout: layout.clone(),
             pseudo_mounts: Vec::new(),
+            filesystems: Vec::new(),
+            has_selinux: has_selinux(),
         }
     }
 
@@ -75,6 +83,18 @@ impl Host {
             CString::new(place).ok()
         };
         self.pseudo_mounts = text.lines().rev().filter_map(place).collect();
+    }
+
+    /// Looks which filesystems are mounted.
+    pub fn find_filesystems(&mut self) {
+        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let number = |line: &str| {
+            let (major, minor) = line.split(' ').nth(2)?.split_once(':')?;
+            Some(makedev(major.parse().ok()?, minor.parse().ok()?))
+        };
+        self.filesystems = text.lines().filter_map(number).collect();
+        self.filesystems.sort_unstable();
+        self.filesystems.dedup();
     }
 
     /// Whether limits can be raised above what this process has itself.

@@ -9,12 +9,14 @@
 mod attributes;
 mod display;
 mod host;
+mod label;
 mod mounts;
 mod namespaces;
 mod nodes;
 mod options;
 mod plan;
 mod process;
+mod remount;
 mod root;
 
 use std::ffi::CString;
@@ -30,7 +32,7 @@ pub use process::{Program, early as early_steps, process_steps};
 pub(in crate::runtime) use process::{filter_of, terminal_of};
 
 use crate::kernel::mapping::Mappings;
-use crate::kernel::mount::{Attributes, Propagation};
+use crate::kernel::mount::{Attributes, Keeping, Propagation};
 use crate::kernel::namespace::Namespaces;
 use crate::kernel::process::{Processors, Scheduling};
 use crate::kernel::security::seccomp::Filter;
@@ -96,6 +98,8 @@ pub enum Step {
     MountRoot(Box<RootMount>),
     /// Mount something within the root.
     Mount(Box<Mount>),
+    /// Change what is mounted within the root.
+    Remount(Box<Remount>),
     /// Make a device node.
     Node(Box<Node>),
     /// Make a symbolic link: what it says, the directory and the name.
@@ -254,6 +258,25 @@ pub struct Mount {
     pub propagation: Option<(Propagation, bool)>,
     /// Whether what is at the place is copied into it first.
     pub copies_up: bool,
+    /// How the filesystem keeps what is written, where that is not left to it.
+    pub keeping: Option<Keeping>,
+}
+
+/// A change of what is mounted within the root.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Remount {
+    /// Where, from the root.
+    pub at: CString,
+    /// Options of the filesystem.
+    pub options: Vec<FsOption>,
+    /// Attributes of the mount itself.
+    pub attributes: Attributes,
+    /// Attributes of the mount and of those below it.
+    pub recursive: Attributes,
+    /// How it hears of others, and whether that holds below it.
+    pub propagation: Option<(Propagation, bool)>,
+    /// The numbers of filesystems that the host has mounted too, whose options are the host's.
+    pub of_host: Vec<u64>,
 }
 
 /// What is mounted.

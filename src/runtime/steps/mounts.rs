@@ -7,23 +7,27 @@ use std::path::{Component, Path};
 
 use oci_spec::runtime::Mount as SpecMount;
 
+use super::label::CONTEXT;
 use super::namespaces::mappings;
-use super::options::{Options, Unsupported};
+use super::options::Options;
+use super::remount::check_versions;
 use super::{FsOption, Host, Mount, Source, SourceWhat, Step, Users, What};
 use crate::kernel::cgroup::CgroupPath;
 use crate::kernel::mapping::Mappings;
-use crate::kernel::mount::{Attributes, Propagation};
+use crate::kernel::mount::{Attributes, Keeping, Propagation};
 
 /// Why a mount cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MountPlanError {
-    /// An option that this runtime does not do.
-    #[error("mounts[{at}].options: {option:?} is not supported")]
+    /// An option that is not for this mount.
+    #[error("mounts[{at}].options: {option:?} {reason}")]
     Option {
         /// Which mount.
         at: usize,
         /// Which option.
         option: String,
+        /// Why not.
+        reason: &'static str,
     },
     /// A bind mount of nothing.
     #[error("mounts[{at}].source: is missing")]
@@ -83,6 +87,8 @@ pub(super) struct Scene<'a> {
     pub no_pivot: bool,
     /// Whose users the container's are.
     pub users: &'a Users,
+    /// The label of new filesystems.
+    pub label: Option<&'a str>,
     /// Mounts that the parent is to make ready, so far.
     pub sources: RefCell<Vec<Source>>,
 }
@@ -111,10 +117,20 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub(super) fn read(at: usize, mount: &'a SpecMount) -> Result<Self, MountPlanError> {
-        let options = Options::read(mount.options().as_deref().unwrap_or_default())
-            .map_err(|Unsupported(option)| MountPlanError::Option { at, option })?;
+        let options = Options::read(mount.options().as_deref().unwrap_or_default());
         let entry = Self { at, mount, options };
+        check_versions(&entry)?;
         if entry.covers_proc() { Err(MountPlanError::Proc { at }) } else { Ok(entry) }
+    }
+
+    /// Whether it changes what is mounted, and mounts nothing.
+    pub(super) fn remounts(&self) -> bool {
+        self.options.remounts
+    }
+
+    /// The place, as it reads from the root.
+    pub(super) fn place(&self) -> String {
+        clean(self.mount.destination())
     }
 
     /// Whether it would put something else in the place of `/proc`, by which processes are told apart and held. Places
@@ -124,16 +140,16 @@ impl<'a> Entry<'a> {
             Some(_) => self.mount.source().as_deref() == Some(Path::new("/proc")),
             None => self.mount.typ().as_deref() == Some("proc"),
         };
-        clean(self.mount.destination()) == "/proc" && !is_proc
+        self.place() == "/proc" && !is_proc && !self.remounts()
     }
 
     pub(super) fn is_root(&self) -> bool {
-        self.mount.destination() == Path::new("/")
+        self.mount.destination() == Path::new("/") && !self.remounts()
     }
 
     /// Whether it is a `/dev` apart from the root filesystem.
     pub(super) fn is_dev(&self) -> bool {
-        clean(self.mount.destination()) == "/dev"
+        self.place() == "/dev" && !self.remounts()
     }
 
     /// Whether the host's own directory becomes the container's `/dev`.
@@ -174,7 +190,7 @@ impl<'a> Entry<'a> {
         CString::new(bytes).map_err(|_| MountPlanError::Zero { at: self.at })
     }
 
-    fn data(&self) -> Result<Vec<FsOption>, MountPlanError> {
+    pub(super) fn data(&self) -> Result<Vec<FsOption>, MountPlanError> {
         let data = self.options.data.iter();
         data.map(|(key, value)| {
             let value = value.as_ref().map(|value| self.text(value.as_bytes())).transpose()?;
@@ -194,7 +210,7 @@ pub(super) fn with_source(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanE
 
 /// The steps of one mount within the root. The second list is for when everything else is in place.
 pub(super) fn steps(scene: &Scene<'_>, entry: &Entry<'_>) -> Result<(Vec<Step>, Vec<Step>), MountPlanError> {
-    let at = clean(entry.mount.destination());
+    let at = entry.place();
     let mut late = Vec::new();
     if let Some(deep) = entry.bind() {
         let source = entry.source(scene)?;
@@ -235,6 +251,11 @@ fn mount(
     // A /proc or /sys that is really somewhere else would be masked in the wrong place.
     let no_links =
         matches!(&what, What::New { fstype, .. } if [c"proc", c"sysfs"].contains(&fstype.as_c_str()));
+    let keeping = entry.options.versions.map(|versions| Keeping {
+        versions,
+        synchronous: entry.options.has_flag("sync"),
+        lazy_times: entry.options.has_flag("lazytime"),
+    });
     Ok(Step::Mount(Box::new(Mount {
         at: entry.text(at)?,
         no_links,
@@ -243,6 +264,7 @@ fn mount(
         recursive: entry.options.recursive,
         propagation,
         copies_up: entry.options.copies_up,
+        keeping,
     })))
 }
 
@@ -264,11 +286,11 @@ fn cgroup(scene: &Scene<'_>, entry: &Entry<'_>, at: &str) -> Result<Vec<Step>, M
         let what = view("cgroup2", Vec::new(), &unified.mount)?;
         return Ok(vec![mount(entry, at, what, attributes, None)?]);
     }
-    let tmpfs = What::New {
-        fstype: entry.text("tmpfs")?,
-        options: vec![(entry.text("mode")?, Some(entry.text("755")?))],
-        or_bind: None,
-    };
+    let mut options = vec![(entry.text("mode")?, Some(entry.text("755")?))];
+    if let Some(label) = scene.label {
+        options.push((entry.text(CONTEXT)?, Some(entry.text(label)?)));
+    }
+    let tmpfs = What::New { fstype: entry.text("tmpfs")?, options, or_bind: None };
     let mut steps = vec![mount(entry, at, tmpfs, attributes.without(Attributes::READ_ONLY), None)?];
     for hierarchy in layout.hierarchies() {
         let mut options = Vec::new();

@@ -33,7 +33,19 @@ const PROPAGATIONS: [(&str, Propagation); 4] = [
 ];
 
 /// What is neither, and the runtime's business all the same.
-const OTHERS: [&str; 8] = ["bind", "defaults", "idmap", "loud", "rbind", "ridmap", "silent", "tmpcopyup"];
+const OTHERS: [&str; 11] = [
+    "bind",
+    "defaults",
+    "idmap",
+    "iversion",
+    "loud",
+    "noiversion",
+    "rbind",
+    "remount",
+    "ridmap",
+    "silent",
+    "tmpcopyup",
+];
 
 /// What the kernel knows for any new filesystem (`vfs_parse_fs_param`).
 const OF_ANY_FILESYSTEM: [&str; 7] = ["async", "dirsync", "lazytime", "mand", "nolazytime", "nomand", "sync"];
@@ -53,25 +65,25 @@ pub(super) struct Options {
     pub mapped: Option<bool>,
     /// Whether what is at the place is copied into it first.
     pub copies_up: bool,
+    /// Whether what is mounted at the place is changed, and nothing mounted.
+    pub remounts: bool,
+    /// Whether the filesystem counts the versions of its files; otherwise as it likes.
+    pub versions: Option<bool>,
     /// For the filesystem: `key=value` or a flag.
     pub data: Vec<(String, Option<String>)>,
 }
 
-/// An option that this runtime does not do.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unsupported(pub String);
-
 impl Options {
     /// Reads a list as it stands in a specification; later options win.
-    pub(super) fn read(list: &[String]) -> Result<Self, Unsupported> {
+    pub(super) fn read(list: &[String]) -> Self {
         let mut out = Self::default();
         for option in list {
-            out.add(option)?;
+            out.add(option);
         }
-        Ok(out)
+        out
     }
 
-    fn add(&mut self, option: &str) -> Result<(), Unsupported> {
+    fn add(&mut self, option: &str) {
         if let Some(attributes) = attributes(option) {
             self.attributes = self.attributes.then(attributes);
         } else if let Some(attributes) = option.strip_prefix('r').and_then(attributes) {
@@ -88,16 +100,20 @@ impl Options {
                 "idmap" => self.mapped = Some(self.mapped.unwrap_or(false)),
                 "ridmap" => self.mapped = Some(true),
                 "tmpcopyup" => self.copies_up = true,
-                "remount" | "iversion" | "noiversion" => {
-                    return Err(Unsupported(option.to_owned()));
-                }
+                "remount" => self.remounts = true,
+                "iversion" => self.versions = Some(true),
+                "noiversion" => self.versions = Some(false),
                 other => self.data.push(match other.split_once('=') {
                     Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                     None => (other.to_owned(), None),
                 }),
             }
         }
-        Ok(())
+    }
+
+    /// Whether there is a flag of this name for the filesystem.
+    pub(super) fn has_flag(&self, name: &str) -> bool {
+        self.data.iter().any(|(key, value)| key == name && value.is_none())
     }
 }
 

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Hooks, Linux, LinuxNetDevice, LinuxSeccomp, Process, Spec};
 
 use super::attributes::{labels, surroundings};
+use super::label::{labelled, mount_label};
 use super::mounts::{self, Entry, Scene, clean};
 use super::namespaces::{Users, Wanted};
 use super::nodes;
 use super::process::{Program, early, filter_of, process_steps, terminal_of, text};
+use super::remount::{self, Kept};
 use super::root;
 use super::{Host, MountPlanError, NetDevice, Request, Source, Step};
 use crate::kernel::cgroup::{CgroupPath, NotEnforced, Placement};
@@ -141,6 +143,7 @@ pub fn plan(bundle: &Bundle, process: &Process, setting: &Setting<'_>) -> Result
         cgroup,
         no_pivot: manner.no_pivot,
         users: &namespaces.users,
+        label: mount_label(linux, host)?,
         sources: RefCell::default(),
     };
     steps.extend(filesystem(spec, linux, process, &scene)?);
@@ -218,10 +221,13 @@ fn filesystem(
     scene: &Scene<'_>,
 ) -> Result<Vec<Step>, PlanError> {
     let entries = spec.mounts().iter().flatten().enumerate();
-    let entries = entries.map(|(at, mount)| Entry::read(at, mount)).collect::<Result<Vec<_>, _>>()?;
+    let entries = entries
+        .map(|(at, mount)| Ok(labelled(Entry::read(at, mount)?, scene.label, scene.users)))
+        .collect::<Result<Vec<_>, MountPlanError>>()?;
     let masked = linux.masked_paths().as_deref().unwrap_or_default();
 
     let is_inherited = has_inherited(spec);
+    let kept = Kept::of(linux, is_inherited);
     // What is mounted in the caller's own namespace is not ours to change.
     let mut steps: Vec<Step> =
         (!is_inherited).then_some(Step::HostPropagation(Propagation::Slave)).into_iter().collect();
@@ -232,6 +238,12 @@ fn filesystem(
     steps.push(root::root(scene, root)?);
     let mut late = Vec::new();
     for entry in entries.iter().filter(|entry| !entry.is_root()) {
+        if entry.remounts() {
+            let (step, is_late) = remount::step(scene, entry, &kept)?;
+            let list = if is_late { &mut late } else { &mut steps };
+            list.push(step);
+            continue;
+        }
         let (now, later) = mounts::steps(scene, entry)?;
         steps.extend(now);
         late.extend(later);

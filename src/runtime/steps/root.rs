@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
+use super::label::CONTEXT;
 use super::mounts::{Entry, MountPlanError, Scene, with_source};
 use super::{FsOption, Host, RootMount, RootWhat, SourceWhat, Step};
 use crate::kernel::mount::{Attributes, MOST_OPENED_LAYERS};
@@ -63,11 +64,7 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
     };
     let fstype = entry.text("overlay")?;
     if host.kernel < LAYERS_ONE_BY_ONE || has_escape || data.iter().any(is_long) {
-        let joined: Vec<_> = data
-            .iter()
-            .map(|(key, value)| value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}")))
-            .collect();
-        let joined = joined.join(",");
+        let joined = data.iter().map(in_one_string).collect::<Vec<_>>().join(",");
         if joined.len() > LONGEST_OPTIONS {
             let too_long = || MountPlanError::TooLong { at: entry.at, length: joined.len() };
             return if has_escape { Err(too_long()) } else { opened(entry)?.ok_or_else(too_long) };
@@ -75,6 +72,15 @@ fn overlay(entry: &Entry<'_>, host: &Host) -> Result<RootWhat, MountPlanError> {
         return Ok(RootWhat::Classic(fstype, entry.text(joined)?));
     }
     Ok(RootWhat::New(fstype, one_by_one(entry)?))
+}
+
+/// An option as it stands between commas; a label has commas of its own (`selinux_sb_eat_lsm_opts`).
+fn in_one_string((key, value): &(String, Option<String>)) -> String {
+    match value {
+        Some(value) if key == CONTEXT => format!("{key}=\"{value}\""),
+        Some(value) => format!("{key}={value}"),
+        None => key.clone(),
+    }
 }
 
 /// The options of an overlay, with one for each layer.
@@ -99,15 +105,15 @@ fn one_by_one(entry: &Entry<'_>) -> Result<Vec<FsOption>, MountPlanError> {
 /// An overlay whose layers are opened and named by their descriptors; `None` where even those names are too long.
 fn opened(entry: &Entry<'_>) -> Result<Option<RootWhat>, MountPlanError> {
     let (mut below, mut rest) = (Vec::new(), Vec::new());
-    for (key, value) in &entry.options.data {
+    for option in &entry.options.data {
+        let (key, value) = option;
         match value {
             Some(value) if key == "lowerdir" => {
                 for layer in value.split(':') {
                     below.push(entry.text(layer)?);
                 }
             }
-            Some(value) => rest.push(format!("{key}={value}")),
-            None => rest.push(key.clone()),
+            Some(_) | None => rest.push(in_one_string(option)),
         }
     }
     let rest = rest.join(",");

@@ -96,12 +96,6 @@ fn what_the_host_lacks_is_refused_by_its_member() {
             "process.selinuxLabel: this host has no SELinux",
         );
     }
-    if !std::path::Path::new("/sys/fs/resctrl/schemata").exists() {
-        refused(
-            &|container| container.config["linux"]["intelRdt"] = json!({"closID": "some"}),
-            "linux.intelRdt: this host has no resource director",
-        );
-    }
     refused(
         &|container| {
             container.config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_RT", "priority": 9});

@@ -1,4 +1,4 @@
-//! Control groups below a container's own, processes that have been moved out of them, and users who may make none.
+//! Control groups below a container's own, and processes that have been moved out of them.
 
 use std::{
     fs,
@@ -254,51 +254,4 @@ fn who_may_make_no_control_groups_can_do_without() {
     container.config["linux"]["cgroupsPath"] = json!(format!("/{}/box", container.cgroup));
     let ran = run("true", &container);
     assert!(ran.code == 1 && ran.err.contains("make control group"), "{ran:?}");
-}
-
-#[test]
-fn an_ordinary_user_runs_a_container_in_a_user_namespace_of_their_own() {
-    require!(root, busybox, unshare);
-    let mut container = Container::new();
-    let linux = container.config["linux"].as_object_mut().unwrap();
-    linux.remove("cgroupsPath");
-    linux.remove("resources");
-    let mounts = container.config["mounts"].as_array_mut().unwrap();
-    // A group and a hierarchy that are not theirs.
-    mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
-    for mount in mounts {
-        if let Some(options) = mount["options"].as_array_mut() {
-            options.retain(|option| !option.as_str().unwrap().starts_with("gid="));
-        }
-    }
-    container.script("id -u; echo x >/dev/null && echo null; touch /tmp/mine; stat -c %u /tmp/mine");
-    container.config["root"]["readonly"] = json!(false);
-    container.save();
-    let chowned =
-        std::process::Command::new("chown").args(["-R", "1000:1000"]).arg(container.path("")).status();
-    assert!(chowned.unwrap().success());
-    let bundle = container.bundle().display().to_string();
-    let oci = container.command(&["run", "--bundle", &bundle, &container.id]);
-    let mut command = std::process::Command::new("setpriv");
-    command.args([
-        "--reuid",
-        "1000",
-        "--regid",
-        "1000",
-        "--clear-groups",
-        "unshare",
-        "--user",
-        "--map-root-user",
-    ]);
-    let ran: Ran = command.arg(oci.get_program()).args(oci.get_args()).output().unwrap().into();
-    if ran.err.contains("unshare failed") || ran.err.contains("Permission denied\nsetpriv") || ran.code == 126
-    {
-        skipped(&ran.err);
-        return;
-    }
-    assert_eq!((ran.out.as_str(), ran.code), ("0\nnull\n0", 0), "{ran:?}");
-    assert!(ran.err.contains("warning: the container has no control groups"), "{ran:?}");
-    let owner =
-        std::os::unix::fs::MetadataExt::uid(&fs::metadata(container.rootfs().join("tmp/mine")).unwrap());
-    assert_eq!(owner, 1000);
 }

@@ -36,6 +36,8 @@ fn a_container_lives_through_its_states() {
     assert_eq!(state["annotations"]["who"], "me");
     assert_eq!(state["bundle"], container.bundle().to_str().unwrap());
 
+    // Signal 0 asks whether there is somebody.
+    assert_eq!(container.oci(&["kill", &container.id, "0"]).code, 0);
     assert_eq!(container.oci(&["kill", &container.id, "KILL"]).code, 0);
     container.wait_status("stopped");
     assert_eq!(container.pid(), 0);

@@ -142,6 +142,30 @@ fn devices_of_rdma_are_limited_or_told() {
 }
 
 #[test]
+fn a_device_of_rdma_is_limited_and_counted() {
+    require!(root, busybox);
+    let devices = fs::read_dir("/sys/class/infiniband").into_iter().flatten().flatten();
+    let device = devices.map(|entry| entry.file_name().to_string_lossy().into_owned()).next();
+    let Some(device) = device.filter(|_| Layout::detect().unwrap().offers("rdma")) else {
+        skipped("this host has no RDMA device, or no control groups for it");
+        return;
+    };
+    let mut container = Container::new();
+    let mut limits = json!({});
+    limits[&device] = json!({"hcaHandles": 3, "hcaObjects": 9});
+    container.config["linux"]["resources"] = json!({ "rdma": limits });
+    container.script("sleep 1000");
+    container.start();
+    let told = container.oci(&["events", "--stats", &container.id]);
+    let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    let limit = &told["data"]["rdma"]["rdma_limit"][0];
+    assert_eq!(
+        (&limit["device"], &limit["hca_handles"], &limit["hca_objects"]),
+        (&json!(device), &json!(3), &json!(9))
+    );
+}
+
+#[test]
 fn the_clocks_of_a_time_namespace_are_its_own_on_the_outside_too() {
     require!(root, busybox);
     let mut container = Container::new();

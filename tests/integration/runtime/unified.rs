@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::container::Container;
 use crate::harness::{PATIENCE, disk_of, require, wait_for};
@@ -118,7 +118,14 @@ fn pressure_is_measured_in_the_group_and_seen_from_inside() {
         let some = text.lines().next().and_then(|line| line.split("total=").nth(1)?.parse::<u64>().ok());
         some.filter(|micros| *micros > 0)
     };
-    wait_for("time in which it had no processor", PATIENCE, total);
+    let before = wait_for("time in which it had no processor", PATIENCE, total);
+    // The same in the document that managers read.
+    let told = container.oci(&["events", "--stats", &container.id]);
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert!(told["data"]["cpu"]["psi"]["some"]["total"].as_u64() >= Some(before), "{told:#}");
+    for (member, kind) in [("cpu", "some"), ("memory", "some"), ("memory", "full"), ("blkio", "full")] {
+        assert!(told["data"][member]["psi"][kind]["avg10"].is_number(), "{member} {kind}: {told:#}");
+    }
 }
 
 #[test]

@@ -60,6 +60,21 @@ fn a_configuration_that_makes_no_sense_fails_the_task_and_nothing_else() {
 }
 
 #[test]
+fn the_user_of_an_image_is_explained_as_the_images() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("image-user");
+    assert!(load(&instance, "owned", &json!({ "User": "77:88" })));
+    // The image has a shell and nothing to sleep with.
+    let app = container("app", "trap 'exit 0' TERM; while :; do :; done");
+    let id = instance.launch(&definition("owned", &[with(app, json!({ "image": "owned" }))]));
+    instance.running(&id);
+    let told = instance.cli(&["explain", &id]).ok();
+    for part in ["USER 77:88 of the image", "uid 77, gid 88, no more groups; the same on the host"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
 fn a_working_directory_with_dots_stays_inside() {
     require!(host, busybox);
     let instance = Instance::with_busybox("dots");

@@ -66,6 +66,11 @@ fn root_of_a_task_is_nobody_on_the_host() {
     assert!(first >= 0x7000_0000 && owner_of(pid) == first, "{first} {}", owner_of(pid));
     let shown = instance.cli(&["show", &id]).ok();
     assert!(shown.contains(&format!("its own; on the host {first} to {}", first + 65_535)), "{shown}");
+    let why = instance.cli(&["explain", &id]).ok();
+    assert!(
+        why.contains(&format!("uid {first}, gid {first} on the host, where the task has users of its own")),
+        "{why}"
+    );
     // Its own file is another's on the host, and the layer has not been copied.
     let upper = instance.path(format!("state/tasks/{id}"));
     let found = find(&upper, "mine").expect("the file in the upper directory");

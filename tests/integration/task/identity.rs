@@ -22,6 +22,29 @@ fn a_user_is_found_in_the_images_own_files() {
 }
 
 #[test]
+fn whom_a_container_runs_as_is_explained() {
+    require!(host, busybox);
+    let instance = Instance::with_busybox("whom");
+    let user = |name: &str, user: &str| with(container(name, FOREVER), json!({ "user": user }));
+    let all = [user("named", "app"), user("numbered", "4242:4343"), container("silent", FOREVER)];
+    let id = instance.launch(&definition("whom", &all));
+    instance.running(&id);
+    let told = instance.cli(&["explain", &id]).ok();
+    for (name, parts) in [
+        (
+            "named",
+            ["user app of the task definition", "uid 1000, gid 1000, groups 4 100; the same on the host"],
+        ),
+        ("numbered", ["user 4242:4343 of the task definition", "uid 4242, gid 4343, no more groups; "]),
+        ("silent", ["root: neither the task definition nor the image names a user", "uid 0, gid 0, "]),
+    ] {
+        let line =
+            told.lines().find(|line| line.starts_with(&format!("user of {name} "))).unwrap_or_default();
+        assert!(parts.iter().all(|part| line.contains(part)) && line.trim_end().ends_with("met"), "{told}");
+    }
+}
+
+#[test]
 fn a_user_that_the_image_does_not_know_fails_the_task_with_its_name() {
     require!(host, busybox);
     let instance = Instance::with_busybox("nobody");

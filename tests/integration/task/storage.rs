@@ -41,9 +41,12 @@ fn limited(state: &Path) -> Vec<u32> {
 fn fills_its_own_and_no_more(disk: &'static str) {
     let instance = instance(disk, disk);
     let neighbour = instance.launch(&held("neighbour", &stays("until test -e /v/go; do sleep 0.1; done; dd if=/dev/zero of=/v/file bs=1M count=64 2>&1 && rm /v/file && echo wrote")));
-    // What it says is counted too, so that it makes room before it says it; memory is not.
-    let script = "fallocate -l 40G /big 2>/dev/shm/why; a=$?; dd if=/dev/zero of=/more bs=1M count=64 2>/dev/null; b=$?
-        dd if=/dev/zero of=/v/more bs=1M count=64 2>/dev/null; c=$?; rm -f /big /more /v/more
+    // What it says is counted too, so that it makes room before it says it; memory is not. xfs takes gigabytes at a time,
+    // so that the refused ones leave room for some more.
+    let script = "fallocate -l 40G /big 2>/dev/shm/why; a=$?
+        for s in 4G 512M 64M 8M; do n=0; while fallocate -l $s /big-$s-$n 2>/dev/null; do n=$((n + 1)); done; done
+        dd if=/dev/zero of=/more bs=1M count=64 2>/dev/null; b=$?
+        dd if=/dev/zero of=/v/more bs=1M count=64 2>/dev/null; c=$?; rm -f /big* /more /v/more
         cat /dev/shm/why; echo root $a $b volume $c";
     let greedy = instance.launch(&held("greedy", script));
     let task = instance.stopped(&greedy);

@@ -1,16 +1,11 @@
-//! A connection to the system bus: calls, their answers, and the ends of jobs.
+//! A connection to systemd's bus: calls, their answers, and the ends of jobs.
 
-use std::env;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::SystemdError;
 use super::message::{FIXED, Heard, Target, Writer, call, length_of, read};
-
-/// The bus, unless the environment names another.
-const BUS: &str = "/run/dbus/system_bus_socket";
+use super::{Manager, SystemdError};
 
 /// How long systemd may take for a job.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,10 +23,14 @@ pub(super) const MANAGER: Target = Target {
     interface: "org.freedesktop.systemd1.Manager",
 };
 
+/// The same, asked for what it says of itself.
+pub(super) const PROPERTIES_OF_MANAGER: Target =
+    Target { interface: "org.freedesktop.DBus.Properties", ..MANAGER };
+
 /// The same, asked only whether it is there.
 pub(super) const PEER_OF_MANAGER: Target = Target { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
 
-/// A connection to the system bus.
+/// A connection to the bus of a systemd.
 pub(super) struct Bus {
     stream: UnixStream,
     serial: u32,
@@ -41,10 +40,9 @@ pub(super) struct Bus {
 
 impl Bus {
     /// Connects and asks to hear of jobs.
-    pub(super) fn connect() -> Result<Self, SystemdError> {
-        let path = address();
-        let error = |source| SystemdError::Connect { path: path.clone(), source };
-        let stream = UnixStream::connect(&path).map_err(error)?;
+    pub(super) fn connect(manager: Manager) -> Result<Self, SystemdError> {
+        let error = |source| SystemdError::Connect { manager, source };
+        let stream = UnixStream::connect(manager.bus()).map_err(error)?;
         let mut bus = Self { stream, serial: 0, ended: Vec::new() };
         bus.begin().map_err(error)?;
         Ok(bus)
@@ -54,17 +52,9 @@ impl Bus {
     fn begin(&mut self) -> io::Result<()> {
         self.stream.set_read_timeout(Some(PATIENCE))?;
         self.stream.set_write_timeout(Some(PATIENCE))?;
-        let uid = nix::unistd::geteuid().to_string();
-        // The digits of the user's number, each as two hexadecimal ones: ASCII's digits begin at 0x30.
-        let hex: String = uid.chars().flat_map(|digit| ['3', digit]).collect();
-        write!(self.stream, "\0AUTH EXTERNAL {hex}\r\n")?;
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") && line.len() < 512 {
-            let mut byte = [0];
-            self.stream.read_exact(&mut byte)?;
-            line.push(byte[0]);
-        }
-        if !line.starts_with(b"OK ") {
+        // Without a name the bus goes by what the kernel says of us, which holds in user namespaces, too.
+        self.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
+        if self.line()? != b"DATA\r\n" || !self.line()?.starts_with(b"OK ") {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         self.stream.write_all(b"BEGIN\r\n")?;
@@ -79,6 +69,17 @@ impl Bus {
         // Without it the jobs of our own are still told.
         let _ = self.answer(subscribed)?;
         Ok(())
+    }
+
+    /// A line of the greeting. Byte by byte, because messages may follow it.
+    fn line(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") && line.len() < 512 {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte)?;
+            line.push(byte[0]);
+        }
+        Ok(line)
     }
 
     /// Calls, and gives the number that the answer will bear.
@@ -127,14 +128,4 @@ impl Bus {
             }
         }
     }
-}
-
-/// The socket of the system bus.
-fn address() -> PathBuf {
-    let wanted = env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_default();
-    let path = wanted.split(';').find_map(|one| {
-        let rest = one.strip_prefix("unix:")?;
-        rest.split(',').find_map(|pair| pair.strip_prefix("path="))
-    });
-    PathBuf::from(path.unwrap_or(BUS))
 }

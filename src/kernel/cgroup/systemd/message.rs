@@ -83,6 +83,11 @@ impl Writer {
         self.array(8, |_| {});
     }
 
+    /// `au`.
+    pub(super) fn pids(&mut self, pids: &[u32]) {
+        self.array(4, |out| pids.iter().for_each(|pid| out.u32(*pid)));
+    }
+
     pub(super) fn bool(&mut self, value: bool) {
         self.u32(u32::from(value));
     }
@@ -104,7 +109,7 @@ impl Writer {
             }
             Value::Pids(pids) => {
                 self.signature("au");
-                self.array(4, |out| pids.iter().for_each(|pid| out.u32(*pid)));
+                self.pids(pids);
             }
         }
     }
@@ -198,6 +203,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<Heard> {
         }
     }
     reader.at = fields_end.next_multiple_of(8);
+    if signature == "v" {
+        // A property comes with its type.
+        signature = reader.signature()?;
+    }
     let begins_with_text = signature.starts_with(['s', 'o']);
     Some(match kind {
         RETURN => Heard::Answer { to, text: if begins_with_text { reader.text() } else { None } },
@@ -273,6 +282,15 @@ mod tests {
         let whole = call(7, TARGET, "Do", "sa(sv)", &body);
         let fixed: [u8; FIXED] = whole[..FIXED].try_into().unwrap();
         assert_eq!(length_of(&fixed), Some(whole.len()));
+    }
+
+    #[test]
+    fn a_property_is_read_with_its_type() {
+        let mut body = Writer::default();
+        body.variant(&Value::Text("/user.slice".to_owned()));
+        let mut answer = call(7, TARGET, "Get", "v", &body);
+        answer[1] = RETURN;
+        assert_eq!(read(&answer), Some(Heard::Answer { to: 0, text: Some("/user.slice".to_owned()) }));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Scopes: control groups that systemd makes, so that it knows of them and leaves them alone.
 //!
 //! A scope is begun with a process in it. A placeholder is that process until the container's own has been born there.
-//! systemd is asked over the system bus, by a client of a few messages ([`bus`], [`message`]).
+//! systemd is asked over its bus, by a client of a few messages ([`bus`], [`message`]). Ordinary users have a systemd of
+//! their own ([`manager`]), whose scopes lie below what the host's has given it.
 
 mod bus;
+mod manager;
 mod message;
 mod properties;
 
@@ -14,7 +16,8 @@ use oci_spec::runtime::LinuxResources;
 
 use super::{CgroupError, CgroupPath};
 use crate::kernel::process::{self, Child, CloneRequest, Pid, Signal};
-use bus::{Bus, MANAGER, PEER_OF_MANAGER};
+use bus::{Bus, MANAGER, PEER_OF_MANAGER, PROPERTIES_OF_MANAGER};
+pub use manager::Manager;
 use message::{Target, Value, Writer};
 use properties::limits;
 
@@ -25,10 +28,10 @@ pub enum SystemdError {
     #[error("{0:?} is not of the form slice:prefix:name")]
     Form(String),
     /// No bus to ask on.
-    #[error("connect to the system bus at {}", path.display())]
+    #[error("{}", no_bus(*manager))]
     Connect {
-        /// The socket.
-        path: PathBuf,
+        /// Whose.
+        manager: Manager,
         /// Why.
         source: io::Error,
     },
@@ -64,6 +67,17 @@ pub enum SystemdError {
     },
 }
 
+fn no_bus(manager: Manager) -> String {
+    let path = manager.bus();
+    match manager {
+        Manager::Host => format!("connect to the system bus at {}", path.display()),
+        Manager::OfUser(uid) => format!(
+            "connect to the bus of user {uid} at {}, which is there while they are logged in, or with loginctl enable-linger",
+            path.display()
+        ),
+    }
+}
+
 /// A scope's name and the slice that it lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
@@ -83,21 +97,43 @@ impl Drop for Begun {
     }
 }
 
-/// Whether systemd is there and answers on the system bus.
+/// Whether systemd is there and answers on its bus.
 pub fn answers() -> Result<(), SystemdError> {
     let systemd = Scope::named("systemd");
     systemd
-        .ask_of(PEER_OF_MANAGER, &mut Bus::connect()?, "a sign of life", "Ping", "", &Writer::default())
+        .ask_of(PEER_OF_MANAGER, &mut connect()?, "a sign of life", "Ping", "", &Writer::default())
         .map(drop)
 }
 
+fn connect() -> Result<Bus, SystemdError> {
+    Bus::connect(Manager::ours())
+}
+
+impl Manager {
+    /// The group that its units lie below, from the root of the hierarchy.
+    fn group(self) -> Result<PathBuf, SystemdError> {
+        match self {
+            Self::Host => Ok(PathBuf::new()),
+            Self::OfUser(_) => {
+                let systemd = Scope::named("systemd");
+                let mut body = Writer::default();
+                body.text(MANAGER.interface);
+                body.text("ControlGroup");
+                let bus = &mut Bus::connect(self)?;
+                let group = systemd.ask_of(PROPERTIES_OF_MANAGER, bus, "the group", "Get", "ss", &body)?;
+                Ok(group.into())
+            }
+        }
+    }
+}
+
 impl Scope {
-    /// Reads `slice:prefix:name`; without a slice it is the system's.
-    pub fn parse(text: &str) -> Result<Self, SystemdError> {
+    /// Reads `slice:prefix:name`; without a slice it is the usual one.
+    pub fn parse(text: &str, usual_slice: &str) -> Result<Self, SystemdError> {
         let error = || SystemdError::Form(text.to_owned());
         let parts: Vec<&str> = text.split(':').collect();
         let [slice, prefix, name] = parts[..] else { return Err(error()) };
-        let slice = if slice.is_empty() { "system.slice" } else { slice };
+        let slice = if slice.is_empty() { usual_slice } else { slice };
         let is_good = |text: &str| !text.contains(['/', '\0']) && !text.contains("..");
         let stem = slice.strip_suffix(".slice").ok_or_else(error)?;
         let is_slice = stem == "-" || stem.split('-').all(|part| !part.is_empty());
@@ -120,7 +156,12 @@ impl Scope {
         &self.unit
     }
 
-    /// Where systemd makes it: each dash in a slice's name is one level down.
+    /// Where that systemd makes it. One of a user is asked where that is.
+    pub fn path_of(&self, manager: Manager) -> Result<CgroupPath, CgroupError> {
+        CgroupPath::parse(&manager.group()?.join(self.place()).to_string_lossy())
+    }
+
+    /// Where the host's systemd makes it: each dash in a slice's name is one level down.
     pub fn path(&self) -> Result<CgroupPath, CgroupError> {
         CgroupPath::parse(&self.place().to_string_lossy())
     }
@@ -183,7 +224,7 @@ impl Scope {
             ("IOAccounting", Value::Bool(true)),
         ];
         properties.extend(limits(resources));
-        let mut bus = Bus::connect()?;
+        let mut bus = connect()?;
         let start = |bus: &mut Bus| {
             let mut body = Writer::default();
             body.text(&self.unit);
@@ -202,6 +243,16 @@ impl Scope {
         }
     }
 
+    /// Has systemd move a process into the scope, which one without the right to write to the groups above cannot do
+    /// itself (Linux' cgroup-v2.rst, "Delegation Containment").
+    pub fn take_in(&self, pid: Pid) -> Result<(), SystemdError> {
+        let mut body = Writer::default();
+        body.text(&self.unit);
+        body.text("");
+        body.pids(&[pid.as_raw().unsigned_abs()]);
+        self.ask(&mut connect()?, "a process", "AttachProcessesToUnit", "ssau", &body).map(drop)
+    }
+
     /// Has systemd keep other limits.
     pub fn change(&self, resources: &LinuxResources) -> Result<(), SystemdError> {
         let properties: Vec<_> = limits(Some(resources)).collect();
@@ -212,12 +263,12 @@ impl Scope {
         body.text(&self.unit);
         body.bool(true);
         body.properties(&properties);
-        self.ask(&mut Bus::connect()?, "new limits", "SetUnitProperties", "sba(sv)", &body).map(drop)
+        self.ask(&mut connect()?, "new limits", "SetUnitProperties", "sba(sv)", &body).map(drop)
     }
 
     /// Has systemd end the scope. One that is gone already has ended.
     pub fn end(&self) -> Result<(), SystemdError> {
-        let mut bus = Bus::connect()?;
+        let mut bus = connect()?;
         let mut body = Writer::default();
         body.text(&self.unit);
         body.text("replace");
@@ -294,7 +345,9 @@ mod tests {
 
     #[test]
     fn a_slice_is_a_path_with_a_level_for_each_dash() {
-        let path = |text: &str| Scope::parse(text).unwrap().path().unwrap().as_path().display().to_string();
+        let path = |text: &str| {
+            Scope::parse(text, "system.slice").unwrap().path().unwrap().as_path().display().to_string()
+        };
         assert_eq!(path("machine.slice:libpod:abc"), "machine.slice/libpod-abc.scope");
         assert_eq!(path("a-b-c.slice:cri:x"), "a.slice/a-b.slice/a-b-c.slice/cri-x.scope");
         assert_eq!(path("::x"), "system.slice/x.scope");
@@ -304,7 +357,7 @@ mod tests {
         for bad in
             ["/a/b", "a.slice:b", "a:b:c", "a--b.slice:p:x", "-a.slice:p:x", "a.slice:p:", "a.slice:../p:x"]
         {
-            assert!(Scope::parse(bad).is_err(), "{bad}");
+            assert!(Scope::parse(bad, "system.slice").is_err(), "{bad}");
         }
     }
 }
