@@ -49,6 +49,7 @@ use tokio::task::spawn_blocking;
 use crate::image::store::StoreError;
 use crate::model::fact::Fact;
 use crate::model::ids::TaskId;
+use crate::model::reading;
 use crate::model::task::{StopRequest, Task};
 use crate::model::task_definition::{LogMode, TaskDefinition};
 use crate::net::{Installed, NetError, Network};
@@ -232,7 +233,7 @@ impl Agent {
     pub fn kept(&self) -> Vec<StartTask> {
         let entries = fs::read_dir(self.hands.places.tasks()).into_iter().flatten().flatten();
         let read = entries.filter_map(|entry| fs::read(entry.path().join(places::KEPT)).ok());
-        let kept = read.filter_map(|text| serde_json::from_slice(&text).ok());
+        let kept = read.filter_map(|text| reading::from_slice(&text).ok());
         kept.map(|(task, definition)| StartTask {
             task,
             definition: Arc::new(definition),

@@ -17,6 +17,7 @@ use crate::api::{
     client::ClientError,
     live::{DoctorFinding, DoctorReport, Verdict},
 };
+use crate::model::reading;
 
 /// Asks or looks, and prints.
 pub(super) async fn run(session: &Session, config: Option<&Path>, examine: Examine) -> Result<u8, Failure> {
@@ -24,7 +25,7 @@ pub(super) async fn run(session: &Session, config: Option<&Path>, examine: Exami
     let mut details = json!({});
     let is_reached = match session.client.get("/hythe/v1/doctor").await {
         Ok(answer) => {
-            let report: DoctorReport = serde_json::from_value(answer)
+            let report: DoctorReport = reading::from_value(answer)
                 .map_err(|error| Failure::failed(format!("read the daemon's report: {error}")))?;
             let running =
                 format!("hythe {} answers at {}", report.version, session.client.socket().display());

@@ -22,6 +22,7 @@ use crate::api::{
     client::Lines,
     live::{ImageFinding, ImageSummary, LoadRequest, PullEvent, PullRequest, RemovedImages, SaveRequest},
 };
+use crate::model::reading;
 
 /// Prefixes of references that name a file or a directory of this host.
 const LOCAL: [&str; 3] = ["oci:", "oci-archive:", "docker-archive:"];
@@ -84,8 +85,7 @@ fn document(request: &impl serde::Serialize) -> Result<Value, Failure> {
 }
 
 fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure> {
-    serde_json::from_value(answer)
-        .map_err(|error| Failure::failed(format!("read the daemon's answer: {error}")))
+    reading::from_value(answer).map_err(|error| Failure::failed(format!("read the daemon's answer: {error}")))
 }
 
 /// A reference with the path that it may name made absolute.

@@ -15,6 +15,7 @@ use super::{
     table::{Cell, Table, Tone},
 };
 use crate::api::{client::Lines, live::LogLine};
+use crate::model::reading;
 
 /// Colours of the names in front of lines, one a container.
 const COLOURS: [u8; 6] = [36, 33, 35, 32, 34, 31];
@@ -118,7 +119,7 @@ pub(super) async fn print_all(session: &Session, mut lines: Lines, style: Style)
             session.print(&format!("{value}\n"))?;
             continue;
         }
-        let line: LogLine = serde_json::from_value(value)
+        let line: LogLine = reading::from_value(value)
             .map_err(|error| Failure::failed(format!("read the daemon's log line: {error}")))?;
         let text = render(&line, style, session.colour, &mut seen);
         if line.stream == "stdout" {

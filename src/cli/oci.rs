@@ -25,14 +25,23 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::runtime::close_own_program;
+
 use arguments::{
     Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Global, IdArg, KillArgs, ListArgs, ListFormat,
     LogFormat, Oci, PsArgs, Rootless, RunArgs, SpecArgs, UpdateArgs,
 };
 
+/// The commands that leave a copy of this process in a container, until it executes the container's program.
+const GO_INSIDE: [&str; 3] = ["create", "exec", "run"];
+
 /// Runs `hythe oci` with its arguments, the first of which is the program's name.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = args.collect();
+    // Before anything else, because it begins again. An option's value that reads like a command costs a moment.
+    if words.iter().any(|word| GO_INSIDE.iter().any(|name| word == name)) {
+        close_own_program();
+    }
     let plain = plain::read(words.iter().skip(1).cloned());
     let oci = match plain.map_or_else(|| Oci::try_parse_from(words), Ok) {
         Ok(oci) => oci,

@@ -11,6 +11,7 @@ use super::{
     session::{self, Session},
     table::{Cell, Table, Tone},
 };
+use crate::model::reading;
 use crate::model::task::Span;
 
 /// Lists tasks.
@@ -185,7 +186,7 @@ fn containers(task: &Value) -> Table {
 fn timing(stored: &Value, colour: bool) -> Result<String, Failure> {
     const WIDTH: u64 = 40;
 
-    let mut spans: Vec<Span> = serde_json::from_value(stored["timing"].clone())
+    let mut spans: Vec<Span> = reading::from_value(stored["timing"].clone())
         .map_err(|error| Failure::failed(format!("read the daemon's timing: {error}")))?;
     if spans.is_empty() {
         return Ok("nothing was measured yet\n".to_owned());

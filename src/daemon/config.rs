@@ -20,6 +20,7 @@ use crate::{
 
 mod file;
 mod roles;
+mod text;
 mod words;
 
 /// The file that is read when none is named.
@@ -156,7 +157,7 @@ impl Config {
 
     /// Reads the text of the file at `path`.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file: file::File = toml::from_str(text).map_err(|error| explain(&error, text, path))?;
+        let file: file::File = text::read(text).map_err(|wrong| explain(&wrong, text, path))?;
         file.goes_together().map_err(|message| ConfigError::Together { path: path.to_owned(), message })?;
         Ok(file.into())
     }
@@ -180,13 +181,13 @@ impl Config {
     }
 }
 
-/// A TOML error with its place, and with the nearest word for a key that does not exist.
-fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
-    let at = error.span().map_or(0, |span| span.start).min(text.len());
+/// What is wrong with its place, and with the nearest word for a key that does not exist.
+fn explain((at, sentence): &(usize, String), text: &str, path: &Path) -> ConfigError {
+    let at = (*at).min(text.len());
     let before = text.get(..at).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|&letter| letter != '\n').count() + 1;
-    let message = unknown_key(error.message()).unwrap_or_else(|| error.message().to_owned());
+    let message = unknown_key(sentence).unwrap_or_else(|| sentence.clone());
     ConfigError::Invalid { path: path.to_owned(), line, column, message }
 }
 

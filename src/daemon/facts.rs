@@ -1,12 +1,18 @@
 //! Facts into the store: all that wait are one commit.
 //!
+//! Of a start many things are seen that nobody waits for: when its pulls began, that its shim runs, where its time went.
+//! They wait a moment for the next that somebody does wait for, a container that runs say, and are one commit with it.
+//!
 //! What a fact does to a task is `model::lifecycle`'s to say; what the end of a task means for its service is
 //! `plan::crash_loop`'s. When the commit fails, a full disk say, the facts wait here and are tried again: nothing
 //! that was seen is lost while the daemon lives, and the shims' ledgers keep it longer.
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, timeout_at},
+};
 use tracing::{debug, error, warn};
 
 use crate::{
@@ -30,6 +36,9 @@ use super::report::chain;
 /// The most facts of one commit.
 const BATCH: usize = 4096;
 
+/// How long what nobody waits for waits for company.
+const COMPANY: Duration = Duration::from_millis(20);
+
 /// The pause before a commit that failed is tried again, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -43,14 +52,47 @@ pub async fn run(
     if !waiting.is_empty() {
         commit(&store, waiting, healthy_after).await;
     }
-    while let Some(first) = source.recv().await {
-        let mut batch = vec![first];
+    while let Some(batch) = next(&mut source).await {
+        commit(&store, batch.into(), healthy_after).await;
+    }
+}
+
+/// The facts of the next commit; none when their source is gone.
+async fn next(source: &mut UnboundedReceiver<Fact>) -> Option<Vec<Fact>> {
+    let mut batch = vec![source.recv().await?];
+    let latest = Instant::now() + COMPANY;
+    loop {
         while batch.len() < BATCH
             && let Ok(more) = source.try_recv()
         {
             batch.push(more);
         }
-        commit(&store, batch.into(), healthy_after).await;
+        if batch.len() >= BATCH || !batch.iter().all(can_wait) {
+            return Some(batch);
+        }
+        match timeout_at(latest, source.recv()).await {
+            Ok(Some(more)) => batch.push(more),
+            Ok(None) | Err(_) => return Some(batch),
+        }
+    }
+}
+
+/// Whether nobody waits for it, nor would miss it if the daemon died now: a ledger has it, or the start would begin anew.
+fn can_wait(fact: &Fact) -> bool {
+    match &fact.seen {
+        Seen::PullStarted | Seen::ImageResolved { .. } | Seen::Timed { .. } => true,
+        Seen::ShimStarted | Seen::LastLines { .. } | Seen::NotEnforced { .. } => fact.ledger.is_some(),
+        Seen::PullStopped
+        | Seen::UsersChosen { .. }
+        | Seen::NetworkAttached { .. }
+        | Seen::PortsPublished { .. }
+        | Seen::ContainerStarted { .. }
+        | Seen::ContainerExited { .. }
+        | Seen::ContainerFailed { .. }
+        | Seen::HealthChanged { .. }
+        | Seen::Stopping { .. }
+        | Seen::AllStopped
+        | Seen::Removed => false,
     }
 }
 
@@ -171,5 +213,38 @@ pub fn account(draft: &mut Draft, task: &Task, at: Timestamp, healthy_after: Dur
         draft.update_service(&key, |service| {
             crash_loop::account(service, task, document, at, healthy_after);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    fn fact(seen: Seen) -> Fact {
+        Fact { task: TaskId::from_random([1; 16]), at: Timestamp(1), ledger: None, seen }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_waits_for_what_somebody_does() {
+        let (sender, mut source) = unbounded_channel();
+        let (began, ended) = (fact(Seen::PullStarted), fact(Seen::AllStopped));
+        sender.send(began.clone()).unwrap();
+        let later = async {
+            tokio::task::yield_now().await;
+            sender.send(ended.clone()).unwrap();
+        };
+        let (batch, ()) = tokio::join!(next(&mut source), later);
+        assert_eq!(batch, Some(vec![began, ended]));
+    }
+
+    #[tokio::test]
+    async fn it_does_not_wait_for_ever() {
+        let (sender, mut source) = unbounded_channel();
+        sender.send(fact(Seen::PullStarted)).unwrap();
+        assert_eq!(next(&mut source).await, Some(vec![fact(Seen::PullStarted)]));
+        drop(sender);
+        assert_eq!(next(&mut source).await, None);
     }
 }

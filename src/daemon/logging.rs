@@ -5,24 +5,28 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    filter::Targets, fmt, layer::SubscriberExt as _, registry, util::SubscriberInitExt as _,
+};
 
 /// Starts logging. A filter that cannot be read is said, and `info` taken instead.
 pub fn start() {
     let wish = std::env::var("HYTHE_LOG").unwrap_or_default();
     let wish = if wish.is_empty() { "info" } else { &wish };
-    let (filter, trouble) = match EnvFilter::try_new(wish) {
+    let (filter, trouble) = match wish.parse() {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
     };
     let is_json = std::env::var("HYTHE_LOG_FORMAT").is_ok_and(|format| format == "json");
     let to_journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let lines = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let all = registry().with(filter);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // A second start in one process finds a logger in place, which is as good.
     let _ = match (is_json, to_journal) {
-        (true, _) => lines.json().try_init(),
-        (false, true) => lines.without_time().try_init(),
-        (false, false) => lines.try_init(),
+        (true, _) => all.with(lines.json()).try_init(),
+        (false, true) => all.with(lines.without_time()).try_init(),
+        (false, false) => all.with(lines).try_init(),
     };
     if let Some(error) = trouble {
         tracing::warn!(%error, filter = wish, "HYTHE_LOG not understood");

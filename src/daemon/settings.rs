@@ -11,6 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::host;
+use crate::model::reading;
 use crate::net::Change;
 
 #[derive(Deserialize, Serialize)]
@@ -43,7 +44,7 @@ pub fn note(state_dir: &Path, changes: &[Change]) -> io::Result<()> {
 #[must_use]
 pub fn noted(state_dir: &Path) -> Vec<Change> {
     let text = fs::read(place(state_dir)).unwrap_or_default();
-    let record = serde_json::from_slice::<Record>(&text).ok();
+    let record = reading::from_slice::<Record>(&text).ok();
     record.filter(|record| record.boot == host::boot_id()).map(|record| record.changes).unwrap_or_default()
 }
 

@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 use base64::Engine;
 use serde::Deserialize;
 
+use crate::model::reading;
+
 /// What a registry is told.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
@@ -104,7 +106,7 @@ pub fn lookup(config: &Path, host: &str) -> Result<Login, CredentialsError> {
         other => other.map_err(|err| CredentialsError::Read(config.to_owned(), err))?,
     };
     let config: DockerConfig =
-        serde_json::from_slice(&bytes).map_err(|err| CredentialsError::Parse(config.to_owned(), err))?;
+        reading::from_slice(&bytes).map_err(|err| CredentialsError::Parse(config.to_owned(), err))?;
     // The hub is filed under the address of its first version.
     let key = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
     let own = config.cred_helpers.iter().find(|(name, _)| is_host(name, host)).map(|(_, helper)| helper);
@@ -166,7 +168,7 @@ fn ask(helper: &str, key: &str) -> Result<Login, CredentialsError> {
         }
         return Err(CredentialsError::HelperFailed(helper.to_owned(), text.trim().to_owned()));
     }
-    let answer: Answer = serde_json::from_str(&text)
+    let answer: Answer = reading::from_str(&text)
         .map_err(|err| CredentialsError::HelperFailed(helper.to_owned(), err.to_string()))?;
     if answer.username == "<token>" {
         return Err(CredentialsError::IdentityToken(key.to_owned()));

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::image::digest::Digest;
 use crate::image::pack::{Blob, HashingWriter};
+use crate::model::reading;
 
 /// The annotation that carries a tag.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -73,7 +74,7 @@ impl Layout {
     /// The images in it.
     pub fn index(&self) -> Result<ImageIndex, LayoutError> {
         let path = self.directory.join("index.json");
-        serde_json::from_slice(&self.index_bytes()?).map_err(|err| LayoutError::Index(path, err))
+        reading::from_slice(&self.index_bytes()?).map_err(|err| LayoutError::Index(path, err))
     }
 
     /// Adds a small blob.

@@ -7,6 +7,7 @@
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
 
 use crate::image::digest::Digest;
+use crate::model::reading;
 
 /// The largest manifest or config that is read. Registries allow manifests of 4 MiB.
 pub const LARGEST_DOCUMENT: u64 = 8 << 20;
@@ -98,21 +99,21 @@ impl Document {
         }
         // The media type is optional in OCI; the members tell the two apart.
         if json.get("manifests").is_some() && json.get("layers").is_none() {
-            let index = serde_json::from_value(json).map_err(|e| ManifestError::Parse("image index", e))?;
+            let index = reading::from_value(json).map_err(|e| ManifestError::Parse("image index", e))?;
             return Ok(Self::Index(Box::new(index)));
         }
         if json.get("config").is_none() {
             let kind = json.get("mediaType").and_then(serde_json::Value::as_str).unwrap_or("unknown");
             return Err(ManifestError::Kind(kind.to_owned()));
         }
-        let image = serde_json::from_value(json).map_err(|e| ManifestError::Parse("manifest", e))?;
+        let image = reading::from_value(json).map_err(|e| ManifestError::Parse("manifest", e))?;
         Ok(Self::Image(Box::new(image)))
     }
 }
 
 /// Reads an image config.
 pub fn parse_config(bytes: &[u8]) -> Result<ImageConfiguration, ManifestError> {
-    serde_json::from_slice(bytes).map_err(|e| ManifestError::Parse("image config", e))
+    reading::from_slice(bytes).map_err(|e| ManifestError::Parse("image config", e))
 }
 
 /// Our own form of a digest in a descriptor.

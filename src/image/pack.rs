@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use flate2::write::GzEncoder;
 use oci_spec::image::{Config, ImageConfiguration};
 use serde_json::{Value, json};
 
@@ -156,8 +157,8 @@ fn sorted(value: Value) -> Value {
 pub enum Encoder<W: Write> {
     /// Nothing to do.
     None(W),
-    /// gzip without a time and a name in its header.
-    Gzip(flate2::write::GzEncoder<W>),
+    /// [`gzip`].
+    Gzip(GzEncoder<W>),
     /// Zstandard with its checksum.
     Zstd(zstd::stream::write::Encoder<'static, W>),
 }
@@ -167,9 +168,7 @@ impl<W: Write> Encoder<W> {
     pub fn new(out: W, compression: Compression) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::None(out),
-            Compression::Gzip => {
-                Self::Gzip(flate2::GzBuilder::new().mtime(0).write(out, flate2::Compression::default()))
-            }
+            Compression::Gzip => Self::Gzip(gzip(out)),
             Compression::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(out, 3)?),
         })
     }
@@ -200,6 +199,11 @@ impl<W: Write> Write for Encoder<W> {
             Self::Zstd(encoder) => encoder.flush(),
         }
     }
+}
+
+/// gzip without a time and a name in its header.
+pub fn gzip<W: Write>(out: W) -> GzEncoder<W> {
+    flate2::GzBuilder::new().mtime(0).write(out, flate2::Compression::default())
 }
 
 /// A writer that hashes what passes.

@@ -12,7 +12,7 @@ use crate::image::digest::Digest;
 use crate::image::layer::discard;
 use crate::image::layout::{Layout, LayoutError};
 use crate::image::manifest::Compression;
-use crate::image::pack::{Clock, Encoder, HashingWriter, Marks, write_image, write_tree};
+use crate::image::pack::{Clock, HashingWriter, Marks, gzip, write_image, write_tree};
 use crate::image::pull::{Progress, PullError, PullOptions};
 use crate::image::reference::{Reference, ReferenceError};
 use crate::image::source::names_in;
@@ -152,7 +152,8 @@ fn named(name: &str, path: &Path) -> String {
 }
 
 fn pack_stored(layer: &StoredLayer, out: &mut dyn Write) -> io::Result<Digest> {
-    let mut tar = HashingWriter::new(Encoder::new(out, Compression::Gzip)?);
+    // By name, so that what packs other kinds is not in every program that saves.
+    let mut tar = HashingWriter::new(gzip(out));
     write_tree(&layer.path, Clock::Kept, Marks::Overlay, &mut tar)?;
     let (encoder, diff_id) = tar.finish();
     encoder.finish()?;

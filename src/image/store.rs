@@ -27,6 +27,7 @@ use crate::image::layer::discard;
 use crate::image::locks::{Lease, Locks, Subject};
 use crate::image::manifest::{LARGEST_DOCUMENT, Layer, ManifestError, parse_config};
 use crate::image::reference::Reference;
+use crate::model::reading;
 
 mod collect;
 mod verify;
@@ -259,7 +260,7 @@ impl ImageStore {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|err| StoreError::Io(path.to_owned(), err))?,
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|err| StoreError::Record(path.to_owned(), err))
+        reading::from_slice(&bytes).map(Some).map_err(|err| StoreError::Record(path.to_owned(), err))
     }
 
     pub(crate) fn records(&self) -> Result<Vec<Record>, StoreError> {

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ids::ContainerName, task::Exit};
 
+use crate::model::reading;
+
 /// The most bytes that a frame carries.
 pub const FRAME_MAX: usize = 64 << 10;
 
@@ -156,7 +158,7 @@ impl Frame {
             6 => Self::Ended(Exit::Code(number()?)),
             7 => Self::Ended(Exit::Signal(number()?)),
             8 => {
-                let Failure { code, message } = serde_json::from_slice(content).map_err(|_| bad())?;
+                let Failure { code, message } = reading::from_slice(content).map_err(|_| bad())?;
                 Self::Failed { code, message }
             }
             1 => return Err(bad()),

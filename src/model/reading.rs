@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
 use serde_json::Value;
 
 /// One step from a document to a value in it.
@@ -67,6 +67,9 @@ pub struct Refusal {
 
 mod locate;
 mod strict;
+mod tree;
+
+use tree::{Misfit, Tree};
 
 impl MemberPath {
     /// This path and one member further.
@@ -197,11 +200,31 @@ pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
 
 /// Reads `value`, which is at `path` of a document, as a `T`.
 pub fn read_at<T: DeserializeOwned>(path: &MemberPath, value: Value) -> Result<T, Refusal> {
-    serde_path_to_error::deserialize(without_nulls(value)).map_err(|error| {
-        let mut steps = path.0.clone();
-        steps.extend(path_of(error.path()).0);
-        refusal(MemberPath(steps), error.inner())
+    fit(without_nulls(value))
+        .map_err(|(below, sentence)| refusal(MemberPath([&*path.0, &*below.0].concat()), &sentence))
+}
+
+/// Reads text of our own or of other programs as a `T`: no member has to be known, and `null` is a value.
+pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    from_value(serde_json::from_slice(text)?)
+}
+
+/// The same for text that is known to be UTF-8.
+pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    from_slice(text.as_bytes())
+}
+
+/// The same for a value that was read already.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, serde_json::Error> {
+    fit(value).map_err(|misfit| match misfit {
+        (path, sentence) if path.0.is_empty() => serde_json::Error::custom(sentence),
+        (path, sentence) => serde_json::Error::custom(format_args!("{path}: {sentence}")),
     })
+}
+
+/// The same for whoever has words of his own for what does not fit: where it is, and serde's sentence about it.
+pub fn fit<T: DeserializeOwned>(value: Value) -> Result<T, (MemberPath, String)> {
+    T::deserialize(Tree(value)).map_err(Misfit::into_parts)
 }
 
 /// `value` without the members that are `null`.
@@ -219,24 +242,11 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-fn path_of(path: &serde_path_to_error::Path) -> MemberPath {
-    use serde_path_to_error::Segment;
-
-    let steps = path.iter().filter_map(|segment| match segment {
-        Segment::Seq { index } => Some(Step::Element(*index)),
-        Segment::Map { key } => Some(Step::Member(key.clone())),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    });
-    MemberPath(steps.collect())
-}
-
 /// What is said of a value that is not repeated.
 const PRIVATELY: &str = "what it holds is not valid";
 
 /// Turns a sentence of serde into a refusal. Its words are stable, and a test holds them.
-fn refusal(path: MemberPath, error: &serde_json::Error) -> Refusal {
-    let text = error.to_string();
-    let text = without_place(&text);
+fn refusal(path: MemberPath, text: &str) -> Refusal {
     let words: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
     let (fault, message) = if path.is_private() && !text.starts_with("missing field") {
         (Fault::WrongValue, PRIVATELY.to_owned())

@@ -17,6 +17,8 @@ use super::{
     time::Timestamp,
 };
 
+use crate::model::reading;
+
 mod breaker;
 mod change;
 mod deployment;
@@ -208,7 +210,7 @@ impl Service {
     #[must_use]
     pub fn placement_constraints(&self) -> Vec<PlacementConstraint> {
         let kept = self.extra.get("placementConstraints").cloned();
-        kept.and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default()
+        kept.and_then(|list| reading::from_value(list).ok()).unwrap_or_default()
     }
 
     /// `deploymentConfiguration` as it was given.

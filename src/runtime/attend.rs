@@ -98,6 +98,8 @@ impl Attendant<'_> {
                     }
                 }
                 Report::Asks { step } => self.answer(step)?,
+                // A first process stays what it is.
+                Report::Born => {}
                 Report::Failed { step, part, code, hook } => {
                     return Err(self.failed(step, (part, code), hook.into()));
                 }

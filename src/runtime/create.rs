@@ -11,7 +11,7 @@ pub use class::class_of;
 pub(super) use class::join;
 pub use errors::CreateError;
 pub(super) use errors::detail;
-pub use first_process::{FirstProcess, hold_own_program};
+pub use first_process::{FirstProcess, close_own_program, hold_own_program};
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -24,6 +24,7 @@ use crate::kernel::cgroup::{Below, CgroupError, NotEnforced, Placement};
 use crate::kernel::mapping::is_elsewhere;
 use crate::kernel::namespace::{self, Namespaces};
 use crate::kernel::process::{self, CloneRequest, Pid, Pidfd, Signal};
+use crate::kernel::security::bounding_of;
 
 /// What a later process of a container joins; its pid namespace it is born in.
 const JOINED: Namespaces = Namespaces::MOUNT
@@ -113,19 +114,24 @@ impl Running {
             below => container.group.placement_below(below)?,
         };
         let placement = join(placement, container.class.as_ref());
-        let plan = exec_plan(container, process, &host, &placement, options)?;
+        let is_watched = is_watched(container.pid) && may_give_way(process, options.spec);
+        let plan = exec_plan(container, process, &host, &placement, (options, is_watched))?;
         let streams = stdio.open().map_err(ExecError::Make)?;
         let (ours, theirs) = handshake::line().map_err(ExecError::Make)?;
         let to_parent = ChildEnd { line: theirs.as_fd(), gate: Gate::Open };
         let brought = Brought::default();
         let mut child = init::Child::new(&plan, &brought, streams.borrow(), to_parent);
         child.container = Some(&container.pidfd);
+        child.gives_way = is_watched.then_some(container.die_with_parent);
         child.parents_end = Some(ours.as_raw_fd());
         let clone_into = |born_in: Option<&Path>| {
             let born_in = open_dir(born_in)
                 .map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
             let request =
                 CloneRequest { cgroup: born_in.as_ref().map(AsFd::as_fd), ..CloneRequest::default() };
+            if is_watched {
+                return process::clone(&request, || init::run(&child));
+            }
             born_in_pid_namespace(
                 || namespace::enter_those_of(&container.pidfd, Namespaces::PID),
                 || process::clone(&request, || init::run(&child)),
@@ -147,14 +153,14 @@ impl Running {
             (other, _) => other.map_err(Unborn::Made),
         };
         drop(theirs);
-        let made = made.map_err(|unborn| match unborn {
+        let mut made = made.map_err(|unborn| match unborn {
             // A pid namespace whose first process has ended takes no other.
             Unborn::Made(errno @ (Errno::ESRCH | Errno::ENOMEM)) => ExecError::NotRunning(errno),
             Unborn::Made(errno) => ExecError::Make(errno),
             Unborn::Moved(err) => ExecError::Cgroup(err.into()),
         })?;
-        let verdict = Verdict { line: &ours, plan: &plan, pid: made.pid, options };
-        match verdict.wait(container) {
+        let verdict = Verdict { line: &ours, plan: &plan, options };
+        match verdict.wait(container, &mut made) {
             Ok(terminal) => {
                 Ok(Exec { pid: made.pid, pidfd: made.pidfd, terminal, not_enforced: plan.not_enforced })
             }
@@ -167,12 +173,27 @@ impl Running {
     }
 }
 
+/// Whether processes of the container may look into those that enter it: they have the right to trace others, and it is
+/// worth something over the host's.
+fn is_watched(first: Pid) -> bool {
+    let may_trace = bounding_of(first).is_ok_and(|bound| bound.has("CAP_SYS_PTRACE"));
+    may_trace && !is_elsewhere(first, "user").unwrap_or(true)
+}
+
+/// Whether another process can go on when the steps are done: a scheduler of its own may not be handed on, and who
+/// listens to a filter is told the number of the process that has loaded it.
+fn may_give_way(process: &Process, spec: Option<&Spec>) -> bool {
+    let linux = spec.and_then(|spec| spec.linux().as_ref());
+    let filter = linux.and_then(|linux| linux.seccomp().as_ref());
+    process.scheduler().is_none() && filter.is_none_or(|filter| filter.listener_path().is_none())
+}
+
 fn exec_plan(
     container: &Container,
     process: &Process,
     host: &Host,
     placement: &Placement,
-    options: &ExecOptions<'_>,
+    (options, is_watched): (&ExecOptions<'_>, bool),
 ) -> Result<Plan, ExecError> {
     let mut not_enforced = Vec::new();
     let asked = process.capabilities().as_ref().and_then(|sets| sets.permitted().as_ref());
@@ -200,6 +221,9 @@ fn exec_plan(
         if is_elsewhere(container.pid, name).unwrap_or(false) {
             joined_kinds = joined_kinds.with(kind);
         }
+    }
+    if is_watched {
+        joined_kinds = joined_kinds.with(Namespaces::PID);
     }
     steps.extend([Step::SessionKeyring, Step::JoinContainer(joined_kinds)]);
     if shares_mounts {
@@ -236,13 +260,12 @@ fn exec_plan(
 struct Verdict<'a> {
     line: &'a ParentEnd,
     plan: &'a Plan,
-    pid: Pid,
     options: &'a ExecOptions<'a>,
 }
 
 impl Verdict<'_> {
-    /// Serves the child until its program runs. Returns its terminal if that stays here.
-    fn wait(&self, container: &Container) -> Result<Option<OwnedFd>, ExecError> {
+    /// Serves the child until its program runs. Returns its terminal if that stays here. Another one may take its place.
+    fn wait(&self, container: &Container, made: &mut process::Child) -> Result<Option<OwnedFd>, ExecError> {
         let mut terminal = None;
         while let Some((report, fd)) = self.line.receive().map_err(ExecError::Make)? {
             match report {
@@ -254,10 +277,16 @@ impl Verdict<'_> {
                     if let Some(fd) = fd {
                         let state = HookState::of(&container.id, self.options.spec, self.options.bundle);
                         let state = state.at("running", Some(container.pid.as_raw()));
-                        let about = (self.pid.as_raw(), state);
+                        let about = (made.pid.as_raw(), state);
                         terminal =
                             take(self.plan, step, fd, self.options.console_socket, about)?.or(terminal);
                     }
+                }
+                Report::Born => {
+                    let pidfd = Pidfd::from_owned(fd.ok_or(ExecError::Make(Errno::EBADF))?);
+                    let pid = pidfd.number().map_err(ExecError::Make)?;
+                    let before = std::mem::replace(made, process::Child { pid, pidfd });
+                    before.pidfd.wait().map_err(ExecError::Make)?;
                 }
                 Report::Asks { .. } | Report::Ready(_) => {}
             }

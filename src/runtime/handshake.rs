@@ -28,6 +28,7 @@ const FAILED: u8 = 2;
 const NOT_EXECUTED: u8 = 3;
 const ASKS: u8 = 4;
 const GIVES: u8 = 5;
+const BORN: u8 = 6;
 
 /// Which part of a step failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,8 @@ pub(super) enum Report {
         /// Its place in the list.
         step: usize,
     },
+    /// The steps are done, and another process goes on from there, once the parent lets it. Its handle comes with this.
+    Born,
     /// The program could not be executed.
     NotExecuted {
         /// `Source` if it is the runtime itself, `Attributes` if it is the filter.
@@ -115,6 +118,7 @@ impl Report {
             Self::Failed { step, part, code, hook } => (FAILED, part, step, code, hook),
             Self::Asks { step } => (ASKS, Part::Whole, step, 0, 0),
             Self::Gives { step } => (GIVES, Part::Whole, step, 0, 0),
+            Self::Born => (BORN, Part::Whole, 0, 0, 0),
             Self::NotExecuted { part, code, hook } => (NOT_EXECUTED, part, 0, code, hook),
         };
         if kind != READY {
@@ -142,6 +146,7 @@ impl Report {
             FAILED => Self::Failed { step, part, code, hook },
             ASKS => Self::Asks { step },
             GIVES => Self::Gives { step },
+            BORN => Self::Born,
             NOT_EXECUTED => Self::NotExecuted { part, code, hook },
             _ => return None,
         })
@@ -274,8 +279,13 @@ impl<'a> ChildEnd<'a> {
         self.wait()
     }
 
+    /// Names the process that goes on in this one's place; it is that one that waits.
+    pub(super) fn give_way(&self, to: BorrowedFd<'_>) -> Result<(), Errno> {
+        send_with_fd(self.line, &Report::Born.encode(), to)
+    }
+
     /// A parent that does not answer is about to kill this process.
-    fn wait(&self) -> Result<(), Errno> {
+    pub(super) fn wait(&self) -> Result<(), Errno> {
         if is_started(self.line) { Ok(()) } else { Err(Errno::ECANCELED) }
     }
 
@@ -328,6 +338,7 @@ mod tests {
             Report::Failed { step: 17, part: Part::Target, code: libc::EROFS, hook: 3 },
             Report::Asks { step: 3 },
             Report::Gives { step: 4 },
+            Report::Born,
             Report::NotExecuted { part: Part::Source, code: libc::EACCES, hook: 0 },
         ];
         for report in reports {

@@ -33,7 +33,9 @@ mod streams;
 
 pub use attend::{DeliveryError, run_hooks};
 pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process, read_process};
-pub use create::{CreateError, FirstProcess, Options, Timing, class_of, create, hold_own_program, place};
+pub use create::{
+    CreateError, FirstProcess, Options, Timing, class_of, close_own_program, create, hold_own_program, place,
+};
 pub use exec::{Exec, ExecError, ExecOptions};
 pub use failure::ExecFailure;
 pub use handshake::Part;

@@ -28,6 +28,7 @@ use crate::{
     model::{
         exec::{ExecRequest, ExecUser},
         ids::{ContainerName, TaskId},
+        reading,
     },
 };
 
@@ -189,7 +190,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
             while let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
-                let order = serde_json::from_slice(&self.heard[..end])?;
+                let order = reading::from_slice(&self.heard[..end])?;
                 self.heard.drain(..=end);
                 match order {
                     Order::Hello { from } => {

@@ -25,6 +25,7 @@ use std::{
 };
 
 use crate::model::fact::Fact;
+use crate::model::reading;
 
 /// Bytes of the checksum and the space behind it.
 const HEAD: usize = 17;
@@ -257,7 +258,7 @@ pub fn read_ledger(path: &Path, from: u64) -> Result<Vec<Fact>, LedgerError> {
         number += 1;
         // A fact of a later version is whole but not understood; its number still counts. A ledger that was written
         // anew may begin with a later one.
-        let fact = serde_json::from_slice::<Fact>(line).ok();
+        let fact = reading::from_slice::<Fact>(line).ok();
         facts.extend(fact.filter(|fact| fact.ledger.unwrap_or(number) >= from));
     }
     Ok(facts)

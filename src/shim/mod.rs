@@ -25,7 +25,10 @@ use nix::{
     unistd::{dup2_stdin, dup2_stdout},
 };
 
-use crate::{kernel::process::dup_above_stdio, model::report::chain};
+use crate::{
+    kernel::process::{dup_above_stdio, set_name},
+    model::report::chain,
+};
 
 pub mod alive;
 mod bundle;
@@ -57,6 +60,8 @@ use supervise::Supervisor;
 
 /// Runs the shim of the task whose directory is the one argument.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // It was executed by the number of a descriptor, by which it would be shown.
+    let _ = set_name(c"hythe");
     let mut args = args.into_iter();
     let (Some(directory), None) = (args.next(), args.next()) else {
         eprintln!("usage: hythe shim DIRECTORY");

@@ -24,6 +24,7 @@ pub use log::{Delivery, Driver, HostSpec, LogSpec, SyslogForm, SyslogSpec, Targe
 
 use crate::model::{
     ids::{ContainerName, TaskId},
+    reading,
     task_definition::{Dependency, HealthCheck, RestartPolicy},
 };
 
@@ -188,7 +189,7 @@ impl TaskSpec {
     pub fn load(directory: &Path) -> Result<Self, SpecError> {
         let path = directory.join(FILE);
         let text = fs::read(&path).map_err(|source| SpecError::Read { path: path.clone(), source })?;
-        serde_json::from_slice(&text).map_err(|source| SpecError::Parse { path, source })
+        reading::from_slice(&text).map_err(|source| SpecError::Parse { path, source })
     }
 
     /// Writes the file into a task's directory.

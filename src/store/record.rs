@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::model::{
     cluster::Cluster,
     ids::{ClusterName, Family, ServiceName, TaskId},
+    reading,
     service::Service,
     task::Task,
     task_definition::TaskDefinition,
@@ -143,17 +144,17 @@ impl Record {
     /// The record that `row` holds.
     pub(super) fn read(row: &Row) -> Result<Self, serde_json::Error> {
         fn arc<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, serde_json::Error> {
-            serde_json::from_str(text).map(Arc::new)
+            reading::from_str(text).map(Arc::new)
         }
         let text = row.document.as_str();
         Ok(match row.table {
             Table::Cluster => Self::Cluster(arc(text)?),
             Table::TaskDefinition => Self::TaskDefinition(arc(text)?),
-            Table::Revision => Self::Revision(serde_json::from_str(text)?),
+            Table::Revision => Self::Revision(reading::from_str(text)?),
             Table::Service => Self::Service(arc(text)?),
             Table::Task => Self::Task(arc(text)?),
             Table::Token => Self::Token(arc(text)?),
-            Table::Meta => Self::Meta(row.key.clone(), serde_json::from_str(text)?),
+            Table::Meta => Self::Meta(row.key.clone(), reading::from_str(text)?),
         })
     }
 }

@@ -10,6 +10,7 @@ use super::Given;
 use crate::model::fact::Attachment;
 use crate::model::ids::TaskId;
 use crate::model::network::LinkName;
+use crate::model::reading;
 
 /// A record that could not be written down.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ impl Record {
 
     /// Reads it again; nothing when there is nothing usable.
     pub(crate) fn load(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        reading::from_slice(&fs::read(path).ok()?).ok()
     }
 }
 

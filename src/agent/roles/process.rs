@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::{Keys, RoleError};
+use crate::model::reading;
 use crate::model::time::Timestamp;
 
 /// The longest document that is read.
@@ -84,7 +85,7 @@ async fn finish(child: &mut Child) -> std::io::Result<(Vec<u8>, ExitStatus)> {
 /// The credentials in a document, or what it should have been. What the reader says of it is not passed on, because it
 /// repeats what it read.
 fn read(text: &[u8]) -> Result<Keys, &'static str> {
-    let document: Document = serde_json::from_slice(text).map_err(
+    let document: Document = reading::from_slice(text).map_err(
         |_| "a JSON object with Version, AccessKeyId and SecretAccessKey, as AWS describes credential_process",
     )?;
     if document.version != 1 {

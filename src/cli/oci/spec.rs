@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use oci_spec::runtime::{
     LinuxBuilder, LinuxResourcesBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
+use serde_json::Value;
 
 use super::SpecArgs;
 use super::report::Failure;
@@ -21,7 +22,9 @@ const VERSION: &str = "1.0.2";
 pub(super) fn write(args: &SpecArgs) -> Result<ExitCode, Failure> {
     let path = args.bundle.join("config.json");
     let error = |err: std::io::Error| Failure::new(format!("write {}: {err}", path.display()));
-    let text = serde_json::to_string_pretty(&usual()?)?;
+    // By way of the text that is written everywhere else: to write the types for people, too, would be 60 KB of program.
+    let plain: Value = serde_json::from_slice(&serde_json::to_vec(&usual()?)?)?;
+    let text = serde_json::to_string_pretty(&plain)?;
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(error)?;
     writeln!(file, "{text}").map_err(error)?;
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use super::local::LocalError;
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::layer::{decoder, sniff};
 use crate::image::manifest::{Compression, LARGEST_DOCUMENT};
+use crate::model::reading;
 
 #[derive(Debug, Clone)]
 pub(super) enum Place {
@@ -96,7 +97,7 @@ impl Place {
 
     pub(super) fn parse<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, LocalError> {
         let bytes = self.read(name, LARGEST_DOCUMENT)?;
-        serde_json::from_slice(&bytes)
+        reading::from_slice(&bytes)
             .map_err(|err| LocalError::Parse(self.path().to_owned(), name.to_owned(), err))
     }
 

@@ -15,6 +15,6 @@ pub use filesystem::{
 };
 pub use resolve::{MadeKind, make_in, open_directory, open_in, open_in_no_links, path_of};
 pub use tree::{
-    Attributes, Propagation, attach, clone_of, clone_tree, detach, map_users, move_here, pivot_here,
-    set_attributes, set_propagation,
+    Attributes, Propagation, attach, clone_closed, clone_of, clone_tree, detach, is_closed, map_users,
+    move_here, pivot_here, set_attributes, set_propagation,
 };

@@ -64,8 +64,7 @@ pub fn make_in(root: BorrowedFd<'_>, path: &CStr, kind: MadeKind) -> Result<Owne
     let mut walk = Walk::new(path)?;
     let mut links = 0;
     'again: loop {
-        let mut parent = open_in(root, c".")?;
-        let mut end = 0;
+        let (mut parent, mut end) = walk.begin(root)?;
         while let Some((start, stop)) = walk.next(end) {
             end = stop;
             let (found, made) = walk.step(root, parent.as_fd(), start, stop, kind)?;
@@ -114,6 +113,17 @@ impl Walk {
         let start = from + self.bytes[from..self.len].iter().position(|byte| *byte != b'/')?;
         let length = self.bytes[start..self.len].iter().position(|byte| *byte == b'/');
         Some((start, length.map_or(self.len, |length| start + length)))
+    }
+
+    /// Where to begin: mostly only the last component is missing, so above that, or else at the root.
+    fn begin(&mut self, root: BorrowedFd<'_>) -> Result<(OwnedFd, usize), Errno> {
+        let last = self.bytes[..self.len].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        if last > 0
+            && let Ok(above) = self.open_prefix(root, last)
+        {
+            return Ok((above, last));
+        }
+        Ok((open_in(root, c".")?, 0))
     }
 
     /// Opens the prefix up to `stop`, or makes its last component; neither means that a link dangles there.

@@ -2,11 +2,12 @@
 
 use std::ffi::CStr;
 use std::fmt;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::filesystem::owned;
 
@@ -138,6 +139,22 @@ impl fmt::Display for Attributes {
 /// A detached copy of the mount at `path`, with the mounts below it if `recursive`.
 pub fn clone_tree(path: &CStr, recursive: bool) -> Result<OwnedFd, Errno> {
     open_tree(AT_FDCWD, path, recursive, 0)
+}
+
+/// What closes the mount of a program that others may get hold of.
+const CLOSED: Attributes = Attributes::READ_ONLY.then(Attributes::NO_SUID).then(Attributes::NO_DEV);
+
+/// A detached copy of the mount at `path`, a program, through which the file cannot be changed.
+pub fn clone_closed(path: &CStr) -> Result<OwnedFd, Errno> {
+    let copy = clone_tree(path, false)?;
+    set_attributes(copy.as_fd(), CLOSED, None, false)?;
+    Ok(copy)
+}
+
+/// Whether `path` leads to a file through such a mount.
+pub fn is_closed(path: &CStr) -> Result<bool, Errno> {
+    let closed = FsFlags::ST_RDONLY | FsFlags::ST_NOSUID | FsFlags::ST_NODEV;
+    Ok(statvfs(path)?.flags().contains(closed))
 }
 
 /// A detached copy of the mount that `what` is on, rooted at `what`.

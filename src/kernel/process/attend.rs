@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::{Exit, Signal, SignalMask, own_stream};
+use super::{Exit, PointerList, Signal, SignalMask, own_stream};
 
 /// Copies this process, which has one thread. None in the copy. Allocates nothing.
 pub fn fork() -> Result<Option<Pid>, Errno> {
@@ -36,20 +36,34 @@ pub fn execute_init(program: BorrowedFd<'_>, child: Option<Pid>) -> Result<Infal
     let end = std::ptr::null();
     let number = if child.is_some() { number.as_ptr().cast() } else { end };
     let args: [*const libc::c_char; 4] = [c"hythe".as_ptr(), c"init".as_ptr(), number, end];
-    let env = [end];
     // SAFETY: both lists end with a null pointer and point at strings that end with a zero; all of them outlive the
-    // call, which does not return unless it fails.
+    // call.
+    Err(unsafe { execute_at(program, args.as_ptr(), [end].as_ptr()) })
+}
+
+/// Executes the program that is open as `program`. Returns only on failure.
+pub fn execute_open(
+    program: BorrowedFd<'_>,
+    args: &PointerList,
+    env: &PointerList,
+) -> Result<Infallible, Errno> {
+    // SAFETY: a `PointerList` is null-terminated and owns the strings it points to.
+    Err(unsafe { execute_at(program, args.as_ptr(), env.as_ptr()) })
+}
+
+/// # Safety
+/// Both lists must end with a null pointer and point at strings that end with a zero.
+unsafe fn execute_at(
+    program: BorrowedFd<'_>,
+    args: *const *const libc::c_char,
+    env: *const *const libc::c_char,
+) -> Errno {
+    let place = c"".as_ptr();
+    // SAFETY: the caller's promise; the path is the empty C string.
     unsafe {
-        libc::syscall(
-            libc::SYS_execveat,
-            program.as_raw_fd(),
-            c"".as_ptr(),
-            args.as_ptr(),
-            env.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        );
+        libc::syscall(libc::SYS_execveat, program.as_raw_fd(), place, args, env, libc::AT_EMPTY_PATH);
     }
-    Err(Errno::last())
+    Errno::last()
 }
 
 /// Waits for one of the signals, which must be blocked, and takes it.

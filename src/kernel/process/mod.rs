@@ -16,7 +16,7 @@ mod schedule;
 mod signal;
 mod spawn;
 
-pub use attend::{execute_init, fork, put_in_front, reap_any, send, set_name, wait_for_signal};
+pub use attend::{execute_init, execute_open, fork, put_in_front, reap_any, send, set_name, wait_for_signal};
 pub use clone::{Child, CloneRequest, clone};
 pub use control::{
     PointerList, close_all_but, close_inherited, die_with_parent, dup_above_stdio, duplicate_to, execute,

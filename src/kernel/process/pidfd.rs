@@ -52,6 +52,15 @@ impl Pidfd {
         Self(fd)
     }
 
+    /// The number of the process in this process's pid namespace, from the kernel; `ESRCH` if it has none there, or not
+    /// any more.
+    pub fn number(&self) -> Result<Pid, Errno> {
+        let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+        number.filter(|number| *number > 0).map(Pid::from_raw).ok_or(Errno::ESRCH)
+    }
+
     /// Sends `signal`. A process that has ended but is not reaped takes it silently; a reaped one gives `ESRCH`.
     pub fn signal(&self, signal: Signal) -> Result<(), Errno> {
         self.send(signal.as_raw())

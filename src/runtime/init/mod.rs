@@ -1,9 +1,11 @@
 //! The child: runs the list, reports, waits, executes. Allocates nothing.
 //!
 //! The child never executes our own program again: the list of steps is in the memory that clone has copied. So a
-//! container finds no handle to the runtime's executable to overwrite, with two exceptions. An image whose
-//! program is `/proc/self/exe` is refused by comparing what is about to be executed with ourselves. And a first
-//! process that attends the program is our own one, through a mount of its own that cannot be written through.
+//! container finds no handle to the runtime's executable to overwrite, with three exceptions. An image whose
+//! program is `/proc/self/exe` is refused by comparing what is about to be executed with ourselves. A script for
+//! `#!/proc/self/exe` is not seen through; but who makes containers runs through a mount of its own that cannot be
+//! written through (`close_own_program`). And a first process that attends the program is our own one, through such a
+//! mount too.
 
 mod copy;
 mod home;
@@ -16,6 +18,7 @@ pub(super) use program::Attendant;
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -26,9 +29,12 @@ use super::handshake::{ChildEnd, Part, Report};
 use super::hooks::{Inside, run_inside};
 use super::steps::{Plan, Program, Step};
 use crate::kernel::event::monotonic;
-use crate::kernel::process::{self, Pidfd, Signal, default_dispositions, duplicate_to, write_file};
+use crate::kernel::process::{
+    self, CloneRequest, Pidfd, Signal, default_dispositions, duplicate_to, write_file,
+};
 use crate::kernel::security;
 use crate::kernel::security::seccomp::Filter;
+use crate::kernel::terminal::take_control;
 use crate::kernel::{mount, namespace};
 use program::{execute_under, find_program};
 
@@ -55,6 +61,8 @@ pub(super) struct Child<'a> {
     pub parents_end: Option<RawFd>,
     /// The container to join, for a process that is run in one.
     pub container: Option<&'a Pidfd>,
+    /// Whether another process takes this one's place when the steps are done, and whether that dies with the parent.
+    pub gives_way: Option<bool>,
     /// Our own executable, which no container gets to run.
     pub own_program: Option<FileStat>,
     /// The first process that attends the program, or takes its place.
@@ -79,6 +87,7 @@ impl<'a> Child<'a> {
             to_parent,
             parents_end: None,
             container: None,
+            gives_way: None,
             own_program: nix::sys::stat::stat(c"/proc/self/exe").ok(),
             attendant: None,
         }
@@ -149,6 +158,46 @@ pub(super) fn run(child: &Child<'_>) -> i32 {
     }
     times[3] = monotonic();
     drop(found);
+    match child.gives_way {
+        None => finish(child, times),
+        Some(dies_with_parent) => give_way(child, times, dies_with_parent),
+    }
+}
+
+/// Has another process go on, born in the pid namespace that this one has chosen for its children.
+///
+/// Who may trace others finds a process as soon as it is in a pid namespace. So it gets there when it has given up what
+/// the container does not have: the host's root, descriptors, capabilities.
+fn give_way(child: &Child<'_>, times: [Duration; 4], dies_with_parent: bool) -> i32 {
+    let request = CloneRequest { is_sibling: true, ..CloneRequest::default() };
+    let made = process::clone(&request, || match take_over(child, dies_with_parent) {
+        Ok(()) => finish(child, times),
+        Err(errno) => {
+            child.to_parent.send(Failure::from(errno).not_executed());
+            FAILED
+        }
+    });
+    let told = made.and_then(|made| child.to_parent.give_way(made.pidfd.as_fd()));
+    let Err(errno) = told else { return 0 };
+    child.to_parent.send(Failure::from(errno).not_executed());
+    FAILED
+}
+
+/// What a process does not have from the one in whose place it is.
+fn take_over(child: &Child<'_>, dies_with_parent: bool) -> Result<(), Errno> {
+    child.to_parent.wait()?;
+    if dies_with_parent {
+        process::die_with_parent(Signal::KILL)?;
+    }
+    process::new_session()?;
+    if child.steps.iter().any(|step| matches!(step, Step::Terminal(_))) {
+        take_control(process::own_stream(0))?;
+    }
+    Ok(())
+}
+
+/// From the last step to exec. Returns an exit code only if it did not get there.
+fn finish(child: &Child<'_>, times: [Duration; 4]) -> i32 {
     if default_dispositions().is_err() {
         return FAILED;
     }

@@ -30,7 +30,9 @@ pub(super) fn give(
         mounts::bind_console(root, pair.slave.as_fd()).map_err(at(Part::Target))?;
     }
     terminal::give_to(pair.slave.as_fd(), wanted.owner).map_err(at(Part::Attributes))?;
-    terminal::take_control(pair.slave.as_fd())?;
+    if child.gives_way.is_none() {
+        terminal::take_control(pair.slave.as_fd())?;
+    }
     for stream in 0..FIRST_INHERITED {
         duplicate_to(pair.slave.as_fd(), stream)?;
     }

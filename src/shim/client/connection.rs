@@ -11,6 +11,7 @@ use crate::{
     model::{
         fact::{Fact, Seen},
         ids::{ContainerName, TaskId},
+        reading,
         task::StopRequest,
     },
     shim::{
@@ -143,7 +144,7 @@ impl Connection {
     async fn hear(&mut self) -> io::Result<Option<Report>> {
         loop {
             if let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
-                let report = serde_json::from_slice(&self.heard[..end]);
+                let report = reading::from_slice(&self.heard[..end]);
                 self.heard.drain(..=end);
                 return Ok(Some(report?));
             }

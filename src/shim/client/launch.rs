@@ -6,10 +6,11 @@
 //! round to connect, and a shim that cannot begin says why on the connection that is there already.
 
 use std::{
+    ffi::CString,
     io::Write as _,
     os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream as StdUnixStream,
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::{ffi::OsStrExt as _, net::UnixStream as StdUnixStream},
     },
     path::{Path, PathBuf},
 };
@@ -24,6 +25,7 @@ use super::{ClientError, Connection};
 use crate::{
     kernel::{
         cgroup::{CgroupPath, Layout},
+        mount::clone_closed,
         process::{Child, Spawn, spawn as spawn_process},
         readiness::Readable,
     },
@@ -80,8 +82,12 @@ fn execute(launch: &Launch, group: Option<&Path>) -> Result<(StdUnixStream, Chil
     let passed = |name: &str| std::env::var_os(name).map(|value| (name.into(), value));
     let env: Vec<_> = ["DBUS_SYSTEM_BUS_ADDRESS", "HYTHE_KILL_AT"].into_iter().filter_map(passed).collect();
     let born_in = group.and_then(group_of_shims);
+    // What a container gets to execute the shim's own program by leads to this mount, through which nothing is written.
+    let closed = CString::new(launch.program.as_os_str().as_bytes()).ok();
+    let closed = closed.and_then(|program| clone_closed(&program).ok());
+    let by_number = closed.as_ref().map(|fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())));
     let child = spawn_process(&Spawn {
-        program: Some(&launch.program),
+        program: by_number.as_deref().or(Some(&launch.program)),
         args: &args,
         env: &env,
         fds: &fds,

@@ -1,5 +1,7 @@
 //! Whole lines out of pieces of output, for whoever takes no halves.
 
+use memchr::memchr;
+
 use super::Stream;
 
 /// The longest piece of a line that is given at a time, as in Docker.
@@ -16,7 +18,7 @@ impl Lines {
     /// Takes what `stream` gave. Each line that has ended is given with `true`, each piece of a longer one with `false`.
     pub(super) fn push(&mut self, stream: Stream, mut bytes: &[u8], mut give: impl FnMut(&[u8], bool)) {
         let begun = self.of(stream);
-        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+        while let Some(end) = memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             bytes = rest;
             if begun.is_empty() && line.len() <= LONGEST {

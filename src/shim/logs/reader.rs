@@ -11,6 +11,8 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use memchr::memchr;
+
 use super::{Record, record::parse};
 use crate::{
     kernel::{
@@ -123,7 +125,7 @@ impl Reader {
 
     /// Where the next whole line is in what was read, without its end.
     fn line(&mut self) -> Option<std::ops::Range<usize>> {
-        let length = self.read[self.given..].iter().position(|&byte| byte == b'\n')?;
+        let length = memchr(b'\n', &self.read[self.given..])?;
         let start = self.given;
         self.given += length + 1;
         Some(start..start + length)

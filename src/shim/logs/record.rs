@@ -2,7 +2,7 @@
 
 use super::{
     Record, Stream, json,
-    time::{TIME, read_time},
+    time::{TIME, read_time, time},
 };
 
 /// What is behind the bytes of a record.
@@ -16,16 +16,58 @@ pub(super) enum Behind {
     Line,
 }
 
+/// What is in front of the bytes of a record: the same for all that were read at a time, so it is made once.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    text: [u8; Self::ROOM],
+    /// Bytes of it that are written.
+    length: usize,
+    stream: Stream,
+}
+
+impl Head {
+    /// The time, the longest name of a stream, the letter, and the blanks behind them.
+    const ROOM: usize = TIME + 1 + 6 + 3;
+
+    /// The head of what `stream` gave at `nanos`.
+    pub(super) fn new(stream: Stream, nanos: u64) -> Self {
+        Self::made(stream, &time(nanos))
+    }
+
+    /// The head of what `stream` gave at the same time.
+    pub(super) fn of(&self, stream: Stream) -> Self {
+        Self::made(stream, self.time())
+    }
+
+    fn made(stream: Stream, time: &[u8; TIME]) -> Self {
+        let mut text = [b' '; Self::ROOM];
+        let name = stream.name().as_bytes();
+        text[..TIME].copy_from_slice(time);
+        text[TIME + 1..][..name.len()].copy_from_slice(name);
+        Self { text, length: TIME + 1 + name.len() + 3, stream }
+    }
+
+    /// The time, with all its digits.
+    pub(super) fn time(&self) -> &[u8; TIME] {
+        self.text.first_chunk().unwrap_or(&[0; TIME])
+    }
+
+    /// Which output it is of.
+    pub(super) fn stream(&self) -> Stream {
+        self.stream
+    }
+}
+
 /// Appends a record to `text`.
-pub(super) fn put(text: &mut Vec<u8>, time: &[u8; TIME], stream: Stream, behind: Behind, bytes: &[u8]) {
-    text.extend_from_slice(time);
-    text.push(b' ');
-    text.extend_from_slice(stream.name().as_bytes());
-    text.extend_from_slice(match behind {
-        Behind::End => b" F ",
-        Behind::Rest => b" P ",
-        Behind::Line => b" L ",
-    });
+pub(super) fn put(text: &mut Vec<u8>, head: &Head, behind: Behind, bytes: &[u8]) {
+    let mut begin = head.text;
+    begin[head.length - 2] = match behind {
+        Behind::End => b'F',
+        Behind::Rest => b'P',
+        Behind::Line => b'L',
+    };
+    text.reserve(head.length + bytes.len() + 1);
+    text.extend_from_slice(&begin[..head.length]);
     text.extend_from_slice(bytes);
     text.push(b'\n');
 }
@@ -63,12 +105,12 @@ pub(super) fn is_whole(line: &[u8]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::time::time, *};
+    use super::*;
 
     #[test]
     fn a_torn_record_is_none() {
         let mut line = Vec::new();
-        put(&mut line, &time(5), Stream::Stderr, Behind::End, b"x");
+        put(&mut line, &Head::new(Stream::Stderr, 5), Behind::End, b"x");
         line.pop();
         assert!(parse(&line).is_some());
         for end in 0..line.len() - 1 {
@@ -80,7 +122,7 @@ mod tests {
     #[test]
     fn a_line_of_an_event_has_its_end_with_it() {
         let mut line = Vec::new();
-        put(&mut line, &time(5), Stream::Stdout, Behind::Line, b"first");
+        put(&mut line, &Head::new(Stream::Stdout, 5), Behind::Line, b"first");
         line.pop();
         let record = parse(&line).unwrap();
         assert_eq!((record.bytes.as_slice(), record.whole), (b"first\n".as_slice(), false));
@@ -95,7 +137,7 @@ mod tests {
         ) {
             let stream = if out { Stream::Stdout } else { Stream::Stderr };
             let mut line = Vec::new();
-            put(&mut line, &time(nanos), stream, if whole { Behind::End } else { Behind::Rest }, &bytes);
+            put(&mut line, &Head::new(stream, nanos), if whole { Behind::End } else { Behind::Rest }, &bytes);
             prop_assert_eq!(line.pop(), Some(b'\n'));
             prop_assert_eq!(is_whole(&line), whole);
             prop_assert_eq!(parse(&line), Some(Record { nanos, stream, bytes, whole }));

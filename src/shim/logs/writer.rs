@@ -10,14 +10,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use memchr::memchr;
+
 use super::{
     Stream,
     events::Event,
     json,
     lines::{LONGEST as RECORD, Lines},
     pack::{Pack, packed},
-    record::{self, Behind},
-    time::{TIME, time},
+    record::{self, Behind, Head},
 };
 use crate::shim::spec::{Driver, LogSpec};
 
@@ -52,7 +53,7 @@ struct Batch<'a> {
     records: &'a mut Vec<u8>,
     /// Bytes of output that the records stand for.
     output: u64,
-    time: [u8; TIME],
+    head: Head,
 }
 
 impl Writer {
@@ -75,12 +76,12 @@ impl Writer {
     /// Takes what `stream` gave at `nanos`. `batch` is room to work in, the same for all.
     pub fn take(&mut self, stream: Stream, bytes: &[u8], nanos: u64, batch: &mut Vec<u8>) {
         batch.clear();
-        let mut batch = Batch { records: batch, output: 0, time: time(nanos) };
+        let mut batch = Batch { records: batch, output: 0, head: Head::new(stream, nanos) };
         match &mut self.form {
-            Form::Text => self.take_text(stream, bytes, &mut batch),
+            Form::Text => self.take_text(bytes, &mut batch),
             Form::Json { lines, .. } => {
                 let mut taken = std::mem::take(lines);
-                taken.push(stream, bytes, |line, whole| self.add(stream, line, whole, &mut batch));
+                taken.push(stream, bytes, |line, whole| self.add(line, whole, &mut batch));
                 self.keep(taken);
             }
         }
@@ -90,17 +91,18 @@ impl Writer {
     /// Takes an event, whose lines stay together.
     pub(super) fn take_event(&mut self, stream: Stream, event: &Event, batch: &mut Vec<u8>) {
         batch.clear();
-        let mut batch = Batch { records: batch, output: event.bytes.len() as u64, time: time(event.nanos) };
+        let head = Head::new(stream, event.nanos);
+        let mut batch = Batch { records: batch, output: event.bytes.len() as u64, head };
         let mut lines = event.bytes.split(|&byte| byte == b'\n').peekable();
         while let Some(mut line) = lines.next() {
             while line.len() > RECORD {
                 let piece;
                 (piece, line) = line.split_at(RECORD);
-                record::put(batch.records, &batch.time, stream, Behind::Rest, piece);
+                record::put(batch.records, &head, Behind::Rest, piece);
             }
             let last = if event.whole { Behind::End } else { Behind::Rest };
             let behind = if lines.peek().is_some() { Behind::Line } else { last };
-            record::put(batch.records, &batch.time, stream, behind, line);
+            record::put(batch.records, &head, behind, line);
         }
         self.flush(&mut batch);
     }
@@ -118,10 +120,12 @@ impl Writer {
     /// Writes what waits for an end of line: there will be none.
     pub fn end(&mut self, nanos: u64, batch: &mut Vec<u8>) {
         let Form::Json { lines, .. } = &mut self.form else { return };
-        batch.clear();
-        let mut batch = Batch { records: batch, output: 0, time: time(nanos) };
-        std::mem::take(lines).end(|stream, line| self.add(stream, line, false, &mut batch));
-        self.flush(&mut batch);
+        std::mem::take(lines).end(|stream, line| {
+            batch.clear();
+            let mut batch = Batch { records: batch, output: 0, head: Head::new(stream, nanos) };
+            self.add(line, false, &mut batch);
+            self.flush(&mut batch);
+        });
     }
 
     fn keep(&mut self, taken: Lines) {
@@ -130,13 +134,13 @@ impl Writer {
         }
     }
 
-    fn take_text(&mut self, stream: Stream, mut bytes: &[u8], batch: &mut Batch<'_>) {
+    fn take_text(&mut self, mut bytes: &[u8], batch: &mut Batch<'_>) {
         let record = RECORD.min(self.ceiling() / 4).max(64);
         while !bytes.is_empty() {
             let window = &bytes[..bytes.len().min(record + 1)];
-            let end = window.iter().position(|&byte| byte == b'\n');
+            let end = memchr(b'\n', window);
             let length = end.unwrap_or(bytes.len().min(record));
-            self.add(stream, &bytes[..length], end.is_some(), batch);
+            self.add(&bytes[..length], end.is_some(), batch);
             bytes = &bytes[length + usize::from(end.is_some())..];
         }
     }
@@ -146,40 +150,42 @@ impl Writer {
     }
 
     /// Adds a record, and writes all of them when they are many.
-    fn add(&mut self, stream: Stream, bytes: &[u8], whole: bool, batch: &mut Batch<'_>) {
-        self.put(batch.records, &batch.time, stream, whole, bytes);
+    fn add(&mut self, bytes: &[u8], whole: bool, batch: &mut Batch<'_>) {
+        self.put(batch.records, &batch.head, whole, bytes);
         batch.output += bytes.len() as u64 + u64::from(whole);
         if batch.records.len() >= BATCH.min(self.ceiling() / 2) {
             self.flush(batch);
         }
     }
 
-    fn put(&self, records: &mut Vec<u8>, time: &[u8; TIME], stream: Stream, whole: bool, bytes: &[u8]) {
+    fn put(&self, records: &mut Vec<u8>, head: &Head, whole: bool, bytes: &[u8]) {
         match &self.form {
             Form::Text => {
                 let behind = if whole { Behind::End } else { Behind::Rest };
-                record::put(records, time, stream, behind, bytes);
+                record::put(records, head, behind, bytes);
             }
-            Form::Json { attributes, .. } => json::put(records, time, stream, whole, bytes, attributes),
+            Form::Json { attributes, .. } => {
+                json::put(records, head.time(), head.stream(), whole, bytes, attributes);
+            }
         }
     }
 
     fn flush(&mut self, batch: &mut Batch<'_>) {
         if !batch.records.is_empty() {
-            self.write(batch.records, batch.output, &batch.time);
+            self.write(batch.records, batch.output, &batch.head);
             batch.records.clear();
             batch.output = 0;
         }
     }
 
     /// Writes records that stand for so many bytes of output, and before them what was dropped.
-    fn write(&mut self, records: &[u8], output: u64, time: &[u8; TIME]) {
+    fn write(&mut self, records: &[u8], output: u64, head: &Head) {
         let noted = match self.dropped.take() {
             None => Ok(()),
             Some((count, why)) => {
                 let mut note = Vec::new();
                 let text = format!("{count} bytes were dropped: {why}");
-                self.put(&mut note, time, Stream::Note, true, text.as_bytes());
+                self.put(&mut note, &head.of(Stream::Note), true, text.as_bytes());
                 self.append(&note).inspect_err(|_| self.dropped = Some((count, why)))
             }
         };

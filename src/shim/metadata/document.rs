@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::reading;
+
 /// The name of the file in the task's directory.
 pub const FILE: &str = "metadata.json";
 
@@ -247,7 +249,7 @@ pub struct Network {
 impl Known {
     /// Reads the file at `path`.
     pub fn load(path: &Path) -> io::Result<Self> {
-        Ok(serde_json::from_slice(&fs::read(path)?)?)
+        Ok(reading::from_slice(&fs::read(path)?)?)
     }
 
     /// Writes the file at `path`, for root alone.

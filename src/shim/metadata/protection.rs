@@ -12,6 +12,7 @@ use super::{
     errand::{Order, Purpose, Reply, Trouble},
     request::Answer,
 };
+use crate::model::reading;
 use crate::model::time::Timestamp;
 
 /// What a task wants.
@@ -26,7 +27,7 @@ struct Wanted {
 /// The errand that a question leads to; `change` is the body of one that wants something changed.
 pub(super) fn ask(task: &TaskDocument, socket: Option<std::path::PathBuf>, change: Option<&[u8]>) -> Reply {
     let mut input = json!({ "cluster": task.cluster, "tasks": [task.task_arn] });
-    let operation = match change.map(serde_json::from_slice::<Wanted>) {
+    let operation = match change.map(reading::from_slice::<Wanted>) {
         None => "GetTaskProtection",
         Some(Ok(wanted)) => {
             input["protectionEnabled"] = wanted.protection_enabled.into();

@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::model::reading;
 use crate::store::record::{Change, Row, Table};
 
 /// A copy shorter than this is never written anew for its length.
@@ -120,7 +121,7 @@ fn encode(table: Table, key: &str, document: Option<&str>) -> Vec<u8> {
 
 fn decode(line: &[u8]) -> Option<(Table, String, Option<String>)> {
     let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
-    let (table, key, document): (String, String, Option<String>) = serde_json::from_str(text).ok()?;
+    let (table, key, document): (String, String, Option<String>) = reading::from_str(text).ok()?;
     let table = Table::ALL.into_iter().find(|known| known.name() == table)?;
     (u64::from_str_radix(sum, 16) == Ok(checksum(text))).then_some((table, key, document))
 }

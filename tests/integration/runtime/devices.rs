@@ -220,6 +220,31 @@ fn an_image_cannot_put_something_else_in_the_place_of_the_null_device() {
 }
 
 #[test]
+fn what_is_masked_is_covered_by_the_hosts_null_device_whoever_made_dev() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    let (secret, dev) = (container.path("secret"), container.path("dev"));
+    fs::write(&secret, "outside\n").unwrap();
+    fs::create_dir(&dev).unwrap();
+    // A directory that others fill is the whole /dev, so that no node is made in it.
+    let mounts = container.config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+    mounts.push(json!({"destination": "/dev", "type": "bind", "source": dev, "options": ["rbind"]}));
+    container.config["root"]["readonly"] = json!(false);
+    container.config["linux"]["maskedPaths"] = json!(["/hidden"]);
+    fs::write(container.rootfs().join("hidden"), "hidden\n").unwrap();
+    fs::write(container.rootfs().join("other"), "other\n").unwrap();
+    for target in [secret.to_str().unwrap(), "/other", "/proc/sys/kernel/core_pattern"] {
+        std::os::unix::fs::symlink(target, dev.join("null")).unwrap();
+        let ran = container.script("cat /hidden; echo y > /hidden; stat -c %F /hidden; cat /other").run();
+        assert_eq!((ran.out.as_str(), ran.code), ("character special file\nother", 0), "{target}: {ran:?}");
+        fs::remove_file(dev.join("null")).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "outside\n");
+    assert_eq!(fs::read_to_string(container.rootfs().join("hidden")).unwrap(), "hidden\n");
+}
+
+#[test]
 fn a_node_in_a_volume_without_devices_opens_nothing() {
     require!(root, busybox);
     let mut container = Container::new();

@@ -1,11 +1,13 @@
 //! Commands that are run in a container which has prepared for them.
 
+use nix::{fcntl::OFlag, sys::stat::Mode, unistd::Gid};
 use serde_json::json;
 
 use crate::harness::{
-    Instance, require,
+    Instance, PATIENCE, require,
     stage::{FOREVER, container, definition},
     tasks::with,
+    wait_for,
 };
 
 #[test]
@@ -13,12 +15,13 @@ fn a_command_in_a_container_that_has_covered_its_own_files_is_held_all_the_same(
     require!(host, busybox);
     let instance = Instance::with_busybox("hostile");
     let secret = instance.path("secret");
-    std::fs::write(&secret, "outside\n").unwrap();
-    // Everything that a command's way in could trust: names, numbers, terminals, the null device.
+    let outside = "mallory:x:4711:4711::/:/bin/sh\n";
+    std::fs::write(&secret, outside).unwrap();
+    // Everything that a command's way in could trust: users, groups, numbers, terminals, the null device.
     let script = format!(
         "mkdir /own; mount -t tmpfs none /own; mkdir -p /own/self/fd /own/self/attr /own/sys/kernel /own/1/ns
          ln -s {secret} /own/self/status; ln -s / /own/self/cwd; ln -s {secret} /own/self/exe
-         echo 'root:x:0:0::{secret}:/bin/sh' >/etc/passwd; ln -s ../../../../../../../../../../{secret} /etc/group2
+         rm /etc/passwd /etc/group; ln -s {secret} /etc/passwd; mkfifo /etc/group
          mount --bind /own /proc; umount /dev/pts; mkdir -p /dev/pts; ln -s {secret} /dev/pts/ptmx
          rm /dev/null; ln -s {secret} /dev/null; echo ready",
         secret = secret.display()
@@ -34,7 +37,7 @@ fn a_command_in_a_container_that_has_covered_its_own_files_is_held_all_the_same(
     instance.running(&id);
     instance.printed(&id, "app", "ready");
     let mut child = instance
-        .command(&["exec", "-u", "root", &id, "--", "sh", "-c", "echo in; exec sleep 4717"])
+        .command(&["exec", "-u", "0", &id, "--", "sh", "-c", "echo in; exec sleep 4717"])
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
@@ -47,16 +50,19 @@ fn a_command_in_a_container_that_has_covered_its_own_files_is_held_all_the_same(
         let lines = status.lines().filter(|line| wanted.iter().any(|name| line.starts_with(name)));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    let command = std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
-        let words = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let is_it = words == b"sleep\x004717\0";
-        is_it.then(|| entry.file_name().to_str()?.parse::<i32>().ok()).flatten()
+    let command = wait_for("the command", PATIENCE, || {
+        std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+            let words = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let is_it = words == b"sleep\x004717\0";
+            is_it.then(|| entry.file_name().to_str()?.parse::<i32>().ok()).flatten()
+        })
     });
-    let command = command.expect("the command runs");
     assert_eq!(of(command), of(instance.pid(&id, "app")));
     let terminal = instance.cli(&["exec", "-t", &id, "--", "true"]);
     assert!(terminal.code != 0, "there is no terminal to be had: {}", terminal.out);
-    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "outside\n");
+    let stranger = instance.cli(&["exec", "-u", "mallory", &id, "--", "id"]);
+    assert!(stranger.code != 0 && stranger.out.is_empty(), "a user of the host's files: {}", stranger.out);
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), outside);
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap()),
         nix::sys::signal::Signal::SIGTERM,
@@ -68,7 +74,10 @@ fn a_command_in_a_container_that_has_covered_its_own_files_is_held_all_the_same(
 #[test]
 fn a_command_does_not_begin_in_a_directory_of_the_host() {
     require!(host, busybox);
+    // A caller of the daemon who leaves a directory of the host open across every exec.
+    let left = nix::fcntl::open("/", OFlag::O_PATH, Mode::empty()).unwrap();
     let instance = Instance::with_busybox("cwd");
+    drop(left);
     let id = instance.launch(&definition("cwd", &[container("app", FOREVER)]));
     instance.running(&id);
     for number in 3..24 {
@@ -81,6 +90,8 @@ fn a_command_does_not_begin_in_a_directory_of_the_host() {
 #[test]
 fn groups_are_those_of_the_user_and_none_of_the_hosts() {
     require!(host, busybox);
+    // A caller of the daemon who is in groups of the host.
+    nix::unistd::setgroups(&[4, 27, 4711].map(Gid::from_raw)).unwrap();
     let instance = Instance::with_busybox("groups");
     let look = "id -G; grep Groups /proc/self/status | tr -s ' \\t' ' '";
     let plain = with(container("app", look), json!({ "user": "4242" }));

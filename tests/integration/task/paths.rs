@@ -78,7 +78,7 @@ fn a_decision_takes_no_more_than_it_did_and_the_same_in_a_cluster_ten_times_as_l
 fn output_on_its_way_to_the_disk_takes_no_more_than_it_did() {
     require!(valgrind);
     Cost::of(&["paths", "output", "20"], &json!({}), 20)
-        .is_within(&Cost { instructions: 3_760_000, allocations: 0 });
+        .is_within(&Cost { instructions: 940_000, allocations: 0 });
 }
 
 #[test]
