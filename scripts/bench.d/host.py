@@ -13,7 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
-CGROUP = "hythe-bench"
+# Of this run alone: a daemon clears away what it finds below its groups, and two benches may run at once.
+CGROUP = f"hythe-bench-{os.getpid()}"
 # Where CAP_SYS_RESOURCE is missing, the peers cannot raise the limits that they would set by themselves.
 ULIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
 

@@ -32,11 +32,15 @@ const OF_PID: [&str; 4] = ["hythe-lab-", "hythe-agent-", "hythe-runtime-", "hyth
 pub fn of_the_dead() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for mount in cgroup_mounts() {
-            let entries = fs::read_dir(&mount.at).into_iter().flatten().flatten();
-            let tops = entries.filter(|entry| is_of_the_dead(&entry.file_name().to_string_lossy()));
-            tops.for_each(|top| group(&top.path()));
-        }
+        let tops: Vec<PathBuf> = cgroup_mounts()
+            .iter()
+            .flat_map(|mount| fs::read_dir(&mount.at).into_iter().flatten().flatten())
+            .filter(|entry| is_of_the_dead(&entry.file_name().to_string_lossy()))
+            .map(|top| top.path())
+            .collect();
+        // What is in one of them may be frozen by another, and then does not die.
+        tops.iter().for_each(|top| thaw(top));
+        tops.iter().for_each(|top| group(top));
     });
 }
 
@@ -76,6 +80,16 @@ fn is_of_the_dead(name: &str) -> bool {
     let rest = OF_PID.iter().find_map(|prefix| name.strip_prefix(prefix));
     let digits = |rest: &str| rest.split(|letter: char| !letter.is_ascii_digit()).next().map(str::to_owned);
     rest.and_then(digits).is_some_and(|pid| !pid.is_empty() && !Path::new("/proc").join(pid).exists())
+}
+
+fn thaw(top: &Path) {
+    let mut all: Vec<PathBuf> = Vec::new();
+    leaks::directories_below(top, &mut all);
+    for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        for file in all.iter().map(|dir| dir.join(file)).filter(|file| file.exists()) {
+            let _ = fs::write(file, word);
+        }
+    }
 }
 
 /// Ends what runs in a group and removes it, unless somebody is in it whom this pid namespace cannot see.
