@@ -124,42 +124,8 @@ impl Running {
         child.container = Some(&container.pidfd);
         child.gives_way = is_watched.then_some(container.die_with_parent);
         child.parents_end = Some(ours.as_raw_fd());
-        let may_come_back = may_come_back();
-        let enter = || match is_watched {
-            true => Ok(()),
-            false => namespace::enter_those_of(&container.pidfd, Namespaces::PID),
-        };
-        let clone_into = |born_in: Option<&Path>| {
-            let born_in = open_dir(born_in)
-                .map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
-            let request =
-                CloneRequest { cgroup: born_in.as_ref().map(AsFd::as_fd), ..CloneRequest::default() };
-            if is_watched {
-                return process::clone(&request, || init::run(&child));
-            }
-            if may_come_back {
-                return born_in_pid_namespace(enter, || process::clone(&request, || init::run(&child)));
-            }
-            let as_ours = CloneRequest { is_sibling: true, ..request };
-            through_helper(
-                |_| Ok(()),
-                || enter().and_then(|()| process::clone(&as_ours, || init::run(&child))),
-            )
-        };
-        let made = match (clone_into(placement.born_in.as_deref()), container.group.scope()) {
-            // A group that hands controllers down takes no process; the container has made groups below it then.
-            (Err(Errno::EBUSY), _) if options.cgroups.is_empty() => {
-                clone_into(container.unified_place().as_deref()).map_err(Unborn::Made)
-            }
-            (Err(Errno::EACCES), Some(scope)) if options.cgroups.is_empty() => {
-                let as_ours = CloneRequest { is_sibling: true, ..CloneRequest::default() };
-                through_helper(
-                    |helper| scope.take_in(helper).map_err(Unborn::Moved),
-                    || enter().and_then(|()| process::clone(&as_ours, || init::run(&child))),
-                )
-            }
-            (other, _) => other.map_err(Unborn::Made),
-        };
+        let birth = Birth { container, child: &child, is_watched, is_at_the_top: options.cgroups.is_empty() };
+        let made = birth.take_place(&placement);
         drop(theirs);
         let mut made = made.map_err(|unborn| match unborn {
             // A pid namespace whose first process has ended takes no other.
@@ -194,6 +160,63 @@ fn may_give_way(process: &Process, spec: Option<&Spec>) -> bool {
     let linux = spec.and_then(|spec| spec.linux().as_ref());
     let filter = linux.and_then(|linux| linux.seccomp().as_ref());
     process.scheduler().is_none() && filter.is_none_or(|filter| filter.listener_path().is_none())
+}
+
+/// The making of a later process.
+struct Birth<'a> {
+    container: &'a Container,
+    child: &'a init::Child<'a>,
+    /// Whether it enters the pid namespace by itself, when it has given up everything.
+    is_watched: bool,
+    /// Whether it is meant for the container's own group, and not for one below.
+    is_at_the_top: bool,
+}
+
+impl Birth<'_> {
+    /// Makes it in its group, or where the group lets it be made.
+    fn take_place(&self, placement: &Placement) -> Result<process::Child, Unborn> {
+        match (self.born_in(placement.born_in.as_deref()), self.container.group.scope()) {
+            // A group that hands controllers down takes no process; the container has made groups below it then.
+            (Err(Errno::EBUSY), _) if self.is_at_the_top => {
+                self.born_in(self.container.unified_place().as_deref()).map_err(Unborn::Made)
+            }
+            (Err(Errno::EACCES), Some(scope)) if self.is_at_the_top => through_helper(
+                |helper| scope.take_in(helper).map_err(Unborn::Moved),
+                || self.make_elsewhere(&CloneRequest::default()),
+            ),
+            (other, _) => other.map_err(Unborn::Made),
+        }
+    }
+
+    fn born_in(&self, group: Option<&Path>) -> Result<process::Child, Errno> {
+        let group =
+            open_dir(group).map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
+        let request = CloneRequest { cgroup: group.as_ref().map(AsFd::as_fd), ..CloneRequest::default() };
+        if self.is_watched {
+            self.make(&request)
+        } else if may_come_back() {
+            born_in_pid_namespace(|| self.enter(), || self.make(&request))
+        } else {
+            through_helper(|_| Ok(()), || self.make_elsewhere(&request))
+        }
+    }
+
+    /// In a helper: enters and makes it as our own child.
+    fn make_elsewhere(&self, request: &CloneRequest<'_>) -> Result<process::Child, Errno> {
+        self.enter()?;
+        self.make(&CloneRequest { is_sibling: true, ..*request })
+    }
+
+    fn enter(&self) -> Result<(), Errno> {
+        if self.is_watched {
+            return Ok(());
+        }
+        namespace::enter_those_of(&self.container.pidfd, Namespaces::PID)
+    }
+
+    fn make(&self, request: &CloneRequest<'_>) -> Result<process::Child, Errno> {
+        process::clone(request, || init::run(self.child))
+    }
 }
 
 fn exec_plan(

@@ -39,8 +39,12 @@ pub fn of_the_dead() {
             .map(|top| top.path())
             .collect();
         // What is in one of them may be frozen by another, and then does not die.
-        tops.iter().for_each(|top| thaw(top));
-        tops.iter().for_each(|top| group(top));
+        for top in &tops {
+            thaw(top);
+        }
+        for top in &tops {
+            group(top);
+        }
     });
 }
 
