@@ -26,7 +26,8 @@ fn instance(name: &str, disk: &'static str) -> Instance {
 
 /// A task that may write 21 GiB, the least that ECS takes.
 fn held(family: &str, script: &str) -> Value {
-    let volume = json!({ "mountPoints": [{ "sourceVolume": "v", "containerPath": "/v" }] });
+    // With memory for what is on its way to a slow disk.
+    let volume = json!({ "memory": 256, "mountPoints": [{ "sourceVolume": "v", "containerPath": "/v" }] });
     let app = with(container("app", script), volume);
     let more = json!({ "ephemeralStorage": { "sizeInGiB": 21 }, "volumes": [{ "name": "v" }] });
     with(definition(family, &[app]), more)
