@@ -46,35 +46,47 @@ impl Launch<'_> {
         child.parents_end = Some(ours.as_raw_fd());
         child.attendant = self.attendant;
         let first = self.first()?;
-        let make = |request: &CloneRequest<'_>| process::clone(request, || init::run(&child));
-        let born = match &self.plan.users {
-            Users::Joined(path) => {
-                let error = |source| CreateError::Namespace { path: path.clone(), source };
-                let users = namespace::open(path).map_err(error)?;
-                let as_ours = CloneRequest { is_sibling: true, ..request };
-                through_helper(|_| Ok(()), || enter_users(&users, &first).and_then(|()| make(&as_ours)))
-                    .map_err(error)?
-            }
-            Users::Host | Users::New(_) => {
-                let as_ours = CloneRequest { is_sibling: true, ..request };
-                let by_helper = |as_ours, before: &dyn Fn(Pid) -> Result<(), Unborn>| {
-                    through_helper(before, || enter_all(&first).and_then(|()| make(&as_ours)))
-                };
-                let directly = if first.is_empty() || may_come_back() {
-                    born_elsewhere(&first, || make(&request))
-                } else {
-                    by_helper(as_ours, &|_| Ok(())).map_err(CreateError::from)
-                };
-                match (directly, self.group.scope()) {
-                    (Err(CreateError::Clone(Errno::EACCES)), Some(scope)) => {
-                        let moved = |helper| scope.take_in(helper).map_err(Unborn::Moved);
-                        by_helper(CloneRequest { cgroup: None, ..as_ours }, &moved)?
-                    }
-                    (directly, _) => directly?,
-                }
-            }
-        };
+        let born = self.born(&request, &first, |request| process::clone(request, || init::run(&child)))?;
         Ok((born, ours))
+    }
+
+    /// Has `make` make the process: here, or by a helper from where we cannot.
+    fn born(
+        &self,
+        request: &CloneRequest<'_>,
+        first: &[First<'_>],
+        make: impl Fn(&CloneRequest<'_>) -> Result<process::Child, Errno>,
+    ) -> Result<process::Child, CreateError> {
+        let of_users = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| CreateError::Namespace { path, source }
+        };
+        let joined = match &self.plan.users {
+            Users::Joined(path) => Some((path, namespace::open(path).map_err(of_users(path))?)),
+            Users::Host | Users::New(_) => None,
+        };
+        let as_ours = CloneRequest { is_sibling: true, ..*request };
+        let enter = || match &joined {
+            Some((_, users)) => enter_users(users, first),
+            None => first.iter().try_for_each(|one| namespace::enter(&one.file, one.kind)),
+        };
+        let born = if joined.is_none() && (first.is_empty() || may_come_back()) {
+            born_elsewhere(first, || make(request))
+        } else {
+            through_helper(|_| Ok(()), || enter().and_then(|()| make(&as_ours))).map_err(
+                |errno| match &joined {
+                    Some((path, _)) if errno != Errno::EACCES => of_users(path)(errno),
+                    Some(_) | None => CreateError::Clone(errno),
+                },
+            )
+        };
+        match (born, self.group.scope()) {
+            (Err(CreateError::Clone(Errno::EACCES)), Some(scope)) => Ok(through_helper(
+                |helper| scope.take_in(helper).map_err(Unborn::Moved),
+                || enter().and_then(|()| make(&CloneRequest { cgroup: None, ..as_ours })),
+            )?),
+            (born, _) => born,
+        }
     }
 
     /// The namespaces to be born in.
@@ -94,10 +106,6 @@ struct First<'a> {
     kind: Namespaces,
     path: &'a Path,
     file: OwnedFd,
-}
-
-fn enter_all(first: &[First<'_>]) -> Result<(), Errno> {
-    first.iter().try_for_each(|one| namespace::enter(&one.file, one.kind))
 }
 
 /// Whether we may enter our own namespaces, and so come back from others. An ordinary user has rights over those of their

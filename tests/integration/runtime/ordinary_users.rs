@@ -32,6 +32,16 @@ fn theirs(mut container: Container) -> Container {
     container
 }
 
+/// One of theirs that names no control group and no limit, and runs `script`.
+fn without_groups(script: &str) -> Container {
+    let mut container = Container::of(Driver::Files);
+    let linux = container.config["linux"].as_object_mut().unwrap();
+    linux.remove("cgroupsPath");
+    linux.remove("resources");
+    container.script(script);
+    theirs(container)
+}
+
 /// A user namespace of the user's own, whose root they are.
 struct Room {
     keeper: Child,
@@ -81,12 +91,8 @@ impl Drop for Room {
 #[test]
 fn without_groups_of_their_own_they_have_none() {
     require!(root, busybox, unshare);
-    let mut container = Container::of(Driver::Files);
-    let linux = container.config["linux"].as_object_mut().unwrap();
-    linux.remove("cgroupsPath");
-    linux.remove("resources");
-    container.script("id -u; echo x >/dev/null && echo null; touch /tmp/mine; stat -c %u /tmp/mine");
-    let container = theirs(container);
+    let container =
+        without_groups("id -u; echo x >/dev/null && echo null; touch /tmp/mine; stat -c %u /tmp/mine");
     let Some(room) = Room::open() else { return };
     let bundle = container.bundle().display().to_string();
     let ran = room.oci(&container, &["run", "--bundle", &bundle, &container.id]);
@@ -98,12 +104,7 @@ fn without_groups_of_their_own_they_have_none() {
 #[test]
 fn a_later_process_of_theirs_is_in_the_container() {
     require!(root, busybox, unshare);
-    let mut container = Container::of(Driver::Files);
-    let linux = container.config["linux"].as_object_mut().unwrap();
-    linux.remove("cgroupsPath");
-    linux.remove("resources");
-    container.script("sleep 1000");
-    let container = theirs(container);
+    let container = without_groups("sleep 1000");
     let Some(room) = Room::open() else { return };
     let bundle = container.bundle().display().to_string();
     let ran = room.oci(&container, &["run", "--detach", "--bundle", &bundle, &container.id]);
