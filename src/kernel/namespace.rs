@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, open as open_file};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 
-use crate::kernel::process::Pidfd;
+use crate::kernel::process::{Pid, Pidfd};
 
 /// A set of namespace kinds.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +152,15 @@ pub fn visit_network<T>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T) -> Resu
 /// Opens a namespace by the path of its file, such as `/proc/PID/ns/net`.
 pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
     open_file(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// Whether a process is the first of a pid namespace below ours.
+#[must_use]
+pub fn is_first(pid: Pid) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let numbers: Vec<&str> = numbers.split_whitespace().collect();
+    numbers.len() > 1 && numbers.last() == Some(&"1")
 }
 
 /// `NS_GET_USERNS` (ioctl_ns(2)).

@@ -147,11 +147,17 @@ impl Running {
     }
 }
 
-/// Whether processes of the container may look into those that enter it: they have the right to trace others, and it is
-/// worth something over the host's.
+/// Whether somebody may look into what enters the container: its own processes, or others in a pid namespace that it has
+/// joined, may have the right to trace, and it is worth something over the host's processes.
 fn is_watched(first: Pid) -> bool {
-    let may_trace = bounding_of(first).is_ok_and(|bound| bound.has("CAP_SYS_PTRACE"));
-    may_trace && !is_elsewhere(first, "user").unwrap_or(true)
+    let is_open = may_trace(first) || !namespace::is_first(first);
+    is_open && !is_elsewhere(first, "user").unwrap_or(true)
+}
+
+/// Whether a process, and what it executes, may have the right to trace others. One that cannot be told of may.
+#[must_use]
+pub fn may_trace(pid: Pid) -> bool {
+    bounding_of(pid).map_or(true, |bound| bound.has("CAP_SYS_PTRACE"))
 }
 
 /// Whether another process can go on when the steps are done: a scheduler of its own may not be handed on, and who

@@ -36,7 +36,7 @@ pub use bundle::{Bundle, BundleError, ContainerId, InvalidId, check_process, rea
 pub use create::{
     CreateError, FirstProcess, Options, Timing, class_of, close_own_program, create, hold_own_program, place,
 };
-pub use exec::{Exec, ExecError, ExecOptions};
+pub use exec::{Exec, ExecError, ExecOptions, may_trace};
 pub use failure::ExecFailure;
 pub use handshake::Part;
 pub use hooks::{HookError, Outside};

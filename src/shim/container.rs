@@ -13,6 +13,7 @@ use std::{
 use super::{
     bundle::prepare,
     shared::Shared,
+    siblings::Still,
     spec::{ContainerSpec, TaskSpec},
 };
 use crate::{
@@ -83,13 +84,15 @@ impl StartError {
     }
 }
 
-/// Starts a container of `task`.
+/// Starts the container `at` of `task`, beside those of them that run.
 pub(super) fn start(
     task: &TaskSpec,
-    container: &ContainerSpec,
+    at: usize,
+    running: &[Option<Container>],
     shared: &Shared,
     layout: &Layout,
 ) -> Result<Started, StartError> {
+    let container = &task.containers[at];
     let bundle = prepare(task, container, shared).map_err(StartError::create)?;
     let id = ContainerId::parse(&format!("{}-{}", task.task, container.name)).map_err(StartError::create)?;
     let user = bundle.process().map_err(StartError::create)?.user().uid();
@@ -97,6 +100,8 @@ pub(super) fn start(
     let mut streams = Streams::of(container, owner).map_err(StartError::create)?;
     let first_process = if container.init { FirstProcess::Attendant } else { FirstProcess::Program };
     let options = Options { die_with_parent: true, first_process, ..Options::new(layout.clone()) };
+    // Until the program runs.
+    let _still = Still::around(at, task, running).map_err(StartError::create)?;
     let mut created = match runtime::create(&id, &bundle, streams.stdio, &options) {
         // The container could be made; what it is to run could not.
         Err(CreateError::Exec(failure)) => return Err(StartError::Start(Box::new(failure))),

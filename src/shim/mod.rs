@@ -49,6 +49,7 @@ pub mod protocol;
 mod session;
 mod setup;
 mod shared;
+mod siblings;
 mod source;
 pub mod spec;
 pub mod storage;

@@ -225,9 +225,8 @@ impl Supervisor {
     }
 
     fn start(&mut self, at: usize) -> bool {
-        let spec = &self.spec.containers[at];
         let began = micros();
-        let started = match start(&self.spec, spec, &self.shared, &self.layout) {
+        let started = match start(&self.spec, at, &self.containers, &self.shared, &self.layout) {
             Ok(started) => started,
             Err(error) => {
                 let reason = error.reason();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::group::{Home, is_gone, read, subgroups, write};
 use super::{CgroupError, Group};
+use crate::kernel::namespace::is_first;
 use crate::kernel::process::{Pid, Pidfd, Signal};
 
 /// How long processes may take to end after SIGKILL. Beyond it they hang in the kernel.
@@ -193,14 +194,6 @@ fn place(pid: Pid, controller: &str) -> Option<PathBuf> {
         controllers.split(',').any(|name| name == controller).then_some(path)
     });
     own.map(|path| path.trim_start_matches('/').into())
-}
-
-/// Whether a process is the first of a pid namespace below ours.
-fn is_first(pid: Pid) -> bool {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    let numbers: Vec<&str> = numbers.split_whitespace().collect();
-    numbers.len() > 1 && numbers.last() == Some(&"1")
 }
 
 /// Handles to the processes in the same pid namespace.

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::container::{Container, Ran};
-use crate::harness::require;
+use crate::harness::{PATIENCE, require, wait_for};
 
 /// Creation must fail with this sentence, and nothing may be left of it.
 #[track_caller]
@@ -209,6 +209,37 @@ fn a_proc_that_is_a_link() {
     assert!(ran.err.contains("mount proc on /proc"), "{ran:?}");
     assert!(ran.err.contains("ELOOP"), "{ran:?}");
     assert_eq!(container.left(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_told_to_the_kernel_goes_to_no_file_of_the_image() {
+    require!(root, busybox);
+    let mut container = Container::new();
+    container.config["root"]["readonly"] = json!(false);
+    // No proc file system, but files in its place.
+    container.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/proc");
+    container.config["linux"]["maskedPaths"] = json!([]);
+    container.config["linux"]["readonlyPaths"] = json!([]);
+    container.config["linux"]["sysctl"] = json!({ "kernel.msgmax": "4444" });
+    container.config["process"]["oomScoreAdj"] = json!(321);
+    let files =
+        ["sys/kernel/msgmax", "self/oom_score_adj"].map(|name| container.rootfs().join("proc").join(name));
+    for file in &files {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "mine\n").unwrap();
+    }
+    container.script("cat /proc/sys/kernel/msgmax /proc/self/oom_score_adj; sleep 1000");
+    container.start();
+    wait_for("what it reads", PATIENCE, || container.output().ends_with("mine\nmine\n").then_some(()));
+    assert_eq!(files.map(|file| fs::read_to_string(file).unwrap()), ["mine\n", "mine\n"]);
+    let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", container.pid())).unwrap();
+    assert_eq!(score, "321\n");
+    let queues = fs::File::open(format!("/proc/{}/ns/ipc", container.pid())).unwrap();
+    let told = std::thread::spawn(move || {
+        nix::sched::setns(queues, nix::sched::CloneFlags::CLONE_NEWIPC).unwrap();
+        fs::read_to_string("/proc/sys/kernel/msgmax").unwrap()
+    });
+    assert_eq!(told.join().unwrap(), "4444\n");
 }
 
 #[test]

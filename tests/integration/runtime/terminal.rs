@@ -115,6 +115,29 @@ fn an_image_cannot_lead_the_console_elsewhere() {
 }
 
 #[test]
+fn the_other_end_of_a_terminal_is_the_kernels_and_none_that_an_image_names() {
+    require!(root, busybox);
+    let mut container = with_terminal("echo through >/dev/console; sleep 1");
+    // A terminal of the host's.
+    let pair = nix::pty::openpty(None, None).unwrap();
+    let elsewhere = nix::unistd::ttyname(&pair.slave).unwrap();
+    // No devpts but a directory of the image: a true device that makes terminals, and links where their other ends are.
+    let ends = container.path("ends");
+    std::fs::create_dir(&ends).unwrap();
+    for number in 0..64 {
+        std::os::unix::fs::symlink(&elsewhere, ends.join(number.to_string())).unwrap();
+    }
+    let bind = |from, to| json!({ "destination": to, "type": "bind", "source": from, "options": ["bind"] });
+    let mounts = container.config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| mount["destination"] != "/dev/pts");
+    mounts.extend([bind(ends.as_path(), "/dev/pts"), bind("/dev/pts/ptmx".as_ref(), "/dev/pts/ptmx")]);
+    let ran = container.run();
+    assert!(ran.err.contains("make a terminal: the source: ENO"), "{ran:?}");
+    nix::fcntl::fcntl(&pair.master, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+    assert_eq!(nix::unistd::read(&pair.master, &mut [0; 64]), Err(nix::errno::Errno::EAGAIN), "{ran:?}");
+}
+
+#[test]
 fn preserved_descriptors_reach_the_program_and_no_others_do() {
     require!(root, busybox);
     let mut container = Container::new();

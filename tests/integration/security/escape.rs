@@ -110,13 +110,20 @@ fn the_files_that_are_mounted_into_etc_do_not_follow_links_of_the_image() {
     let place = treasure(&instance);
     let layer = instance.path("layer");
     fs::create_dir_all(layer.join("etc")).unwrap();
-    for name in ["resolv.conf", "hostname"] {
-        symlink(place.join("word"), layer.join("etc").join(name)).unwrap();
+    // Each to a file of its own, or the second would cover the first.
+    fs::write(place.join("names"), "the treasure\n").unwrap();
+    for (name, to) in [("resolv.conf", "names"), ("hostname", "word")] {
+        symlink(place.join(to), layer.join("etc").join(name)).unwrap();
     }
     instance.load_packed(&layer, "etc", &[]);
-    let app = with(container("app", "cat /etc/resolv.conf /etc/hostname; true"), json!({ "image": "etc" }));
-    let (id, _) = instance.ran(&definition("etc", &[app]));
-    assert!(!instance.said(&id, "app").contains("treasure"));
+    // Within the image the links dangle, so that is where the files are made; looked up on the host they would be that
+    // one file, and there would be nothing inside.
+    let look = "cat /etc/hostname; hostname; cat /etc/resolv.conf >/tmp/names && echo names";
+    let app = with(container("app", look), json!({ "image": "etc" }));
+    let (id, task) = instance.ran(&definition("etc", &[app]));
+    let said = instance.said(&id, "app");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() == 3 && lines[0] == lines[1] && lines[2] == "names", "{said} {task:#}");
     assert_eq!(fs::read_to_string(place.join("word")).unwrap(), "the treasure\n");
 }
 

@@ -12,4 +12,5 @@ mod neighbours;
 mod page;
 mod races;
 mod reach;
+mod siblings;
 mod users;

@@ -15,8 +15,12 @@ fn what_the_kernel_shows_cannot_be_covered_by_a_definition() {
     require!(host, busybox);
     let instance = Instance::with_busybox("covered");
     let own = instance.path("own");
-    fs::create_dir_all(own.join("sys/kernel")).unwrap();
-    fs::write(own.join("sys/kernel/msgmax"), "mine\n").unwrap();
+    // Wherever it is mounted, the setting has a file.
+    let files = ["sys/kernel/msgmax", "kernel/msgmax", "msgmax"].map(|name| own.join(name));
+    for file in &files {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "mine\n").unwrap();
+    }
     for place in ["/proc", "/proc/sys", "/proc/self", "/proc/1/../sys/kernel", "/run/../proc/."] {
         let app = with(
             container("app", "cat /proc/sys/kernel/msgmax"),
@@ -27,13 +31,13 @@ fn what_the_kernel_shows_cannot_be_covered_by_a_definition() {
         );
         let volumes = json!({ "volumes": [{ "name": "v", "host": { "sourcePath": own } }] });
         let (id, task) = instance.ran(&with(definition("covered", &[app]), volumes));
+        assert_eq!(files.each_ref().map(|file| fs::read_to_string(file).unwrap()), ["mine\n"; 3], "{place}");
         assert_eq!(
             word(&task, "stopCode"),
             "TaskFailedToStart",
             "{place}: {} {task:#}",
             instance.said(&id, "app")
         );
-        assert_eq!(fs::read_to_string(own.join("sys/kernel/msgmax")).unwrap(), "mine\n", "{place}");
     }
 }
 
