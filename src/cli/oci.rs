@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod features;
 mod listing;
+mod mistake;
 mod plain;
 mod ps;
 mod report;
@@ -43,13 +44,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         close_own_program();
     }
     let plain = plain::read(words.iter().skip(1).cloned());
-    let oci = match plain.map_or_else(|| Oci::try_parse_from(words), Ok) {
+    let oci = match plain.map_or_else(|| Oci::try_parse_from(&words), Ok) {
         Ok(oci) => oci,
-        Err(err) => {
-            // Nothing is left to say if standard error is closed.
-            let _ = err.print();
-            return ExitCode::from(u8::try_from(err.exit_code()).unwrap_or(2));
-        }
+        Err(err) => return mistake::tell(&err, &words),
     };
     let log = report::Log::new(oci.global.log.as_deref(), oci.global.log_format, oci.global.debug);
     match commands::perform(&oci.global, oci.command, &log) {

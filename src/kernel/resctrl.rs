@@ -4,6 +4,7 @@
 //! What is to be made is worked out first ([`Wish::class`]), so that it can be written down: a class whose maker was
 //! killed is removed by whoever deletes its container.
 
+mod change;
 mod counts;
 
 use std::fs;

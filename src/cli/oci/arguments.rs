@@ -328,6 +328,12 @@ pub(super) struct UpdateArgs {
     /// Most processes
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub pids_limit: Option<i64>,
+    /// Shares of the caches, such as L3:0=7f0;1=1f
+    #[arg(long, value_name = "SCHEMA")]
+    pub l3_cache_schema: Option<String>,
+    /// Shares of the memory bandwidth, such as MB:0=20;1=70
+    #[arg(long, value_name = "SCHEMA")]
+    pub mem_bw_schema: Option<String>,
     /// The container
     pub id: String,
 }

@@ -11,7 +11,7 @@ use super::LogFormat;
 use crate::model::time::date_and_time;
 
 /// The exit code of a failure that has no better one.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 
 /// A failure, already one line, and the exit code it deserves.
 #[derive(Debug)]

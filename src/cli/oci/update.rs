@@ -1,5 +1,7 @@
 //! `update`: other limits for a container that is there.
 
+mod schema;
+
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
@@ -18,6 +20,10 @@ pub(super) fn update(global: &Global, args: &UpdateArgs) -> Result<ExitCode, Fai
         Some(path) => read(path)?,
         None => from_flags(args)?,
     };
+    // Before the limits, because a host may have no classes at all.
+    if let Some(wish) = schema::wish(args)? {
+        schema::change(known, &running, &wish)?;
+    }
     let missed = running.group().apply(&resources);
     if let Some(scope) = running.group().scope() {
         // Or it would set the old ones again when it next looks.

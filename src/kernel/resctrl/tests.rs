@@ -170,3 +170,28 @@ fn the_filesystem_is_found_where_it_is_mounted() {
     assert_eq!(Resctrl::from_mountinfo(text), Some(Resctrl { mount: "/rdt".into() }));
     assert_eq!(Resctrl::from_mountinfo("30 23 0:26 / /x rw - tmpfs resctrl rw\n"), None);
 }
+
+#[test]
+fn a_class_of_its_own_can_be_given_other_shares_and_takes_in_who_runs_already() {
+    let stand_in = StandIn::new();
+    let read = |wanted| Wish::read("web", &serde_json::from_value(wanted).unwrap()).unwrap();
+    let (wish, class) = stand_in.ask(json!({"l3CacheSchema": "L3:0=f"})).unwrap();
+    class.make(&wish).unwrap();
+    class.change(&read(json!({"l3CacheSchema": "L3:0=3", "memBwSchema": "MB:0=50"}))).unwrap();
+    assert_eq!(fs::read_to_string(stand_in.path("web/schemata")).unwrap(), "L3:0=3\nMB:0=50\n");
+    // The kernel makes the file with the class, and takes one number with each write.
+    stand_in.has("web/tasks", "");
+    let own = nix::unistd::Pid::this();
+    class.take_in(|| vec![own]).unwrap();
+    let taken = fs::read_to_string(stand_in.path("web/tasks")).unwrap();
+    assert!(taken.contains(&own.to_string()), "{taken}");
+
+    let (_, gold) = stand_in.ask(json!({"closID": "gold"})).unwrap();
+    let refused = gold.change(&read(json!({"l3CacheSchema": "L3:0=3"}))).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("linux.intelRdt.closID: ") && refused.contains("others' shares"),
+        "{refused}"
+    );
+    let held = fs::read_to_string(stand_in.path("gold/schemata")).unwrap();
+    assert!(held.contains("007f0"), "{held}");
+}

@@ -159,3 +159,30 @@ fn quota_and_period_change_together_and_memory_without_a_limit_has_none_with_swa
         assert_eq!((ran.err.as_str(), ran.code), ("", 0), "{args:?}");
     }
 }
+
+#[test]
+fn shares_of_caches_are_changed_or_refused_with_a_reason_and_nothing_else_is_changed_then() {
+    require!(root, busybox, cgroup_pids);
+    let mut container = Container::new();
+    container.config["linux"]["resources"]["pids"] = json!({"limit": 40});
+    container.script("sleep 1000");
+    container.start();
+    let update = |flag: &str, schema: &str| {
+        container.oci(&["update", "--pids-limit", "50", flag, schema, &container.id])
+    };
+    let wrong = update("--mem-bw-schema", "L3:0=f");
+    let sentence = "hythe oci: linux.intelRdt.memBwSchema: is not one line that begins with MB:";
+    assert_eq!((wrong.code, wrong.err.as_str()), (1, sentence));
+    let asked = update("--l3-cache-schema", "L3:0=f");
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    if mounts.contains(" - resctrl ") {
+        crate::harness::skipped("this host has a resctrl filesystem, whose shares are its administrator's");
+        return;
+    }
+    let sentence = "hythe oci: linux.intelRdt: this host has no resctrl filesystem mounted";
+    assert!(asked.code == 1 && asked.err.starts_with(sentence), "{asked:?}");
+    let group = hythe::kernel::cgroup::CgroupPath::parse(container.group().to_str().unwrap()).unwrap();
+    let group = hythe::kernel::cgroup::Layout::detect().unwrap().group(&group);
+    let limits = group.dirs().into_iter().filter_map(|dir| fs::read_to_string(dir.join("pids.max")).ok());
+    assert_eq!(limits.collect::<Vec<_>>(), ["40\n"]);
+}

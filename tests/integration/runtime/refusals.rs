@@ -257,3 +257,31 @@ fn errors_reach_the_log_of_a_container_manager() {
     assert_eq!(line["level"], "error");
     assert_eq!(line["msg"], "exec: \"nope\": executable file not found in $PATH");
 }
+
+#[test]
+fn a_mistake_on_the_command_line_is_one_line_and_reaches_the_log() {
+    require!(root);
+    let container = Container::new();
+    let log = container.path("log").display().to_string();
+    let id = container.id.clone();
+    let mistakes: [(&[&str], &str); 5] = [
+        (&["state"], "the following required arguments were not provided: <ID>; see --help"),
+        (&["delete", "--hard", &id], "unexpected argument '--hard' found; see --help"),
+        (
+            &["create", "--bundle"],
+            "a value is required for '--bundle <DIR>' but none was supplied; see --help",
+        ),
+        (&["checkpoint", &id], "unrecognized subcommand 'checkpoint'; see --help"),
+        (&["start", &id, "more"], "unexpected argument 'more' found; see --help"),
+    ];
+    for (words, sentence) in mistakes {
+        let _ = fs::remove_file(&log);
+        let ran = container.oci(&[&["--log", &log, "--log-format", "json"], words].concat());
+        assert_eq!((ran.code, ran.err), (1, format!("hythe oci: {sentence}")));
+        let text = fs::read_to_string(&log).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!((line["level"].as_str(), line["msg"].as_str()), (Some("error"), Some(sentence)));
+    }
+    let help = container.oci(&["--log", &log, "state", "--help"]);
+    assert!(help.code == 0 && help.out.contains("Usage: hythe oci state"), "{help:?}");
+}
