@@ -197,9 +197,9 @@ impl Agent {
     /// Finds out what became of a task while no agent ran; facts follow from where `ledger_seen` stood. The address
     /// and the ports are taken again; call [`Agent::adopted`] after the last.
     ///
-    /// The definition is not needed for what runs already: the task's directory tells.
-    pub async fn adopt(&self, task: &Task, _definition: &Arc<TaskDefinition>) -> Adopted {
-        self.hands.adopt(task).await
+    /// Of the definition only the ports are needed for what runs already: the task's directory tells.
+    pub async fn adopt(&self, task: &Task, definition: &Arc<TaskDefinition>) -> Adopted {
+        self.hands.adopt(task, &definition.document).await
     }
 
     /// Installs the network's tables once all tasks have been adopted; before that nothing is taken away. Then makes

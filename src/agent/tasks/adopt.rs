@@ -7,11 +7,14 @@ use std::fs;
 use std::sync::Arc;
 
 use super::converse::{Progress, converse, finish};
+use super::publish::bindings;
 use super::{Hands, Reins};
 use crate::agent::Adopted;
 use crate::agent::failure::sentence;
 use crate::agent::network::{Given, Record};
+use crate::model::fact::Seen;
 use crate::model::task::{Task, TaskStatus};
+use crate::model::task_definition::Document;
 use crate::shim::alive;
 use crate::shim::client::{self, ClientError, Connection};
 use crate::shim::ledger::read_ledger;
@@ -19,7 +22,7 @@ use crate::shim::spec::TaskSpec;
 
 impl Hands {
     /// See [`crate::agent::Agent::adopt`].
-    pub(crate) async fn adopt(self: &Arc<Self>, task: &Task) -> Adopted {
+    pub(crate) async fn adopt(self: &Arc<Self>, task: &Task, document: &Document) -> Adopted {
         let Some(reins) = self.take(task) else { return Adopted::Running };
         for digest in task.containers.iter().filter_map(|container| container.image_digest.as_deref()) {
             self.images.hold_told(&task.id, digest);
@@ -32,7 +35,9 @@ impl Hands {
         }
         match client::find(&self.places.shim(&task.id), &directory, task.ledger_seen + 1).await {
             Ok(connection) => {
-                self.networks.adopt(&task.id, self.record(task));
+                let record = self.record(task);
+                self.tell_again(task, &record, document);
+                self.networks.adopt(&task.id, record);
                 self.go_on(task, connection, reins);
                 Adopted::Running
             }
@@ -43,6 +48,18 @@ impl Hands {
                     tracing::error!(task = %task.id, error = sentence(&err), "shim not ended");
                 }
                 self.gone(task, reins, is_same_boot).await
+            }
+        }
+    }
+
+    /// Tells what the last agent told of the network right before its end, when nobody has kept it: no ledger has it.
+    fn tell_again(&self, task: &Task, record: &Record, document: &Document) {
+        if task.attachment.is_none() && record.attachment.is_some() {
+            self.teller.tell(&task.id, Seen::NetworkAttached { attachment: record.attachment.clone() });
+        }
+        for (container, bindings) in bindings(document, &record.given) {
+            if task.container(&container).is_some_and(|known| known.network_bindings != bindings) {
+                self.teller.tell(&task.id, Seen::PortsPublished { container, bindings });
             }
         }
     }

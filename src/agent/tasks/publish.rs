@@ -32,7 +32,7 @@ pub(super) async fn publish(hands: &Arc<Hands>, start: &StartTask, record: &Reco
 }
 
 /// The ports of each container that has any. On the host's own network a port is its own mapping.
-fn bindings(document: &Document, given: &[Given]) -> Vec<(ContainerName, Vec<NetworkBinding>)> {
+pub(super) fn bindings(document: &Document, given: &[Given]) -> Vec<(ContainerName, Vec<NetworkBinding>)> {
     let is_host = document.network_mode() == NetworkMode::Host;
     let of = |container: &ContainerDefinition| {
         let published = given.iter().filter(|given| given.container == container.name);

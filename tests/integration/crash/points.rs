@@ -2,6 +2,10 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
+use hythe::{
+    model::ids::TaskId,
+    store::{Draft, Store},
+};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -173,4 +177,33 @@ fn a_rolling_update_goes_on_after_the_daemon_died_in_it() {
     for arn in wanted(&instance, "web") {
         assert_eq!(text(&instance.task(&arn)["taskDefinitionArn"]).rsplit(':').next(), Some("2"));
     }
+}
+
+#[test]
+fn what_a_daemon_told_of_the_network_right_before_its_death_is_told_by_the_next() {
+    require!(host, busybox);
+    let mut instance = Instance::start("crash-told");
+    let arn = instance.run(published("web"));
+    let before = instance.running(&arn);
+    instance.stop_daemon();
+    // As if it had died before that was on the disk.
+    let task = TaskId::parse(id(&arn)).unwrap();
+    let store = Store::open(&instance.path("state/store.db")).unwrap().store;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let forgets = move |draft: &mut Draft| {
+        let is_known = draft.update_task(&task, |task| {
+            task.attachment = None;
+            task.containers.iter_mut().for_each(|container| container.network_bindings.clear());
+        });
+        Ok::<_, std::convert::Infallible>(is_known)
+    };
+    assert!(runtime.block_on(store.write(forgets)).unwrap());
+    drop(store);
+    instance.start_daemon();
+    let task = instance.running(&arn);
+    for member in ["networkBindings", "networkInterfaces"] {
+        assert_eq!(task["containers"][0][member], before["containers"][0][member], "{member}: {task:#}");
+    }
+    instance.stop(&arn);
+    instance.nothing_is_left();
 }
