@@ -7,7 +7,12 @@
 //! `plan::crash_loop`'s. When the commit fails, a full disk say, the facts wait here and are tried again: nothing
 //! that was seen is lost while the daemon lives, and the shims' ledgers keep it longer.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc::UnboundedReceiver,
@@ -28,10 +33,10 @@ use crate::{
         crash_loop,
         history::{self, News},
     },
-    store::{Draft, Store, WriteError},
+    store::{Draft, ServiceKey, Store, WriteError},
 };
 
-use super::report::chain;
+use super::{report::chain, services::Passes};
 
 /// The most facts of one commit.
 const BATCH: usize = 4096;
@@ -43,17 +48,12 @@ const COMPANY: Duration = Duration::from_millis(20);
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Takes facts until their source is gone; those that wait already come first.
-pub async fn run(
-    store: Store,
-    waiting: Arc<[Fact]>,
-    mut source: UnboundedReceiver<Fact>,
-    healthy_after: Duration,
-) {
+pub async fn run(store: Store, waiting: Arc<[Fact]>, mut source: UnboundedReceiver<Fact>, passes: Passes) {
     if !waiting.is_empty() {
-        commit(&store, waiting, healthy_after).await;
+        commit(&store, waiting, &passes).await;
     }
     while let Some(batch) = next(&mut source).await {
-        commit(&store, batch.into(), healthy_after).await;
+        commit(&store, batch.into(), &passes).await;
     }
 }
 
@@ -97,19 +97,32 @@ fn can_wait(fact: &Fact) -> bool {
 }
 
 /// Commits a batch, as often as it takes.
-async fn commit(store: &Store, batch: Arc<[Fact]>, healthy_after: Duration) {
+async fn commit(store: &Store, batch: Arc<[Fact]>, passes: &Passes) {
     let mut pause = RETRY.0;
-    while !try_commit(store, &batch, healthy_after).await {
+    while !try_commit(store, &batch, passes.healthy_after, Some(passes)).await {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);
     }
 }
 
 /// Commits a batch, and says whether it is done with: false when it should be tried again.
-pub async fn try_commit(store: &Store, batch: &Arc<[Fact]>, healthy_after: Duration) -> bool {
-    let facts = Arc::clone(batch);
-    let written = store.write(move |draft| Ok::<_, Infallible>(apply(draft, &facts, healthy_after))).await;
-    match written {
+///
+/// With `passes` services act in the same commit on what ended: a replacement does not wait for two.
+pub async fn try_commit(
+    store: &Store,
+    batch: &Arc<[Fact]>,
+    healthy_after: Duration,
+    passes: Option<&Passes>,
+) -> bool {
+    let (facts, passes) = (Arc::clone(batch), passes.cloned());
+    let written = store.write(move |draft| {
+        let Applied { misfits, ended } = apply(draft, &facts, healthy_after);
+        for (passes, key) in passes.iter().flat_map(|passes| ended.iter().map(move |key| (passes, key))) {
+            passes.follow(draft, key);
+        }
+        Ok::<_, Infallible>(misfits)
+    });
+    match written.await {
         Ok(misfits) => {
             kill_point("facts-written");
             for misfit in misfits {
@@ -129,10 +142,19 @@ pub async fn try_commit(store: &Store, batch: &Arc<[Fact]>, healthy_after: Durat
     }
 }
 
+/// What facts came to.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Why some could not be taken.
+    misfits: Vec<String>,
+    /// Services with tasks that have ended by themselves.
+    ended: BTreeSet<ServiceKey>,
+}
+
 /// Takes facts into a draft. What cannot be taken is said and left out.
-pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<String> {
+pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Applied {
     let mut tasks: BTreeMap<&TaskId, (Task, bool)> = BTreeMap::new();
-    let mut misfits = Vec::new();
+    let Applied { mut misfits, mut ended } = Applied::default();
     for fact in facts {
         if !tasks.contains_key(&fact.task) {
             let Some(task) = draft.task(&fact.task) else {
@@ -153,13 +175,14 @@ pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Vec<
         if wanted && task.desired_status == DesiredStatus::Stopped {
             account(draft, task, fact.at, healthy_after);
             tell_end(draft, task, fact.at);
+            ended.extend(task.owner.iter().map(|owner| (task.cluster.clone(), owner.service.clone())));
         }
     }
     // What has not changed need not be written again.
     for (task, _) in tasks.into_values().filter(|(_, has_changed)| *has_changed) {
         draft.put_task(task);
     }
-    misfits
+    Applied { misfits, ended }
 }
 
 /// Keeps the digest that an image had for the first task of a revision: all others get the same.

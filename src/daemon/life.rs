@@ -35,6 +35,7 @@ use super::{
     network, notify,
     reconciler::{Reconciler, Settings},
     report::chain,
+    services::Passes,
     system::System,
 };
 use crate::{
@@ -147,9 +148,10 @@ impl Begun {
     /// Starts the loops that no daemon can do without.
     pub(super) fn start(&self, loops: &mut Loops, learnt: Learnt, settings: Settings) {
         let Learnt { sender, receiver, waiting, watch, hands } = learnt;
-        loops.add("fact", facts::run(self.store.clone(), waiting, receiver, settings.healthy_after));
+        let passes = Passes::of(&settings);
+        loops.add("fact", facts::run(self.store.clone(), waiting, receiver, passes.clone()));
         let (store, agent) = (self.store.clone(), self.agent.clone());
-        loops.add("reconciler", Reconciler::new(store, agent, sender, settings, hands).run(watch));
+        loops.add("reconciler", Reconciler::new(store, agent, sender, settings, passes, hands).run(watch));
     }
 }
 
@@ -191,7 +193,7 @@ async fn learn(
         missed.push(fact);
     }
     let missed: Arc<[Fact]> = missed.into();
-    let is_taken = missed.is_empty() || facts::try_commit(store, &missed, config.healthy_after).await;
+    let is_taken = missed.is_empty() || facts::try_commit(store, &missed, config.healthy_after, None).await;
     adopt::sweep_orphans(agent, &store.snapshot()).await;
     if is_taken { Arc::default() } else { missed }
 }

@@ -10,13 +10,7 @@
 //! It wakes for a reason and asks for nothing in between. A pass compares, so it does not matter what woke it nor how
 //! often. No task is waited for: what the agent does comes back as facts.
 
-use std::{
-    collections::BTreeSet,
-    convert::Infallible,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::error;
@@ -30,19 +24,19 @@ use crate::{
         resources::Capacity,
         service::SchedulingStrategy,
         task::{Task, TaskStatus},
-        time::{Moment, Timestamp},
+        time::Moment,
     },
     store::{Changes, ServiceKey, Snapshot, Store, Watch},
 };
 
 use super::{
     alarms::Alarms,
-    clock::{self, Moments},
+    clock,
     doer::Doer,
     hands::{HandsOf, Holdings},
     history::{Pruning, Sizes},
     report::chain,
-    services::{self, Outcome, PassContext},
+    services::{self, Outcome, PassContext, Passes},
 };
 
 mod orders;
@@ -60,9 +54,9 @@ pub struct Reconciler<D> {
     doer: D,
     facts: UnboundedSender<Fact>,
     settings: Settings,
+    passes: Passes,
     capacity: Arc<Capacity>,
     hands: HandsOf,
-    moments: Moments,
     dirty: BTreeSet<ServiceKey>,
     holdings: Holdings,
     alarms: Alarms,
@@ -79,6 +73,7 @@ impl<D: Doer> Reconciler<D> {
         doer: D,
         facts: UnboundedSender<Fact>,
         settings: Settings,
+        passes: Passes,
         hands: HandsOf,
     ) -> Self {
         let capacity = Arc::new(settings.capacity.clone());
@@ -95,9 +90,9 @@ impl<D: Doer> Reconciler<D> {
             doer,
             facts,
             settings,
+            passes,
             capacity,
             hands,
-            moments: Moments::default(),
             dirty,
             holdings,
             alarms: Alarms::default(),
@@ -189,7 +184,7 @@ impl<D: Doer> Reconciler<D> {
             service.map(|of| (of.scheduling_strategy != SchedulingStrategy::Daemon, of.created_at))
         });
         for key in keys {
-            let context = self.context(&snapshot, &key, now);
+            let context = self.passes.context(&snapshot, &key);
             let plan = services::plan(&snapshot, &key, &context);
             if services::is_news(&snapshot, &key, &plan, context.wall) {
                 to_write.push((key, context));
@@ -235,23 +230,6 @@ impl<D: Doer> Reconciler<D> {
             self.starved.remove(&key);
         }
         self.alarms.set(key, outcome.wake_at);
-    }
-
-    fn context(&mut self, snapshot: &Snapshot, key: &ServiceKey, now: Moment) -> PassContext {
-        let wall = clock::wall();
-        let times: BTreeSet<Timestamp> = services::times_of(snapshot, key).collect();
-        let moments = times.into_iter().map(|at| (at, self.moments.of(at, wall, now))).collect();
-        let mut hasher = DefaultHasher::new();
-        (self.settings.seed, key).hash(&mut hasher);
-        PassContext {
-            now,
-            wall,
-            moments: Arc::new(moments),
-            healthy_after: self.settings.healthy_after,
-            capacity: Arc::clone(&self.capacity),
-            seed: hasher.finish(),
-            random: self.settings.random,
-        }
     }
 }
 

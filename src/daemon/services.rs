@@ -4,8 +4,6 @@
 //! inside the write, from the very state that it changes: whatever the API wrote a moment before is part of the view, and
 //! two passes never act on the same one.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
 use crate::{
     model::{
         cluster::InstanceStatus,
@@ -26,29 +24,12 @@ use crate::{
 };
 
 mod carry_out;
+mod context;
 mod new_task;
 
 pub use carry_out::pass;
+pub use context::{PassContext, Passes};
 pub use new_task::new_task;
-
-/// What a pass needs beside the state.
-#[derive(Clone)]
-pub struct PassContext {
-    /// Monotonic time.
-    pub now: Moment,
-    /// Wall time.
-    pub wall: Timestamp,
-    /// Moments of the wall times that the view asks for.
-    pub moments: Arc<BTreeMap<Timestamp, Moment>>,
-    /// How long a task without a health check must run to count as healthy.
-    pub healthy_after: Duration,
-    /// What the host has for tasks.
-    pub capacity: Arc<Capacity>,
-    /// Spreads the waits of services.
-    pub seed: u64,
-    /// Where ids come from.
-    pub random: fn() -> [u8; 16],
-}
 
 /// What a pass came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,13 +108,6 @@ fn is_leaving(snapshot: &Snapshot, of: &Service) -> bool {
     };
     let mut others = snapshot.services_of(&of.cluster).filter(|other| !is_last(other));
     is_draining && !(is_last(of) && others.any(|other| has_tasks(other)))
-}
-
-impl PassContext {
-    /// The moment of a wall time that is to come.
-    fn ahead(&self, at: Timestamp) -> Moment {
-        self.now + at.since(self.wall)
-    }
 }
 
 /// How many more tasks of the PRIMARY deployment fit.

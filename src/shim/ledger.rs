@@ -165,15 +165,18 @@ impl Ledger {
         }
     }
 
-    /// Writes what is left, anew if somebody damaged the file, and waits until the disk has it. A failure leaves the
-    /// facts where they are.
-    pub fn sync(&mut self) {
+    /// Writes what is left, anew if somebody damaged the file. A failure leaves the facts where they are.
+    pub fn finish(&mut self) {
         self.write();
         if self.is_written() && self.is_damaged() && self.file.set_len(0).is_ok() {
             self.length = 0;
             self.written = self.facts - self.recent.len() as u64;
             self.write();
         }
+    }
+
+    /// Waits until the disk has what is written, as well as it can.
+    pub fn sync(&self) {
         let _ = self.file.sync_data();
     }
 

@@ -304,9 +304,12 @@ impl Supervisor {
             eprintln!("clear away the task's control group: {}", chain(&error));
         }
         self.see(Seen::AllStopped);
-        // Whoever listens need not wait for the disk.
         self.converse();
-        self.ledger.sync();
+        self.ledger.finish();
+        // A daemon that has all of it writes it down itself, and its write would wait behind ours.
+        if !self.connections.somebody_has_all(&self.ledger) {
+            self.ledger.sync();
+        }
         let until = moment() + FAREWELL;
         let mut events = Vec::new();
         loop {

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{clock, config::Config, host, services, services::PassContext, system};
+use super::super::{
+    config::Config,
+    host,
+    reconciler::Settings,
+    services::{self, PassContext, Passes},
+};
 use crate::{
     api::live::{Explained, Foreseen, LiveError, LiveErrorKind, Subject},
     model::{
@@ -10,7 +15,6 @@ use crate::{
         resources::{Reservation, Resources, Traits},
         service::Service,
         task::{DesiredStatus, Task, TaskStatus},
-        time::Timestamp,
     },
     plan::{
         explain::{self, Constraint},
@@ -190,18 +194,7 @@ fn held_by_others(snapshot: &Snapshot, task: &Task) -> BTreeSet<crate::model::re
 
 fn context(snapshot: &Snapshot, config: &Config, service: &Service) -> PassContext {
     let key = (service.cluster.clone(), service.name.clone());
-    let (now, wall) = (clock::moment(), clock::wall());
-    let mut moments = clock::Moments::default();
-    let times: BTreeSet<Timestamp> = services::times_of(snapshot, &key).collect();
-    PassContext {
-        now,
-        wall,
-        moments: std::sync::Arc::new(times.into_iter().map(|at| (at, moments.of(at, wall, now))).collect()),
-        healthy_after: config.healthy_after,
-        capacity: std::sync::Arc::new(host::capacity(&config.host, &config.owner.region)),
-        seed: 0,
-        random: system::random,
-    }
+    Passes::of(&Settings::of(config)).context(snapshot, &key)
 }
 
 fn gone() -> LiveError {

@@ -63,6 +63,6 @@ impl<D: Doer> Reconciler<D> {
         let keys = snapshot.services().map(|of| (of.cluster.clone(), of.name.clone()));
         let used: BTreeSet<Timestamp> =
             keys.flat_map(|key| services::times_of(snapshot, &key).collect::<Vec<_>>()).collect();
-        self.moments.retain(|at| used.contains(&at));
+        self.passes.forget(|at| used.contains(&at));
     }
 }

@@ -4,10 +4,17 @@ mod world;
 
 use std::{convert::Infallible, time::Duration};
 
-use crate::model::{
-    service::{DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy, Service, ServiceStatus},
-    task::{StopCode, StopRequest, TaskStatus},
-    time::Timestamp,
+use crate::{
+    daemon::{clock, facts, services::Passes},
+    model::{
+        fact::{Fact, Seen},
+        ids::ContainerName,
+        service::{
+            DeploymentBounds, DeploymentStatus, RolloutState, SchedulingStrategy, Service, ServiceStatus,
+        },
+        task::{DesiredStatus, StopCode, StopRequest, TaskStatus},
+        time::Timestamp,
+    },
 };
 use world::{World, key, running, service, told};
 
@@ -28,6 +35,34 @@ async fn a_service_comes_up_is_steady_and_replaces_what_dies() {
             running(now, "web") == 3 && now.task(&lost).is_some_and(|task| task.is_stopped())
         })
         .await;
+}
+
+#[tokio::test]
+async fn what_ends_by_itself_and_what_replaces_it_are_one_commit() {
+    let (store, passes) = (world::store().await, Passes::of(&world::settings()));
+    let first = passes.clone();
+    let made = store.write(move |draft| {
+        draft.put_service(service("web", "web", 1));
+        first.follow(draft, &key("web"));
+        Ok::<_, Infallible>(draft.live_tasks_of_service(&key("web")).next().unwrap().id.clone())
+    });
+    let victim = made.await.unwrap();
+    let container = ContainerName::parse("web").unwrap();
+    let reason = "Essential container in task exited".into();
+    let request = StopRequest { code: StopCode::EssentialContainerExited, reason };
+    let (ended, began) = (clock::wall(), Timestamp(clock::wall().0 - 10_000));
+    let seen = [
+        (began, Seen::ContainerStarted { container, pid: 1, restarts: 0 }),
+        (ended, Seen::Stopping { request }),
+    ];
+    let batch = seen.map(|(at, seen)| Fact { task: victim.clone(), at, ledger: None, seen }).into();
+    assert!(facts::try_commit(&store, &batch, passes.healthy_after, Some(&passes)).await);
+    let snapshot = store.snapshot();
+    assert_eq!(snapshot.task(&victim).unwrap().desired_status, DesiredStatus::Stopped);
+    let of = key("web");
+    let replacement = snapshot.live_tasks_of_service(&of).find(|task| task.id != victim);
+    assert_eq!(replacement.map(|task| task.desired_status), Some(DesiredStatus::Running));
+    assert_eq!(told(&snapshot, "web", "has started 1 tasks"), 2);
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ fn facts_that_the_disk_refuses_wait_in_their_order() {
     let mut cursor = Cursor::before(1);
     assert!(ledger.read(&mut cursor).is_some());
     assert!(ledger.read(&mut cursor).is_some(), "a fact in memory is read as well");
-    ledger.sync();
+    ledger.finish();
     assert!(ledger.is_written());
     assert_eq!(numbers(&all(&ledger, 1)), [1, 2, 3]);
     assert!(ledger.read(&mut cursor).is_some(), "a place in memory is a place in the file");
@@ -93,7 +93,7 @@ fn a_ledger_that_somebody_overwrites_is_told_from_memory_and_written_anew() {
     fs::write(&path, "not a ledger\n").unwrap();
     ledger.append(fact(4));
     assert_eq!(numbers(&all(&ledger, 2)), [2, 3, 4]);
-    ledger.sync();
+    ledger.finish();
     assert_eq!(numbers(&read_ledger(&path, 1).unwrap()), [1, 2, 3, 4]);
 }
 
@@ -108,7 +108,7 @@ fn a_long_ledger_is_read_across_file_and_memory() {
     fs::write(&path, "not a ledger\n").unwrap();
     let told = numbers(&all(&ledger, 1));
     assert!(told.len() > 100 && told.last() == Some(&2000), "what is in memory is told");
-    ledger.sync();
+    ledger.finish();
     assert_eq!(numbers(&read_ledger(&path, 1).unwrap()), told);
 }
 

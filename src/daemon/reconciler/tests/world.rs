@@ -19,6 +19,7 @@ use crate::{
         facts,
         hands::HandsOf,
         reconciler::{Reconciler, Settings},
+        services::Passes,
     },
     model::{
         cluster::Cluster,
@@ -146,21 +147,39 @@ pub(super) fn key(name: &str) -> ServiceKey {
     (cluster(), ServiceName::parse(name).unwrap())
 }
 
+/// A cluster, and what tasks can be made of.
+pub(super) async fn store() -> Store {
+    let store = Store::memory();
+    store
+        .write(|draft| {
+            draft.put_cluster(Cluster::new(cluster(), InstanceId::from_random([7; 16]), Timestamp(0)));
+            for (family, memory) in [("web", 10), ("big", 600), ("huge", 5000), ("broken", 10)] {
+                draft.put_task_definition(definition(family, memory));
+            }
+            Ok::<_, Infallible>(())
+        })
+        .await
+        .unwrap();
+    store
+}
+
+/// Those of a host with 1000 MiB.
+pub(super) fn settings() -> Settings {
+    Settings {
+        healthy_after: Duration::from_millis(50),
+        capacity: Capacity { registered: Resources { cpu: 2048, memory: 1000 }, ..Capacity::default() },
+        history: HistoryConfig { keep: Duration::from_secs(3600), most_tasks: 20, most_bytes: 1 << 30 },
+        seed: 1,
+        random,
+        is_ending: false,
+    }
+}
+
 impl World {
     /// A host with 1000 MiB, and the loops.
     pub(super) async fn start() -> Self {
-        let store = Store::memory();
+        let store = store().await;
         let watch = store.watch();
-        store
-            .write(|draft| {
-                draft.put_cluster(Cluster::new(cluster(), InstanceId::from_random([7; 16]), Timestamp(0)));
-                for (family, memory) in [("web", 10), ("big", 600), ("huge", 5000), ("broken", 10)] {
-                    draft.put_task_definition(definition(family, memory));
-                }
-                Ok::<_, Infallible>(())
-            })
-            .await
-            .unwrap();
         let (sender, facts_in) = mpsc::unbounded_channel();
         let (tell_swept, swept) = mpsc::unbounded_channel();
         let host = Obedient {
@@ -171,16 +190,11 @@ impl World {
             forgotten: Arc::default(),
         };
         host.broken.lock().unwrap().insert("broken".into());
-        let settings = Settings {
-            healthy_after: Duration::from_millis(50),
-            capacity: Capacity { registered: Resources { cpu: 2048, memory: 1000 }, ..Capacity::default() },
-            history: HistoryConfig { keep: Duration::from_secs(3600), most_tasks: 20, most_bytes: 1 << 30 },
-            seed: 1,
-            random,
-            is_ending: false,
-        };
-        tokio::spawn(facts::run(store.clone(), Arc::default(), facts_in, settings.healthy_after));
-        let looping = Reconciler::new(store.clone(), host.clone(), sender, settings, HandsOf::default());
+        let settings = settings();
+        let passes = Passes::of(&settings);
+        tokio::spawn(facts::run(store.clone(), Arc::default(), facts_in, passes.clone()));
+        let looping =
+            Reconciler::new(store.clone(), host.clone(), sender, settings, passes, HandsOf::default());
         tokio::spawn(looping.run(store.watch()));
         Self { store, host, watch, swept }
     }
