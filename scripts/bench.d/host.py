@@ -83,6 +83,18 @@ def pss(pid):
     return 0.0
 
 
+def groups_with_limits(name):
+    """A group in each hierarchy of the host, whose parents are made, and the limits of the bench's bundle in them."""
+    roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+    groups = [root / CGROUP / name for root in roots if (root / "cgroup.procs").exists() and not root.is_symlink()]
+    for group in groups:
+        group.parent.mkdir(exist_ok=True)
+    limits = {"cpu.shares": 512, "cpu.cfs_quota_us": 50000, "memory.limit_in_bytes": 64 << 20, "pids.max": 64, "devices.deny": "a",
+              "cpu.weight": 50, "cpu.max": 50000, "memory.max": 64 << 20}
+    settings = [f"{group / file}={value}" for group in groups for file, value in limits.items() if (group.parent / file).exists()]
+    return [*map(str, groups), *settings]
+
+
 class Server:
     """A program that runs for as long as the bench needs it."""
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pulls
-from host import CGROUP, ULIMITS, Missing, children_of, cover_unified, cpu_seconds, has, pss, run, until
+from host import CGROUP, ULIMITS, Missing, children_of, cover_unified, cpu_seconds, groups_with_limits, has, pss, run, until
 from report import attempt, line, not_run, seen
 
 
@@ -32,8 +32,8 @@ def lifecycle(ground):
     tools = {"hythe": [str(ground.hythe_program), "oci"], "runc": ["runc"], "crun": ["crun"], "youki": ["youki"]}
     # Three commands are three programs, so no runtime with this command line can do with less than the second of these.
     empty = [str(ground.bundle / "rootfs" / "bin" / "true")]
-    contenders = [{"name": "floor", "steps": [["@floor"]]},
-                  {"name": "floor and three empty programs", "steps": [["@floor"], empty, empty, empty]}]
+    least = [["@floor-groups", *groups_with_limits("floor")], ["@floor"], empty, empty, empty]
+    contenders = [{"name": "floor", "steps": [["@floor"]]}, {"name": "floor, groups and three empty programs", "steps": least}]
     results = {}
     covered, keeper = cover_unified(place)
     for name, words in tools.items():

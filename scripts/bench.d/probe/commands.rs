@@ -1,7 +1,7 @@
 //! Rounds of commands: each contender once a round, in turn, so that whatever else the host does falls on all alike.
 //!
-//! A step is a command, or one of a few words: `@wait` waits for the process whose number is in `{dir}/pid`, `@floor`
-//! and `@floor-network` are the kernel's own. `{id}` and `{dir}` in a command are the round's. A contender that fails
+//! A step is a command, or one of a few words: `@wait` waits for the process whose number is in `{dir}/pid`, `@floor`,
+//! `@floor-groups` and `@floor-network` are the kernel's own. `{id}` and `{dir}` in a command are the round's. A contender that fails
 //! is told so and not asked again.
 
 use std::fs::{self, File};
@@ -112,6 +112,7 @@ impl Runner {
         let said = |err: Failure| err.to_string();
         match step.first().map(String::as_str) {
             Some("@floor") => floor.container().map_err(said),
+            Some("@floor-groups") => floor::groups(&step[1..]).map_err(said),
             Some("@floor-network") => floor::network().map_err(said),
             Some("@wait") => wait_for(&self.dir.join("pid")).map_err(said),
             Some(_) | None => {

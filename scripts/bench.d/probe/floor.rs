@@ -1,9 +1,11 @@
 //! The floor: what the kernel alone takes for the least that a container is.
 //!
 //! One clone into all namespaces, one overlay, one pivot, one exec of a static program, its exit, the wait. And apart
-//! from it what a network costs: a namespace, a pair of interfaces, an address and a route in one batch.
+//! from it what control groups cost, and a network: a namespace, a pair of interfaces, an address and a route in one
+//! batch.
 
 use std::ffi::CString;
+use std::fs;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -46,7 +48,7 @@ impl Floor {
     pub(crate) fn new(rootfs: &Path, place: &Path, program: &[String]) -> Result<Self, Failure> {
         let directory = |name: &str| -> Result<CString, Failure> {
             let path = place.join(name);
-            std::fs::create_dir_all(&path)?;
+            fs::create_dir_all(&path)?;
             Ok(CString::new(path.as_os_str().as_bytes())?)
         };
         let args = program.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
@@ -87,6 +89,22 @@ impl Floor {
         mount::pivot_here()?;
         process::execute(&self.program, &self.args, &self.env).map(|never| match never {})
     }
+}
+
+/// Control groups with limits, and their end; nobody joins them. `words` are first the groups, one in each hierarchy, and
+/// then what is written, as `FILE=VALUE`.
+pub(crate) fn groups(words: &[String]) -> Result<(), Failure> {
+    let is_group = |word: &&String| !word.contains('=');
+    for group in words.iter().take_while(is_group) {
+        fs::create_dir(group)?;
+    }
+    for (file, value) in words.iter().filter_map(|word| word.split_once('=')) {
+        fs::write(file, value)?;
+    }
+    for group in words.iter().take_while(is_group) {
+        fs::remove_dir(group)?;
+    }
+    Ok(())
 }
 
 /// One network, from nothing to a route, and its end.
