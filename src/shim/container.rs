@@ -194,26 +194,24 @@ impl Container {
         Some(self.probe.take()?.come_to(status, check))
     }
 
-    /// Clears away a run whose first process has ended so. Gives the reason if there is more to say than the exit
-    /// code, and what went wrong.
-    pub(super) fn end(
-        self,
-        exit: Exit,
-        spec: &ContainerSpec,
-        task_limit: Option<u64>,
-    ) -> (Option<String>, Option<String>) {
+    /// Why the first process ended so, if there is more to say than its exit code.
+    pub(super) fn reason(&self, exit: Exit, spec: &ContainerSpec, task_limit: Option<u64>) -> Option<String> {
         let group = self.running.group();
         let killed = group.oom_kills() > self.oom_kills;
-        let peak = group.stats().memory_peak;
-        let reason = (killed && exit != Exit::Code(0)).then(|| out_of_memory(spec, peak, task_limit));
+        (killed && exit != Exit::Code(0))
+            .then(|| out_of_memory(spec, group.stats().memory_peak, task_limit))
+    }
+
+    /// Clears away a run whose first process has ended. Gives what went wrong.
+    pub(super) fn clear(self) -> Option<String> {
         self.probe.iter().for_each(Probe::kill);
-        let left = group.kill().err().map(|error| chain(&error));
+        let left = self.running.group().kill().err().map(|error| chain(&error));
         if let Some(probe) = &self.probe {
             // Everything in the group has ended, so this does not wait.
             let _ = probe.status();
         }
         let undone = self.running.delete().err().map(|error| chain(&error));
-        (reason, left.or(undone))
+        left.or(undone)
     }
 }
 

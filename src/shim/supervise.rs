@@ -56,6 +56,8 @@ pub(super) struct Supervisor {
     view: TaskView,
     stop_signals: Vec<Signal>,
     containers: Vec<Option<Container>>,
+    /// Those that have ended and are there still.
+    ended: Vec<(usize, Container)>,
     outputs: Vec<Option<Output>>,
     /// Whether the loop waits for the output of each container.
     reads: Vec<bool>,
@@ -102,6 +104,7 @@ impl Supervisor {
             containers: spec.containers.iter().map(|_| None).collect(),
             outputs: spec.containers.iter().map(|container| container.log.clone().map(Output::new)).collect(),
             reads: spec.containers.iter().map(|_| false).collect(),
+            ended: Vec::new(),
             shared,
             layout,
             group,
@@ -152,6 +155,7 @@ impl Supervisor {
             }
             self.tend_outputs();
             self.settle();
+            self.clear_ended();
             self.answer();
         }
         self.leave();
@@ -225,6 +229,8 @@ impl Supervisor {
     }
 
     fn start(&mut self, at: usize) -> bool {
+        // One that starts again has the same group and the same root.
+        self.clear_ended();
         let began = micros();
         let started = match start(&self.spec, at, &self.containers, &self.shared, &self.layout) {
             Ok(started) => started,

@@ -107,7 +107,7 @@ impl Supervisor {
         self.spec.containers.iter().position(|spec| spec.name == *name)
     }
 
-    /// Looks whether a container's process has ended, and takes leave of it then.
+    /// Looks whether a container's process has ended. It is told of first, and cleared away when that is out.
     pub(super) fn look_at(&mut self, at: usize) {
         let Some(container) = &self.containers[at] else { return };
         let exit = match container.status() {
@@ -124,16 +124,23 @@ impl Supervisor {
         let Some(container) = self.containers[at].take() else { return };
         let limits = self.spec.resources.as_ref().and_then(|limits| limits.memory().as_ref());
         let task_limit = limits.and_then(LinuxMemory::limit).and_then(|limit| u64::try_from(limit).ok());
-        let (reason, trouble) = container.end(exit, &self.spec.containers[at], task_limit);
-        if let Some(trouble) = trouble {
-            eprintln!("clear away container {}: {trouble}", self.name(at));
-        }
+        let reason = container.reason(exit, &self.spec.containers[at], task_limit);
+        self.ended.push((at, container));
         let restarting = self.view.exited(at, exit, moment());
         let last_lines = self.end_output(at);
         if !restarting && !last_lines.is_empty() {
             self.see(Seen::LastLines { container: self.name(at), lines: last_lines });
         }
         self.see(Seen::ContainerExited { container: self.name(at), exit, reason, restarting });
+    }
+
+    /// Clears away the containers that have ended.
+    pub(super) fn clear_ended(&mut self) {
+        for (at, container) in std::mem::take(&mut self.ended) {
+            if let Some(trouble) = container.clear() {
+                eprintln!("clear away container {}: {trouble}", self.name(at));
+            }
+        }
     }
 
     pub(super) fn look_at_probe(&mut self, at: usize) {
