@@ -117,8 +117,10 @@ pub async fn try_commit(
     let (facts, passes) = (Arc::clone(batch), passes.cloned());
     let written = store.write(move |draft| {
         let Applied { misfits, ended } = apply(draft, &facts, healthy_after);
-        for (passes, key) in passes.iter().flat_map(|passes| ended.iter().map(move |key| (passes, key))) {
-            passes.follow(draft, key);
+        if let Some(passes) = passes {
+            for key in &ended {
+                passes.follow(draft, key);
+            }
         }
         Ok::<_, Infallible>(misfits)
     });
@@ -143,7 +145,7 @@ pub async fn try_commit(
 }
 
 /// What facts came to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Applied {
     /// Why some could not be taken.
     misfits: Vec<String>,
@@ -154,7 +156,7 @@ pub struct Applied {
 /// Takes facts into a draft. What cannot be taken is said and left out.
 pub fn apply(draft: &mut Draft, facts: &[Fact], healthy_after: Duration) -> Applied {
     let mut tasks: BTreeMap<&TaskId, (Task, bool)> = BTreeMap::new();
-    let Applied { mut misfits, mut ended } = Applied::default();
+    let (mut misfits, mut ended) = (Vec::new(), BTreeSet::new());
     for fact in facts {
         if !tasks.contains_key(&fact.task) {
             let Some(task) = draft.task(&fact.task) else {

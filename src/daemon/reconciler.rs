@@ -10,7 +10,7 @@
 //! It wakes for a reason and asks for nothing in between. A pass compares, so it does not matter what woke it nor how
 //! often. No task is waited for: what the agent does comes back as facts.
 
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::error;
@@ -21,7 +21,6 @@ use crate::{
         cluster::InstanceStatus,
         fact::Fact,
         ids::TaskId,
-        resources::Capacity,
         service::SchedulingStrategy,
         task::{Task, TaskStatus},
         time::Moment,
@@ -55,7 +54,6 @@ pub struct Reconciler<D> {
     facts: UnboundedSender<Fact>,
     settings: Settings,
     passes: Passes,
-    capacity: Arc<Capacity>,
     hands: HandsOf,
     dirty: BTreeSet<ServiceKey>,
     holdings: Holdings,
@@ -76,7 +74,6 @@ impl<D: Doer> Reconciler<D> {
         passes: Passes,
         hands: HandsOf,
     ) -> Self {
-        let capacity = Arc::new(settings.capacity.clone());
         let snapshot = store.snapshot();
         let ended = snapshot.stopped_tasks().map(|task| task.id.clone()).collect();
         let pruning = Pruning::of(settings.history, clock::moment(), ended);
@@ -91,7 +88,6 @@ impl<D: Doer> Reconciler<D> {
             facts,
             settings,
             passes,
-            capacity,
             hands,
             dirty,
             holdings,

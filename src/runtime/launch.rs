@@ -66,20 +66,24 @@ impl Launch<'_> {
             Users::Host | Users::New(_) => None,
         };
         let as_ours = CloneRequest { is_sibling: true, ..*request };
-        let enter = || match &joined {
-            Some((_, users)) => enter_users(users, first),
-            None => first.iter().try_for_each(|one| namespace::enter(&one.file, one.kind)),
+        let enter = || {
+            // What is born with other users, who may have rights over it in a pid namespace that they know, is closed to
+            // them before it does anything.
+            process::undumpable()?;
+            match &joined {
+                Some((_, users)) => enter_users(users, first),
+                None => first.iter().try_for_each(|one| namespace::enter(&one.file, one.kind)),
+            }
         };
         let born = if joined.is_none() && (first.is_empty() || may_come_back()) {
             born_elsewhere(first, || make(request))
         } else {
-            // What is born with other users, who may have rights over it in a pid namespace that they know, is closed to
-            // them before it does anything.
-            let make = || process::undumpable().and_then(|()| enter()).and_then(|()| make(&as_ours));
-            through_helper(|_| Ok(()), make).map_err(|errno| match &joined {
-                Some((path, _)) if errno != Errno::EACCES => of_users(path)(errno),
-                Some(_) | None => CreateError::Clone(errno),
-            })
+            through_helper(|_| Ok(()), || enter().and_then(|()| make(&as_ours))).map_err(
+                |errno| match &joined {
+                    Some((path, _)) if errno != Errno::EACCES => of_users(path)(errno),
+                    Some(_) | None => CreateError::Clone(errno),
+                },
+            )
         };
         match (born, self.group.scope()) {
             (Err(CreateError::Clone(Errno::EACCES)), Some(scope)) => Ok(through_helper(

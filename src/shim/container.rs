@@ -198,8 +198,7 @@ impl Container {
     pub(super) fn reason(&self, exit: Exit, spec: &ContainerSpec, task_limit: Option<u64>) -> Option<String> {
         let group = self.running.group();
         let killed = group.oom_kills() > self.oom_kills;
-        (killed && exit != Exit::Code(0))
-            .then(|| out_of_memory(spec, group.stats().memory_peak, task_limit))
+        (killed && exit != Exit::Code(0)).then(|| out_of_memory(spec, group.stats().memory_peak, task_limit))
     }
 
     /// Clears away a run whose first process has ended. Gives what went wrong.

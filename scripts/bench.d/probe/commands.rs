@@ -1,8 +1,8 @@
 //! Rounds of commands: each contender once a round, in turn, so that whatever else the host does falls on all alike.
 //!
 //! A step is a command, or one of a few words: `@wait` waits for the process whose number is in `{dir}/pid`, `@floor`,
-//! `@floor-groups` and `@floor-network` are the kernel's own. `{id}` and `{dir}` in a command are the round's. A contender that fails
-//! is told so and not asked again.
+//! `@floor-groups` and `@floor-network` are the kernel's own. `{id}` and `{dir}` in a command are the round's. A contender
+//! that fails is told so and not asked again.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -28,7 +28,7 @@ const LOG_MODE: &str = "defaultLogDriverMode";
 impl<D: Doer> Reconciler<D> {
     /// Orders the next step of each task of the host.
     pub(super) fn host(&mut self, snapshot: &Snapshot) {
-        let view = self.holdings.view(snapshot, &self.capacity, &self.hands);
+        let view = self.holdings.view(snapshot, self.passes.capacity(), &self.hands);
         let plan = self.holdings.beside(|others| admit(&view, others));
         for action in plan.actions {
             let task = action.task().clone();

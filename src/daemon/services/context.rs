@@ -72,6 +72,12 @@ impl Passes {
         }
     }
 
+    /// What the host has for tasks.
+    #[must_use]
+    pub fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
     /// What a pass over the service is told now.
     #[must_use]
     pub fn context(&self, snapshot: &Snapshot, key: &ServiceKey) -> PassContext {
